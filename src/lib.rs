@@ -1,0 +1,23 @@
+//! Tandem: a telephony softswitch with a contact center in it.
+//!
+//! The core (`switch` and all below it) is a deterministic state machine: it reads no clock, opens no socket and awaits
+//! nothing. `shell` is the only module that touches the world. Modules stand in layer order; `tests/tidy.rs` holds the
+//! order. Start reading at `src/ARCHITECTURE.md`.
+
+pub mod base;
+
+pub mod config;
+pub mod event;
+pub mod rtp;
+pub mod sdp;
+
+pub mod media;
+pub mod sip;
+pub mod verb;
+
+pub mod b2bua;
+pub mod dialplan;
+
+pub mod switch;
+
+pub mod shell;
