@@ -1,1 +1,74 @@
-//! See src/ARCHITECTURE.md.
+//! Where a message comes from and goes to. Sockets are the shell's; the core knows flows.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+impl Transport {
+    /// Retransmission is the transport's business, not the transaction's.
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Transport::Udp)
+    }
+
+    /// As in a Via.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
+        }
+    }
+
+    /// As in a `transport=` parameter.
+    pub const fn as_param(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        }
+    }
+}
+
+/// One of the addresses that the switch listens on, by its place in `sip.listen`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct ListenerId(pub u16);
+
+/// One listening address, as the core needs it for Via and Contact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listener {
+    pub id: ListenerId,
+    pub transport: Transport,
+    /// What is bound.
+    pub local: SocketAddr,
+    /// What is written into Via and Contact: `external_address` if configured, else `local`.
+    pub advertised: SocketAddr,
+}
+
+/// A way to a peer: the listener on our side, the peer's address, and for streams the connection.
+///
+/// `connection` 0 on a stream means "the open connection to that peer, or a new one".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct Flow {
+    pub listener: ListenerId,
+    pub transport: Transport,
+    pub peer: SocketAddr,
+    pub connection: u64,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.transport.as_param(), self.peer)
+    }
+}
