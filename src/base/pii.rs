@@ -75,6 +75,8 @@ mod tests {
         assert_eq!(format!("{:?}", Pii::new("+14155550100")), "…00");
         assert_eq!(format!("{:?}", Pii::new("100")), "…");
         assert_eq!(format!("{:?}", Secret::new("hunter2".into())), "<secret>");
-        assert!(Secret::new("a".into()) == Secret::new("a".into()) && Secret::new("a".into()) != Secret::new("b".into()));
+        assert!(
+            Secret::new("a".into()) == Secret::new("a".into()) && Secret::new("a".into()) != Secret::new("b".into())
+        );
     }
 }

@@ -1,1 +1,171 @@
-//! See src/ARCHITECTURE.md.
+//! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
+
+use crate::base::pii::Secret;
+use crate::base::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub node: String,
+    pub data_dir: PathBuf,
+    /// `sqlite`, or a `postgres://` address.
+    pub store: String,
+    pub sip: Sip,
+    pub media: Media,
+    pub http: Http,
+    pub limits: Limits,
+    pub trunks: Vec<Trunk>,
+    pub users: Vec<User>,
+    /// Files and folders, relative to the configuration's folder.
+    pub dialplans: Vec<PathBuf>,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sip {
+    pub domain: String,
+    pub listen: Vec<Listen>,
+    pub external_address: Option<IpAddr>,
+    pub user_agent: String,
+    /// Context of calls from a source that is no trunk and gives no credentials; `None`: they are challenged, then refused.
+    pub anonymous_context: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub scheme: Scheme,
+    pub address: SocketAddr,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    /// At most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// Inclusive; RTP takes the even ones.
+    pub ports: (u16, u16),
+    /// `None`: cores − 1, at least 1.
+    pub threads: Option<usize>,
+    /// Order of preference: "pcmu", "pcma", …
+    pub codecs: Vec<String>,
+    /// Country of tones ("us").
+    pub country: String,
+    /// Where prompts named by a relative path lie.
+    pub prompts: PathBuf,
+    /// A leg that hears nothing from its peer for so long is ended; `None` never.
+    pub rtp_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub account_sid: Option<String>,
+    pub auth_token: Option<Secret>,
+    /// Required to bind a non-loopback address without TLS.
+    pub behind_proxy: bool,
+}
+
+/// Limits of the whole switch; 0 is no limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub calls: u32,
+    pub cps: u32,
+    /// Longest call, answered to end; zero is no limit.
+    pub call_duration: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trunk {
+    pub name: String,
+    pub targets: Vec<TrunkTarget>,
+    /// Sources that are this trunk without a challenge.
+    pub inbound: Vec<Network>,
+    pub context: String,
+    pub auth: Option<Credentials>,
+    /// Credentials that the trunk gives us when it is not recognised by source.
+    pub inbound_auth: Option<Credentials>,
+    pub register: bool,
+    pub calls_max: u32,
+    pub cps_max: u32,
+    pub options_ping: Option<Duration>,
+    /// Empty: `media.codecs`.
+    pub codecs: Vec<String>,
+    /// Transport of targets whose URI names none.
+    pub media_direct: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkTarget {
+    /// As written: `sip:host:port;transport=tcp`.
+    pub uri: String,
+    /// Lower is tried first.
+    pub priority: u16,
+    pub weight: u16,
+}
+
+/// A CIDR block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+impl Network {
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let (a, b, bits) = match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
+            _ => return false,
+        };
+        let shift = bits - u32::from(self.prefix).min(bits);
+        shift == 128 || a >> shift == b >> shift
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    pub username: String,
+    pub password: Secret,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    pub name: String,
+    pub secret: UserSecret,
+    pub context: String,
+    /// Shown as caller's name.
+    pub display: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserSecret {
+    Password(Secret),
+    /// MD5 of user:realm:password, as hexadecimal.
+    Ha1(Secret),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_by_prefix() {
+        let check = |net: &str, prefix, ip: &str| {
+            Network { address: net.parse().unwrap(), prefix }.contains(ip.parse().unwrap())
+        };
+        assert!(check("127.0.0.0", 8, "127.9.9.9") && !check("127.0.0.1", 32, "127.0.0.2"));
+        assert!(check("0.0.0.0", 0, "8.8.8.8") && !check("0.0.0.0", 0, "::1"));
+        assert!(
+            check("2001:db8::", 32, "2001:db8:1::5")
+                && check("::", 0, "::1")
+                && check("10.0.0.0", 8, "::ffff:10.1.1.1")
+        );
+    }
+}

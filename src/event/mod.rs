@@ -1,1 +1,95 @@
-//! See src/ARCHITECTURE.md.
+//! The facts, each recorded once. CDRs, timelines, logs, metrics and webhooks are folds of these.
+
+mod cdr;
+mod ending;
+mod timeline;
+
+pub use cdr::{Cdr, Direction, LegCdr, Quality};
+pub use ending::{Class, Ending};
+pub use timeline::{Entry, Side, Timeline, What};
+
+use crate::base::pii::Pii;
+use crate::base::time::Wall;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A call's public name: `CA` and 32 hexadecimal digits, the form that Twilio's SDKs check.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u128);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CA{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for CallId {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let hex = s.strip_prefix("CA").filter(|h| h.len() == 32 && h.is_ascii()).ok_or(())?;
+        u128::from_str_radix(hex, 16).map(CallId).map_err(|_| ())
+    }
+}
+
+/// What happened, for the log, the store and the metrics. Levels: an operator reads `Info`, a developer `Debug`.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    CallStarted {
+        call: CallId,
+        from: Pii<String>,
+        to: Pii<String>,
+        trunk: Option<String>,
+        user: Option<String>,
+    },
+    CallAnswered {
+        call: CallId,
+    },
+    /// The call is over; the shell stores it and answers `Input::Stored`.
+    CallEnded(Box<CallRecord>),
+    Registered {
+        aor: String,
+        contact: String,
+        source: SocketAddr,
+        expires_s: u32,
+    },
+    Unregistered {
+        aor: String,
+        contact: String,
+        why: &'static str,
+    },
+    TrunkUp {
+        trunk: String,
+        target: String,
+    },
+    TrunkDown {
+        trunk: String,
+        target: String,
+        why: String,
+    },
+    /// Failed credentials or a source that is nobody's: for fail2ban and the operator.
+    Denied {
+        source: SocketAddr,
+        what: &'static str,
+        why: &'static str,
+    },
+    /// A message that could not be understood; `why` is a fixed phrase.
+    BadMessage {
+        source: SocketAddr,
+        why: &'static str,
+    },
+}
+
+/// All that is kept of one call.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    pub cdr: Cdr,
+    pub timeline: Timeline,
+    /// The wall clock at the timeline's zero.
+    pub started: Wall,
+}

@@ -1,1 +1,5 @@
-//! See src/ARCHITECTURE.md.
+//! Media: legs, bridges, players, on shard threads that own them by value (see src/ARCHITECTURE.md, "Media").
+//!
+//! Here stands the sans-IO part: a [`shard`] is fed packets and ticks and gives packets. Sockets and threads are the shell's.
+
+pub mod command;

@@ -20,26 +20,53 @@ pub type ClientId = Id<Client>;
 pub enum Event {
     /// A new request (never ACK, never CANCEL) that awaits `respond`. 100 is sent by the layer itself for INVITE if the user
     /// has not answered within 200 ms.
-    Request { id: ServerId, request: Message, flow: Flow },
+    Request {
+        id: ServerId,
+        request: Message,
+        flow: Flow,
+    },
     /// A CANCEL for the INVITE `id` that has no final response yet; the layer has answered the CANCEL with 200 itself. The user
     /// answers the INVITE with 487. (A CANCEL that matches nothing gets 481 from the layer.)
-    Cancelled { id: ServerId, cancel: Message },
+    Cancelled {
+        id: ServerId,
+        cancel: Message,
+    },
     /// ACK to a 2xx (end to end), or any ACK that matches no transaction.
-    Ack { ack: Message, flow: Flow },
+    Ack {
+        ack: Message,
+        flow: Flow,
+    },
     /// Every response that is not a retransmission absorbed by the machine. For INVITE each 2xx is passed (forks,
     /// retransmissions: RFC 6026 Accepted), also after the first.
-    Response { id: ClientId, response: Message, flow: Flow },
+    Response {
+        id: ClientId,
+        response: Message,
+        flow: Flow,
+    },
     /// A response that matches no transaction (for the user: a late 2xx to an INVITE is ACKed and BYEd; else drop).
-    StrayResponse { response: Message, flow: Flow },
+    StrayResponse {
+        response: Message,
+        flow: Flow,
+    },
     /// Timer B or F: nobody answered; to be treated as 408.
-    Timeout { id: ClientId },
+    Timeout {
+        id: ClientId,
+    },
     /// The flow broke under a client transaction: to be treated as 503.
-    Failed { id: ClientId },
+    Failed {
+        id: ClientId,
+    },
     /// Timer H: a final non-2xx response was never acknowledged.
-    NeverAcked { id: ServerId },
+    NeverAcked {
+        id: ServerId,
+    },
     /// The transaction is gone; its id means nothing from now on.
-    ServerEnded { id: ServerId },
-    ClientEnded { id: ClientId },
+    ServerEnded {
+        id: ServerId,
+    },
+    ClientEnded {
+        id: ClientId,
+    },
 }
 
 #[derive(Debug)]

@@ -8,6 +8,6 @@ mod uri;
 mod writer;
 
 pub use header::{CSeq, HeaderName, NameAddr, Params, Via};
-pub use message::{Framer, Fault, Message, Method};
+pub use message::{Fault, Framer, Message, Method};
 pub use uri::{Host, Uri};
 pub use writer::Writer;

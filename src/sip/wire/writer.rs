@@ -21,7 +21,13 @@ impl Writer {
     }
     /// A response to `request` with Via (all), From, To, Call-ID, CSeq copied (RFC 3261 §8.2.6.2), `received` and `rport`
     /// put into the top Via from `source` (RFC 3581), and `to_tag` added if To has none and `to_tag` is not "".
-    pub fn response_to(request: &Message, status: u16, reason: &str, to_tag: &str, source: std::net::SocketAddr) -> Writer {
+    pub fn response_to(
+        request: &Message,
+        status: u16,
+        reason: &str,
+        to_tag: &str,
+        source: std::net::SocketAddr,
+    ) -> Writer {
         let _ = (request, status, reason, to_tag, source);
         todo!()
     }

@@ -1,0 +1,76 @@
+//! The call detail record: one a call, whatever happened.
+
+use super::{CallId, Ending};
+use crate::base::time::Wall;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+/// One call detail record. Times are wall-clock; durations are monotonic microseconds.
+#[derive(Clone, Debug)]
+pub struct Cdr {
+    pub call: CallId,
+    pub node: String,
+    pub from: String,
+    pub to: String,
+    pub trunk: Option<String>,
+    pub user: Option<String>,
+    pub context: String,
+    /// The rule that took the call: its name, or `file:line`; empty if none did.
+    pub rule: String,
+    pub started: Wall,
+    pub answered: Option<Wall>,
+    pub ended: Wall,
+    pub duration_us: u64,
+    /// From the answer to the end; 0 if never answered.
+    pub billable_us: u64,
+    /// From INVITE in to the first INVITE out, if there was one.
+    pub post_dial_delay_us: Option<u64>,
+    pub ending: Ending,
+    /// The caller's leg first, then each leg that was tried, in order.
+    pub legs: Vec<LegCdr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct LegCdr {
+    pub direction: Direction,
+    /// Where it came from or went to: a trunk's or a user's name, or the URI.
+    pub peer: String,
+    pub sip_call_id: String,
+    pub flow: String,
+    pub started: Wall,
+    pub answered: Option<Wall>,
+    pub ended: Wall,
+    /// The final status of the INVITE.
+    pub status: u16,
+    pub codec: Option<&'static str>,
+    pub quality: Option<Box<Quality>>,
+}
+
+/// A media leg's account (RFC 3550 §6.4, ITU-T G.107). Received = from the peer; remote = as the peer's reports say of us.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Quality {
+    pub packets_received: u64,
+    pub bytes_received: u64,
+    pub packets_sent: u64,
+    pub bytes_sent: u64,
+    /// Expected minus received, never negative.
+    pub packets_lost: u64,
+    pub packets_duplicate: u64,
+    pub packets_reordered: u64,
+    /// Not RTP, an unknown payload type, or from a foreign source.
+    pub packets_refused: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1): mean and maximum of the running estimate, milliseconds.
+    pub jitter_ms: f32,
+    pub jitter_ms_max: f32,
+    /// What the peer reported of our stream; `None` if it never did.
+    pub remote_lost: Option<u64>,
+    pub remote_jitter_ms: Option<f32>,
+    pub round_trip_ms: Option<f32>,
+    /// E-model estimate, 1.0 to 4.5; `None` if nothing was received.
+    pub mos: Option<f32>,
+    pub digits: u32,
+}

@@ -1,0 +1,147 @@
+//! What the switch asks of the media threads and what they tell it: desired state down, facts up.
+
+use crate::base::time::Duration;
+use crate::event::Quality;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One media leg: an RTP/RTCP port pair and what is behind it. Numbered by the switch, never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct LegId(pub u64);
+
+/// One playing of a prompt or tone, so that its end can be told from an earlier one's. Numbered by the switch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PlayId(pub u64);
+
+/// Codecs that a leg can send and receive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Codec {
+    Pcmu,
+    Pcma,
+    /// Relayed only: both legs must have it.
+    Opaque {
+        clock_rate: u32,
+    },
+}
+
+/// A codec under the payload type that the session description gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Format {
+    pub codec: Codec,
+    pub payload_type: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// What the owner of a leg hears.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Hears {
+    /// No packets are sent.
+    #[default]
+    Nothing,
+    /// Packets of silence, which keep a NAT open and a peer's timeout quiet.
+    Silence,
+    /// What the other leg says: relayed if the codecs agree, else transcoded.
+    Leg(LegId),
+    /// What the leg itself says.
+    Echo,
+    /// A prompt by its file name as the dialplan gives it; the shell has it loaded.
+    Play { id: PlayId, file: Arc<str>, loops: u32 },
+    /// A tone of a country ("us", "de", …) until `duration`, or for ever.
+    Tone { id: PlayId, tone: Tone, country: Arc<str>, duration: Option<Duration> },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tone {
+    Ringback,
+    Busy,
+    Congestion,
+    Dial,
+    /// Special information tone: "the number you have dialled …".
+    Information,
+}
+
+/// The desired state of one leg, whole: the shard makes it so.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct LegState {
+    /// Where RTP goes by the session description; `None` while nothing is negotiated.
+    pub remote_rtp: Option<SocketAddr>,
+    /// `None`: RTP's port + 1.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// What we send.
+    pub send: Option<Format>,
+    /// What may come; other payload types are counted and dropped. At most 8 are used.
+    pub receive: Vec<Format>,
+    /// Payload type of telephone-event (RFC 4733) towards the peer and from it.
+    pub dtmf_send: Option<u8>,
+    pub dtmf_receive: Option<u8>,
+    /// Milliseconds of sound per packet that we make ourselves, 10 to 60.
+    pub ptime_ms: u8,
+    /// Directions as negotiated, from our side: `sending` false sends no RTP, `receiving` false drops what comes.
+    pub sending: bool,
+    pub receiving: bool,
+    /// Take the source of the first packet that parses as RTP of a known payload type as the remote address (symmetric RTP),
+    /// and refuse other sources later. A changed `remote_rtp` opens the latch again.
+    pub latch: bool,
+    pub hears: Hears,
+    /// Silence of the peer after which `Event::Timeout` is told, once; `None` never. Counted only while `receiving`.
+    pub rtp_timeout: Option<Duration>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Take a port pair. Legs with one `group` live on one shard. Answered by `Opened` or `OpenFailed`.
+    Open { leg: LegId, group: u64, family: Family },
+    /// Boxed: it is moved by ring and freed by the control thread's side.
+    Set { leg: LegId, state: Box<LegState> },
+    /// Answered by `Closed` with the leg's whole account, exactly once, also for a leg that never opened.
+    Close { leg: LegId },
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// `rtp` is the address to put into session descriptions (`external_address` already applied); RTCP is its port + 1.
+    Opened {
+        leg: LegId,
+        rtp: SocketAddr,
+    },
+    /// No port is free, or the world refused it: 503.
+    OpenFailed {
+        leg: LegId,
+        why: &'static str,
+    },
+    /// A prompt or a tone came to its end, or could not be played (`played` false).
+    PlayEnded {
+        leg: LegId,
+        id: PlayId,
+        played: bool,
+    },
+    /// First packet from the peer, or a new latched source.
+    Latched {
+        leg: LegId,
+        source: SocketAddr,
+    },
+    /// A foreign source was refused (told once a leg; all are counted).
+    Refused {
+        leg: LegId,
+        source: SocketAddr,
+    },
+    /// One whole RFC 4733 digit (0-9, *, #, A-D), once, whatever the retransmissions.
+    Digit {
+        leg: LegId,
+        digit: char,
+        duration_ms: u32,
+    },
+    /// Nothing came for `rtp_timeout`.
+    Timeout {
+        leg: LegId,
+    },
+    Closed {
+        leg: LegId,
+        quality: Box<Quality>,
+    },
+}

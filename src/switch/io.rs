@@ -1,0 +1,148 @@
+//! What goes into the switch and what comes out.
+
+use crate::config::Config;
+use crate::dialplan::Dialplan;
+use crate::event::{CallId, Fact};
+use crate::media::command as media;
+use crate::sip::transport::{Flow, Listener};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a switch is built from and what a reload replaces, whole.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub config: Arc<Config>,
+    pub dialplan: Arc<Dialplan>,
+    /// Fixed at start: a reload that changes them is refused by the shell.
+    pub listeners: Vec<Listener>,
+    /// Addresses of host names in trunk targets, resolved by the shell; IP literals need none.
+    pub resolved: Vec<(String, Vec<SocketAddr>)>,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    /// One datagram, or one message cut out of a stream.
+    Received {
+        flow: Flow,
+        bytes: Bytes,
+    },
+    /// A stream could not be opened or broke; every message on it is lost.
+    FlowFailed {
+        flow: Flow,
+    },
+    Media(media::Event),
+    /// The store has the call's record.
+    Stored {
+        call: CallId,
+    },
+    /// The deadline has come.
+    Tick,
+    /// Answered by one `Output::Reply` with the same id.
+    Operator {
+        id: u64,
+        ask: Operator,
+    },
+}
+
+/// What the API and the command line ask.
+#[derive(Debug)]
+pub enum Operator {
+    Calls,
+    Call(CallId),
+    Trunks,
+    Registrations,
+    Hangup(CallId),
+    Reload(Box<Setup>),
+    Drain,
+    Undrain,
+}
+
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Calls(Vec<CallView>),
+    /// The live call and its timeline so far.
+    Call(Box<(CallView, crate::event::CallRecord)>),
+    Trunks(Vec<TrunkView>),
+    Registrations(Vec<RegistrationView>),
+    Done,
+    NotFound,
+    Refused(String),
+}
+
+#[derive(Debug)]
+pub enum Output {
+    Send {
+        flow: Flow,
+        bytes: Bytes,
+    },
+    /// Close a stream after what was sent on it (a peer that cannot be resynchronised).
+    Close {
+        flow: Flow,
+    },
+    Media(media::Command),
+    Fact(Fact),
+    Reply {
+        id: u64,
+        reply: Reply,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct CallView {
+    pub call: CallId,
+    pub from: String,
+    pub to: String,
+    pub trunk: Option<String>,
+    pub user: Option<String>,
+    pub rule: String,
+    /// "routing", "early", "answered", "bridged", "ending".
+    pub state: &'static str,
+    pub started: crate::base::time::Wall,
+    pub answered: Option<crate::base::time::Wall>,
+    /// Names of the legs called.
+    pub peers: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TrunkView {
+    pub name: String,
+    /// Each target: URI, up or down, reason of the last change.
+    pub targets: Vec<(String, bool, String)>,
+    pub calls: u32,
+    pub calls_max: u32,
+    pub registered: Option<bool>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RegistrationView {
+    pub user: String,
+    pub contact: String,
+    pub source: SocketAddr,
+    pub transport: &'static str,
+    pub expires_s: u64,
+    pub user_agent: String,
+}
+
+/// Counters and gauges since the start; `/metrics` prints them all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    pub calls_total: u64,
+    pub calls_answered: u64,
+    pub calls_active: u64,
+    pub calls_refused_limit: u64,
+    pub cdrs_unacknowledged: u64,
+    pub legs_active: u64,
+    pub media_legs_active: u64,
+    pub transactions_server: u64,
+    pub transactions_client: u64,
+    pub timers: u64,
+    pub registrations: u64,
+    pub messages_received: u64,
+    pub messages_sent: u64,
+    pub messages_bad: u64,
+    pub messages_denied: u64,
+    pub retransmissions_sent: u64,
+    pub retransmissions_received: u64,
+    pub draining: bool,
+}
