@@ -1,0 +1,58 @@
+# Tandem: what one types. `make` alone lists it.
+SHELL := /bin/bash
+STEP := .ci/step
+CONFIG ?= dialplans/demo/tandem.yaml
+# The product is built by a C compiler (SQLite) and Rust; the tests call with real SIP programs beside that.
+BUILD_PACKAGES := gcc libc6-dev
+TEST_PACKAGES := sip-tester baresip-core kamailio
+BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon
+export FUZZ_SECONDS ?= 60
+
+.PHONY: help run build test demo bench soak captures rust packages
+help:
+	@echo "make run       build the switch and start it with the demo configuration"
+	@echo "make demo      call a demo number with baresip; print the call's timeline and where the sound lies"
+	@echo "make test      every check that continuous integration runs"
+	@echo "make bench     calls a second, CPU a call and a packet, latency, memory; beside Kamailio and rtpengine"
+	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets"
+	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
+
+rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs, or put cargo on PATH"; exit 1; }
+	@command -v cc >/dev/null || $(STEP) compiler .ci/apt $(BUILD_PACKAGES)
+
+build: rust
+	@$(STEP) build cargo build --release --locked
+
+run: build
+	@exec target/release/tandem run --config $(CONFIG)
+
+demo: build
+	@$(STEP) phone .ci/apt baresip-core
+	@CONFIG=$(CONFIG) tests/peers/demo.sh
+
+packages:
+	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
+
+test: rust packages
+	@begin=$$SECONDS; \
+	$(STEP) fmt cargo fmt --all --check && \
+	$(STEP) clippy cargo clippy --workspace --all-targets --locked -q -- -D warnings && \
+	$(STEP) test cargo test --workspace --exclude interop --locked && \
+	$(STEP) dialplans .ci/dialplans && \
+	$(STEP) fuzz .ci/fuzz && \
+	$(STEP) interop cargo test -p interop --locked -- --test-threads=2 && \
+	echo "all passed in $$((SECONDS - begin)) s"
+
+bench: build
+	@$(STEP) packages .ci/apt $(BENCH_PACKAGES)
+	@$(STEP) bench-build cargo build --release --locked -p bench
+	@target/release/bench
+
+soak: build
+	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
+	@TANDEM=target/release/tandem SOAK_CALLS=$${SOAK_CALLS:-10000} cargo test --locked -p interop --test network -- --nocapture
+
+captures:
+	@$(STEP) packages .ci/apt $(TEST_PACKAGES) tshark
+	@tests/peers/capture.sh
