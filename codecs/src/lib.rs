@@ -1,1 +1,11 @@
+//! Codecs and signal generators: pure functions over samples.
+//!
+//! Samples are 16-bit linear, mono. Nothing here does input or output, reads a clock, or depends on another crate.
+//! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
+pub mod g711;
+pub mod level;
+pub mod mix;
+pub mod resample;
+pub mod tone;
+mod wave;
