@@ -4,6 +4,9 @@
 //! nothing. `shell` is the only module that touches the world. Modules stand in layer order; `tests/tidy.rs` holds the
 //! order. Start reading at `src/ARCHITECTURE.md`.
 
+// The order of a hash table is not deterministic; .clippy.toml bans its iterators, this its loops.
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod base;
 
 pub mod config;
