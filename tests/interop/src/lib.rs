@@ -1,6 +1,9 @@
 //! Tandem looked at from outside: starts the switch and the programs of others on loopback, lets them call each other,
 //! and compares what each side saw and heard. Every program is ended by its process id; every port is free when taken.
 
+pub mod baresip;
+pub mod kamailio;
+pub mod lossy;
 pub mod process;
 pub mod rtp;
 pub mod scratch;

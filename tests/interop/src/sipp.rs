@@ -31,6 +31,8 @@ pub enum Step {
     Reinvite(&'static str),
     /// Waits for a request.
     Get(&'static str),
+    /// A request that may come before the next step.
+    MayGet(&'static str),
     /// Answers the last request without a body.
     Reply(u16),
     /// Answers the last INVITE with SDP of this direction.
@@ -163,8 +165,8 @@ impl<'a> Sipp<'a> {
 
     fn scenario(&self) -> String {
         let mut xml = String::from("<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n<scenario name=\"tandem\">\n");
-        for step in self.steps {
-            xml.push_str(&self.step(*step));
+        for (index, step) in self.steps.iter().enumerate() {
+            xml.push_str(&self.step(index, *step));
         }
         // SIPp refuses a variable that is set and never read.
         let set: BTreeSet<&str> = xml.split("assign_to=\"").skip(1).filter_map(|s| s.split('"').next()).collect();
@@ -176,15 +178,15 @@ impl<'a> Sipp<'a> {
         xml
     }
 
-    fn step(&self, step: Step) -> String {
+    fn step(&self, index: usize, step: Step) -> String {
         match step {
             Step::Invite => send(true, &self.request("INVITE", "", "sendrecv")),
             Step::InviteWithDigest => send(true, &self.request("INVITE", "[authentication]\n", "sendrecv")),
             Step::Reinvite(direction) => send(true, &self.request("re-INVITE", "", direction)),
             Step::Bye => send(true, &self.request("BYE", "", "")),
             Step::Ack => send(false, &self.request("ACK", "", "")),
-            Step::AckFailure => send(false, &self.in_transaction("ACK")),
-            Step::Cancel => send(true, &self.in_transaction("CANCEL")),
+            Step::AckFailure => send(false, &self.in_transaction(index, "ACK")),
+            Step::Cancel => send(true, &self.in_transaction(index, "CANCEL")),
             Step::Expect(code @ (401 | 407)) => format!("<recv response=\"{code}\" auth=\"true\"/>\n"),
             Step::Expect(code) => {
                 let rrs = if (200..300).contains(&code) { " rrs=\"true\"" } else { "" };
@@ -201,8 +203,16 @@ impl<'a> Sipp<'a> {
             Step::Get(method) => {
                 format!("<recv request=\"{method}\">\n<action>\n{}</action>\n</recv>\n", note_dialog())
             }
-            Step::Reply(code) => send((200..700).contains(&code), &self.reply(code, None)),
-            Step::ReplySdp(code, direction) => send(code >= 200, &self.reply(code, Some(direction))),
+            Step::MayGet(method) => {
+                format!(
+                    "<recv request=\"{method}\" optional=\"true\">\n<action>\n{}</action>\n</recv>\n",
+                    note_dialog()
+                )
+            }
+            Step::Reply(code) => send(self.repeats(index, code), &self.reply(index, code, None)),
+            Step::ReplySdp(code, direction) => {
+                send(self.repeats(index, code), &self.reply(index, code, Some(direction)))
+            }
             Step::Pause(ms) => format!("<pause milliseconds=\"{ms}\"/>\n"),
             Step::Linger(ms) => format!("<timewait milliseconds=\"{ms}\"/>\n"),
         }
@@ -249,25 +259,48 @@ impl<'a> Sipp<'a> {
     }
 
     /// ACK of a failure and CANCEL: branch, Request-URI and CSeq number of the INVITE.
-    fn in_transaction(&self, name: &str) -> String {
+    fn in_transaction(&self, index: usize, name: &str) -> String {
         let (own, from) = (self.own(), self.from);
         let transport = if self.tcp { "TCP" } else { "UDP" };
         let tag = if name == "ACK" { "[peer_tag_param]" } else { "" };
-        let branch = "[branch-1]";
+        // SIPp makes a branch from the step's number in the scenario.
+        let is_invite = |s: &Step| matches!(s, Step::Invite | Step::InviteWithDigest | Step::Reinvite(_));
+        let back = self.steps[..index].iter().rev().position(is_invite).map_or(0, |distance| distance + 1);
         format!(
             "{name} sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\
-             Via: SIP/2.0/{transport} {own};rport;branch={branch}\nMax-Forwards: 70\n\
+             Via: SIP/2.0/{transport} {own};rport;branch=[branch-{back}]\nMax-Forwards: 70\n\
              From: <sip:{from}@{own}>;tag=[pid]c[call_number]\nTo: <sip:[service]@[remote_ip]:[remote_port]>{tag}\n\
-             Call-ID: [call_id]\nCSeq: [cseq-1] {name}\nContent-Length: 0\n\n"
+             Call-ID: [call_id]\nCSeq: [cseq] {name}\nContent-Length: 0\n\n"
         )
     }
 
-    fn reply(&self, code: u16, sdp: Option<&str>) -> String {
-        let tag = if code > 100 { ";tag=[pid]s[call_number]" } else { "" };
+    /// The request that a step answers.
+    fn answered(&self, index: usize) -> &'static str {
+        let asked = self.steps[..index].iter().rev().find_map(|step| match step {
+            Step::Get(method) | Step::MayGet(method) => Some(*method),
+            _ => None,
+        });
+        asked.unwrap_or("INVITE")
+    }
+
+    /// Final answers to INVITE are sent again until ACK; others when the request is.
+    fn repeats(&self, index: usize, code: u16) -> bool {
+        code >= 200 && (self.answered(index) == "INVITE" || code == 487)
+    }
+
+    fn reply(&self, index: usize, code: u16, sdp: Option<&str>) -> String {
+        // A request of an existing dialog brings the tag with it.
+        let in_dialog = self.steps[..index].iter().any(|s| matches!(s, Step::Get("ACK") | Step::MayGet("ACK")));
+        let opens = self.side == Side::Callee && !in_dialog && code > 100;
+        let tag = if opens { ";tag=[pid]s[call_number]" } else { "" };
         let own = self.own();
+        let sequence = match self.answered(index) {
+            "CANCEL" if code == 487 => "CSeq: [$cs] INVITE",
+            _ => "[last_CSeq:]",
+        };
         let body = sdp.map_or_else(|| "Content-Length: 0\n\n".to_owned(), |direction| self.sdp(direction));
         format!(
-            "SIP/2.0 {code} {}\n[last_Via:]\n[last_From:]\n[last_To:]{tag}\n[last_Call-ID:]\n[last_CSeq:]\n\
+            "SIP/2.0 {code} {}\n[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:]{tag}\n[last_Call-ID:]\n{sequence}\n\
              Contact: <sip:far@{own}>\n{body}",
             reason(code)
         )
@@ -303,7 +336,7 @@ fn note_media() -> String {
         .to_owned()
 }
 
-/// Keeps the caller's Contact for requests of the callee's own.
+/// Keeps the caller's Contact for requests of the callee's own, and the INVITE's number for an answer after CANCEL.
 fn note_peer() -> String {
     "<ereg regexp=\"sip:[^>]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"uri\"/>\n".to_owned()
 }

@@ -1,0 +1,109 @@
+//! baresip as a phone: plays a WAV when a call is up, records what it hears, ends the call at the end of the WAV.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Process, until};
+use crate::sound::{read_wav, write_wav};
+
+/// How a phone is started.
+#[derive(Debug, Clone)]
+pub struct Phone<'a> {
+    pub user: &'a str,
+    pub password: &'a str,
+    /// `127.0.0.1:5060`: where it registers, and the domain of its address.
+    pub registrar: &'a str,
+    /// Its SIP port; TLS takes the one above. RTP takes the 20 after these.
+    pub port: u16,
+    pub codec: &'a str,
+    pub transport: &'a str,
+    /// What it plays when a call is up. The call ends with it.
+    pub plays: &'a [i16],
+    /// URI to call once registered.
+    pub dials: Option<&'a str>,
+}
+
+/// A phone that runs.
+#[derive(Debug)]
+pub struct RunningPhone {
+    pub process: Process,
+    folder: PathBuf,
+}
+
+impl Phone<'_> {
+    /// Ports that a phone takes, from `port` on.
+    pub const PORTS: u16 = 22;
+
+    /// Starts baresip with its files in `folder/USER`. Incoming calls are answered at once.
+    pub fn start(&self, folder: &Path) -> RunningPhone {
+        let folder = folder.join(self.user);
+        fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a phone's file is written");
+        write_wav(&folder.join("plays.wav"), self.plays);
+        write("config", &self.config(&folder));
+        write("accounts", &self.account());
+        write("contacts", "");
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(&folder).args(["-v", "-s"]);
+        if let Some(uri) = self.dials {
+            command.args(["-e", &format!("/dial {uri}")]);
+        }
+        RunningPhone { process: Process::start(self.user, &mut command, &folder), folder }
+    }
+
+    fn config(&self, folder: &Path) -> String {
+        let (port, folder) = (self.port, folder.display());
+        format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{port}\nnet_interface 127.0.0.1\ncall_max_calls 4\n\
+             audio_source aufile,{folder}/plays.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
+             audio_buffer 20-160\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
+             rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
+             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule sndfile.so\nmodule aubridge.so\n\
+             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+            port + 2,
+            port + 20
+        )
+    }
+
+    fn account(&self) -> String {
+        // Registering again after five minutes is never reached; a phone that only dials still registers.
+        format!(
+            "<sip:{}@{};transport={}>;auth_pass={};regint=300;answermode=auto;audio_codecs={}\n",
+            self.user, self.registrar, self.transport, self.password, self.codec
+        )
+    }
+}
+
+impl RunningPhone {
+    /// Waits until the registrar accepted it. Panics with its log otherwise.
+    pub fn wait_registered(&self) {
+        self.wait_for("200 OK", "registered");
+    }
+
+    pub fn wait_established(&self) {
+        self.wait_for("Call established", "in a call");
+    }
+
+    /// Waits until its call is over.
+    pub fn wait_hung_up(&self) {
+        self.wait_for("terminated (duration", "out of its call");
+    }
+
+    fn wait_for(&self, text: &str, state: &str) {
+        let seen = until(Duration::from_secs(20), || self.process.printed().contains(text).then_some(()));
+        assert!(seen.is_some(), "the phone was never {state}:\n{}", self.process.tail());
+    }
+
+    /// The sound that it decoded. After the call's end only.
+    pub fn heard(&self) -> Vec<i16> {
+        let recordings = fs::read_dir(&self.folder).expect("the phone's folder is there");
+        let mut paths: Vec<PathBuf> = recordings
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect();
+        paths.sort();
+        paths.iter().flat_map(|path| read_wav(path)).collect()
+    }
+}

@@ -1,0 +1,30 @@
+//! Kamailio as a proxy in front of a callee, or as a trunk that challenges.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Process, until};
+use crate::scratch::top;
+
+/// What the trunk asks for: user and password.
+pub const CREDENTIALS: (&str, &str) = ("tandem", "trunk-secret");
+
+/// Starts Kamailio with `tests/peers/kamailio.cfg` at `listen`; calls go on to `next`.
+pub fn start(folder: &Path, listen: SocketAddr, next: SocketAddr, challenges: bool) -> Process {
+    let mut command = Command::new("kamailio");
+    command.arg("-f").arg(top().join("tests/peers/kamailio.cfg")).args(["-DD", "-E", "-m", "64", "-M", "8"]);
+    command.args(["-A", &format!("LISTEN={listen}"), "-A", &format!("NEXT=\"sip:{next}\"")]);
+    command.arg("-Y").arg(folder).arg("-w").arg(folder);
+    if challenges {
+        command.args(["-A", "CHALLENGE"]);
+    }
+    let mut process = Process::start("kamailio", &mut command, folder);
+    let up = until(Duration::from_secs(10), || {
+        assert!(process.ended().is_none(), "kamailio ended:\n{}", process.tail());
+        TcpStream::connect(listen).ok()
+    });
+    assert!(up.is_some(), "kamailio does not listen at {listen}:\n{}", process.tail());
+    process
+}
