@@ -1,12 +1,36 @@
 //! The transaction layer (RFC 3261 §17, RFC 6026): matching, retransmission, timeouts. Sans-IO.
 //!
 //! Contract: after each `receive`, `request`, `respond`, `cancel`, `flow_failed` or `handle_timeout`, drain `poll` to `None`.
+//!
+//! The four machines are `client_invite`, `client_non_invite`, `server_invite` and `server_non_invite`, one file each;
+//! `incoming` and `outgoing` own them, find the one that a message belongs to (`key`), and keep its one deadline.
+//!
+//! Not here: no dialog, no parsing of bodies, no choice of where a request goes. A response goes where its request came
+//! from (§18.2.2, RFC 3581); if that stream has broken, it is lost, and the timers of its machine end the transaction.
+
+mod build;
+mod client_invite;
+mod client_non_invite;
+mod incoming;
+mod key;
+mod outgoing;
+mod server_invite;
+mod server_non_invite;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+pub use timer::{T1, T1_64, T2, T4, Timer};
 
 use super::transport::Flow;
 use super::wire::{Message, Method};
 use crate::base::id::Id;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
+use crate::base::timers::Timers;
 use bytes::Bytes;
+use incoming::Servers;
+use outgoing::Clients;
+use std::collections::VecDeque;
 
 pub struct Server;
 pub struct Client;
@@ -48,7 +72,8 @@ pub enum Event {
         response: Message,
         flow: Flow,
     },
-    /// Timer B or F: nobody answered; to be treated as 408.
+    /// Timer B or F: nobody answered; or an INVITE stayed without a final response beyond timer C or after a CANCEL. To be
+    /// treated as 408.
     Timeout {
         id: ClientId,
     },
@@ -56,7 +81,7 @@ pub enum Event {
     Failed {
         id: ClientId,
     },
-    /// Timer H: a final non-2xx response was never acknowledged.
+    /// A final response to an INVITE was never acknowledged: non-2xx (timer H) or 2xx (64·T1).
     NeverAcked {
         id: ServerId,
     },
@@ -75,63 +100,184 @@ pub enum Output {
     Event(Event),
 }
 
+/// Bounds of the layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Live and lingering transactions, server and client together. Beyond it a request outside a dialog gets a stateless
+    /// 503; requests within a dialog have an eighth more, so that calls can still end.
+    pub transactions_max: usize,
+    /// Retry-After of that 503, in seconds.
+    pub retry_after_s: u32,
+    /// How long an INVITE may stay without a final response once a provisional one has come (timer C); each 101–199
+    /// starts it anew.
+    pub proceeding_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { transactions_max: 200_000, retry_after_s: 5, proceeding_max: Timer::C.first(false) }
+    }
+}
+
+/// Whose deadline it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Owner {
+    Server(ServerId),
+    Client(ClientId),
+}
+
+/// What servers and clients both write into.
+#[derive(Default)]
+struct Shared {
+    out: VecDeque<Output>,
+    timers: Timers<Owner>,
+    /// Room in which a key is written before it is looked up.
+    key: String,
+}
+
+impl Shared {
+    /// Puts `owner`'s deadline where its machine wants it; `at` is where it stands.
+    fn reschedule(&mut self, owner: Owner, at: &mut Option<Instant>, next: Option<Instant>) {
+        if *at == next {
+            return;
+        }
+        if let Some(old) = at.take() {
+            self.timers.cancel(old, owner);
+        }
+        if let Some(new) = next {
+            self.timers.set(new, owner);
+        }
+        *at = next;
+    }
+}
+
+/// What a machine sees of the world while it handles one input.
+struct Context<'a, K> {
+    now: Instant,
+    id: Id<K>,
+    /// Where this transaction's messages go.
+    flow: Flow,
+    /// The layer's own transaction (a CANCEL's): no event reaches the user.
+    silent: bool,
+    out: &'a mut VecDeque<Output>,
+}
+
+impl<K> Context<'_, K> {
+    fn transmit(&mut self, bytes: Bytes) {
+        self.out.push_back(Output::Transmit { flow: self.flow, bytes });
+    }
+
+    fn event(&mut self, event: Event) {
+        if !self.silent {
+            self.out.push_back(Output::Event(event));
+        }
+    }
+}
+
 /// All transactions of the switch.
 #[derive(Default)]
-pub struct Transactions {}
+pub struct Transactions {
+    servers: Servers,
+    clients: Clients,
+    shared: Shared,
+    limits: Limits,
+}
 
 impl Transactions {
+    pub fn new(limits: Limits) -> Transactions {
+        Transactions { limits, ..Transactions::default() }
+    }
+
+    /// Takes effect on what comes from now on (reload).
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
-        let _ = (now, flow, message);
-        todo!()
+        if !message.is_request() {
+            return self.clients.response(&mut self.shared, now, message, flow);
+        }
+        match message.method() {
+            Method::Ack => self.servers.ack(&mut self.shared, now, message, flow),
+            Method::Cancel => self.servers.cancel(&mut self.shared, now, message, flow),
+            _ => {
+                let live = self.servers.len() + self.clients.len();
+                let room = incoming::Room::new(&self.limits, live);
+                self.servers.request(&mut self.shared, now, message, flow, room);
+            }
+        }
     }
+
     /// Starts a client transaction. `bytes` is the whole request with our Via on top, whose branch is `branch`.
+    ///
+    /// Never refused: what the switch sends is bounded by what it has accepted.
     pub fn request(&mut self, now: Instant, flow: Flow, method: Method, branch: &str, bytes: Bytes) -> ClientId {
-        let _ = (now, flow, method, branch, bytes);
-        todo!()
+        self.clients.request(&mut self.shared, now, flow, method, branch, bytes, self.limits.proceeding_max)
     }
+
     /// Sends a response in a server transaction; ignored (false) if the machine's state does not allow it. A 2xx to INVITE is
     /// kept and retransmitted by the layer (RFC 3261 §13.3.1.4: T1 doubling to T2, 64·T1) until [`Transactions::acked`].
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Bytes) -> bool {
-        let _ = (now, id, status, bytes);
-        todo!()
+        self.servers.respond(&mut self.shared, now, id, status, bytes)
     }
+
     /// The ACK to the 2xx of this INVITE has come: stop retransmitting it. Without it the layer reports `NeverAcked`.
     pub fn acked(&mut self, now: Instant, id: ServerId) {
-        let _ = (now, id);
-        todo!()
+        self.servers.acked(&mut self.shared, now, id);
     }
+
     /// Sends a CANCEL for a pending INVITE, at once if a provisional response has come, else when the first one comes
     /// (RFC 3261 §9.1); if no final response follows within 64·T1, the INVITE is reported as `Timeout`.
     pub fn cancel(&mut self, now: Instant, id: ClientId) {
-        let _ = (now, id);
-        todo!()
+        self.clients.cancel(&mut self.shared, now, id, "");
     }
+
+    /// As [`Transactions::cancel`], with a Reason header (RFC 3326), such as `SIP;cause=200;text="Call completed elsewhere"`.
+    pub fn cancel_because(&mut self, now: Instant, id: ClientId, reason: &str) {
+        self.clients.cancel(&mut self.shared, now, id, reason);
+    }
+
     /// Sends outside any transaction: ACK to 2xx, stateless responses.
     pub fn send(&mut self, flow: Flow, bytes: Bytes) {
-        let _ = (flow, bytes);
-        todo!()
+        self.shared.out.push_back(Output::Transmit { flow, bytes });
     }
+
+    /// The flow broke or could not be opened: requests that await an answer over it have failed. If a stream closed, so
+    /// have those that were sent to its peer over whichever connection was open (`connection` 0).
     pub fn flow_failed(&mut self, now: Instant, flow: Flow) {
-        let _ = (now, flow);
-        todo!()
+        self.clients.flow_failed(&mut self.shared, now, flow);
     }
+
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        while let Some(owner) = self.shared.timers.pop_due(now) {
+            match owner {
+                Owner::Server(id) => self.servers.handle_timeout(&mut self.shared, now, id),
+                Owner::Client(id) => self.clients.handle_timeout(&mut self.shared, now, id),
+            }
+        }
     }
+
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
-        todo!()
+        let (at, owner) = self.shared.timers.next()?;
+        let timer = match owner {
+            Owner::Server(id) => self.servers.next(id),
+            Owner::Client(id) => self.clients.next(id),
+        };
+        Some((at, timer.map_or("transaction", Timer::name)))
     }
+
     pub fn poll(&mut self) -> Option<Output> {
-        todo!()
+        self.shared.out.pop_front()
     }
-    /// The request of a live server transaction, for building responses.
+
+    /// The request of a live server transaction, for building responses, and the flow that it came on. Kept until a
+    /// non-INVITE request has its final response, and until an INVITE's final response is acknowledged.
     pub fn server_request(&self, id: ServerId) -> Option<(&Message, Flow)> {
-        let _ = id;
-        todo!()
+        self.servers.get(id)
     }
+
     /// Live transactions: (server, client).
     pub fn counts(&self) -> (usize, usize) {
-        todo!()
+        (self.servers.len(), self.clients.len())
     }
 }
