@@ -1,1 +1,6 @@
-//! See src/ARCHITECTURE.md.
+//! RTP (RFC 3550): the packet and its header, RTCP, reception statistics, telephone-event. Bytes in, values out; no I/O.
+
+pub mod packet;
+pub mod rtcp;
+pub mod stats;
+pub mod telephone_event;
