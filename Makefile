@@ -55,4 +55,4 @@ soak: build
 
 captures:
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES) tshark
-	@tests/peers/capture.sh
+	@cargo run --locked -q -p interop --bin capture

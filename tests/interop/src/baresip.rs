@@ -1,6 +1,8 @@
 //! baresip as a phone: plays a WAV when a call is up, records what it hears, ends the call at the end of the WAV.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,7 +17,7 @@ pub struct Phone<'a> {
     pub password: &'a str,
     /// `127.0.0.1:5060`: where it registers, and the domain of its address.
     pub registrar: &'a str,
-    /// Its SIP port; TLS takes the one above. RTP takes the 20 after these.
+    /// Its SIP port; TLS takes the one above, RTP the 18 after these, commands the last.
     pub port: u16,
     pub codec: &'a str,
     pub transport: &'a str,
@@ -30,6 +32,7 @@ pub struct Phone<'a> {
 pub struct RunningPhone {
     pub process: Process,
     folder: PathBuf,
+    commands: u16,
 }
 
 impl Phone<'_> {
@@ -50,7 +53,7 @@ impl Phone<'_> {
         if let Some(uri) = self.dials {
             command.args(["-e", &format!("/dial {uri}")]);
         }
-        RunningPhone { process: Process::start(self.user, &mut command, &folder), folder }
+        RunningPhone { process: Process::start(self.user, &mut command, &folder), folder, commands: self.port + 21 }
     }
 
     fn config(&self, folder: &Path) -> String {
@@ -61,9 +64,11 @@ impl Phone<'_> {
              audio_buffer 20-160\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule sndfile.so\nmodule aubridge.so\n\
-             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
+             ctrl_tcp_listen 127.0.0.1:{}\n",
             port + 2,
-            port + 20
+            port + 20,
+            port + 21
         )
     }
 
@@ -77,6 +82,22 @@ impl Phone<'_> {
 }
 
 impl RunningPhone {
+    /// Types a command: `hold`, `resume`, `dial`, `hangup`, `sndcode` with a digit.
+    pub fn command(&self, name: &str, parameter: &str) {
+        let text = format!("{{\"command\":\"{name}\",\"params\":\"{parameter}\"}}");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.commands)).expect("baresip takes commands");
+        write!(stream, "{}:{text},", text.len()).expect("a command is sent");
+        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout is set");
+        // Events of the call arrive on the same stream, before and after the answer.
+        let (mut answer, mut buffer) = (String::new(), [0; 2048]);
+        while !answer.contains("\"response\":true") {
+            let length = stream.read(&mut buffer).expect("baresip answers a command");
+            assert!(length > 0, "{name} {parameter}: {answer}");
+            answer.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+        assert!(answer.contains("\"ok\":true"), "{name} {parameter}: {answer}");
+    }
+
     /// Waits until the registrar accepted it. Panics with its log otherwise.
     pub fn wait_registered(&self) {
         self.wait_for("200 OK", "registered");

@@ -11,14 +11,27 @@ use crate::scratch::top;
 /// What the trunk asks for: user and password.
 pub const CREDENTIALS: (&str, &str) = ("tandem", "trunk-secret");
 
-/// Starts Kamailio with `tests/peers/kamailio.cfg` at `listen`; calls go on to `next`.
-pub fn start(folder: &Path, listen: SocketAddr, next: SocketAddr, challenges: bool) -> Process {
+/// What Kamailio is in a test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Role {
+    /// Lets every call through to one callee.
+    Proxy,
+    /// As a proxy, for those who answer its challenge.
+    Trunk,
+    /// Registers phones and calls them.
+    Registrar,
+}
+
+/// Starts Kamailio with `tests/peers/kamailio.cfg` at `listen`, UDP and TCP; calls go on to `next`.
+pub fn start(folder: &Path, listen: SocketAddr, next: SocketAddr, role: Role) -> Process {
     let mut command = Command::new("kamailio");
     command.arg("-f").arg(top().join("tests/peers/kamailio.cfg")).args(["-DD", "-E", "-m", "64", "-M", "8"]);
     command.args(["-A", &format!("LISTEN={listen}"), "-A", &format!("NEXT=\"sip:{next}\"")]);
     command.arg("-Y").arg(folder).arg("-w").arg(folder);
-    if challenges {
-        command.args(["-A", "CHALLENGE"]);
+    match role {
+        Role::Proxy => {}
+        Role::Trunk => _ = command.args(["-A", "CHALLENGE"]),
+        Role::Registrar => _ = command.args(["-A", "REGISTRAR"]),
     }
     let mut process = Process::start("kamailio", &mut command, folder);
     let up = until(Duration::from_secs(10), || {

@@ -249,7 +249,7 @@ impl<'a> Sipp<'a> {
                      To: <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]\n[routes]\n"
                 ),
             ),
-            Side::Callee => ("[$uri]".to_owned(), "From:[$ct]\nTo:[$cf]\n".to_owned()),
+            Side::Callee => ("[$uri]".to_owned(), "From:[$ct]\nTo:[$cf]\n[routes]\n".to_owned()),
         };
         let body = if direction.is_empty() { "Content-Length: 0\n\n".to_owned() } else { self.sdp(direction) };
         format!(
@@ -338,7 +338,9 @@ fn note_media() -> String {
 
 /// Keeps the caller's Contact for requests of the callee's own, and the INVITE's number for an answer after CANCEL.
 fn note_peer() -> String {
-    "<ereg regexp=\"sip:[^>]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"uri\"/>\n".to_owned()
+    "<ereg regexp=\"sip:[^>]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"uri\"/>\n\
+     <ereg regexp=\"[0-9]+\" search_in=\"hdr\" header=\"CSeq:\" assign_to=\"cs\"/>\n"
+        .to_owned()
 }
 
 /// Keeps both parties as the last request named them.
