@@ -1,0 +1,51 @@
+//! Structured logs: for a person on a terminal, JSON otherwise; every line of a call has the field `call`.
+
+use crate::event::Fact;
+use std::io::IsTerminal;
+use tracing::{debug, info, warn};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+/// Starts logging to stderr. `level` is a level or a filter (`info,tandem::shell=debug`); a wrong one is told as an error.
+/// A second start is refused silently: the first one holds.
+pub fn start(format: Option<Format>, level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|e| format!("--log-level {level}: {e}"))?;
+    let terminal = std::io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { Format::Human } else { Format::Json });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match format {
+        Format::Human => builder.with_ansi(terminal).with_target(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+    };
+    Ok(())
+}
+
+/// The one place where a fact becomes a line. Numbers of persons are shown by their tail.
+pub fn fact(fact: &Fact) {
+    match fact {
+        Fact::CallStarted { call, from, to, trunk, user } => {
+            info!(%call, ?from, ?to, trunk = trunk.as_deref(), user = user.as_deref(), "call started");
+        }
+        Fact::CallAnswered { call } => info!(%call, "call answered"),
+        Fact::CallEnded(record) => {
+            let cdr = &record.cdr;
+            info!(
+                call = %cdr.call, class = cdr.ending.class.as_str(), reason = cdr.ending.reason, status = cdr.ending.status,
+                duration_ms = cdr.duration_us / 1_000, billable_ms = cdr.billable_us / 1_000, rule = cdr.rule, "call ended"
+            );
+        }
+        Fact::Registered { aor, contact, source, expires_s } => {
+            info!(aor, contact, %source, expires_s, "registered");
+        }
+        Fact::Unregistered { aor, contact, why } => info!(aor, contact, why, "unregistered"),
+        Fact::TrunkUp { trunk, target } => info!(trunk, target, "trunk up"),
+        Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
+        Fact::Denied { source, what, why } => warn!(%source, what, why, "denied"),
+        Fact::BadMessage { source, why } => debug!(%source, why, "bad message"),
+    }
+}

@@ -1,0 +1,77 @@
+//! Sockets: SIP over UDP in batches, SIP over streams, waiting for both, and what the operating system must grant.
+
+mod address;
+mod poll;
+mod stream;
+mod udp;
+
+pub use address::{advertised, raise_open_files};
+pub use poll::{Epoll, Ready, Waker};
+pub use stream::{Limits, Streams};
+pub use udp::{Flushed, Inbox, Udp};
+
+use crate::config::{Listen, Scheme};
+use crate::sip::transport::{ListenerId, Transport};
+use std::io;
+
+/// A listening address that could not be had.
+#[derive(Debug)]
+pub struct BindFault {
+    pub listen: Listen,
+    pub error: io::Error,
+}
+
+impl std::fmt::Display for BindFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = match self.listen.scheme {
+            Scheme::Udp => "udp",
+            Scheme::Tcp => "tcp",
+            Scheme::Tls => "tls",
+        };
+        write!(f, "could not listen on {scheme}://{}: {}", self.listen.address, describe(&self.error))?;
+        if self.error.kind() == io::ErrorKind::AddrInUse { f.write_str("; is another switch running?") } else { Ok(()) }
+    }
+}
+
+/// The system's words without Rust's "(os error 98)", in lower case as a part of a sentence.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+/// What is bound: UDP sockets for the control thread, stream listeners for [`Streams`].
+#[derive(Default)]
+pub struct Bound {
+    pub udp: Vec<Udp>,
+    pub tcp: Vec<(ListenerId, std::net::TcpListener)>,
+    /// Each address in the order of `sip.listen`, with what was bound.
+    pub listeners: Vec<(ListenerId, Transport, std::net::SocketAddr)>,
+}
+
+/// Binds every address of `sip.listen`, or none.
+pub fn bind(listen: &[Listen]) -> Result<Bound, BindFault> {
+    let mut bound = Bound::default();
+    for (place, &l) in listen.iter().enumerate() {
+        let id = ListenerId(u16::try_from(place).unwrap_or(u16::MAX));
+        let fault = |error| BindFault { listen: l, error };
+        let (transport, local) = match l.scheme {
+            Scheme::Udp => {
+                let udp = Udp::bind(id, l.address).map_err(fault)?;
+                let local = udp.local();
+                bound.udp.push(udp);
+                (Transport::Udp, local)
+            }
+            Scheme::Tcp => {
+                let tcp = stream::listen(l.address).map_err(fault)?;
+                let local = tcp.local_addr().map_err(fault)?;
+                bound.tcp.push((id, tcp));
+                (Transport::Tcp, local)
+            }
+            Scheme::Tls => return Err(fault(io::Error::other("TLS is not yet available"))),
+        };
+        bound.listeners.push((id, transport, local));
+    }
+    Ok(bound)
+}

@@ -1,0 +1,60 @@
+//! What outlives the process: call detail records and timelines, in SQLite.
+
+mod export;
+mod query;
+mod schema;
+mod sqlite;
+mod view;
+mod when;
+
+pub use export::{Format, export};
+pub use query::{Filter, Page, Reader, StoredCall};
+pub use sqlite::Sqlite;
+pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};
+pub use when::parse as parse_when;
+
+use crate::event::CallRecord;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where records go. One writer, on the ledger thread.
+pub trait Store: Send {
+    /// Stores all of them or none; on `Ok` they are on disk. A call that is stored already is left as it is, so that a commit
+    /// whose outcome is unknown can be repeated.
+    fn append(&mut self, records: &[Box<CallRecord>]) -> Result<(), Fault>;
+}
+
+/// A store that could not do what was asked: the disk, the file, its schema.
+#[derive(Debug)]
+pub struct Fault {
+    what: String,
+}
+
+impl Fault {
+    pub fn new(what: impl Into<String>) -> Fault {
+        Fault { what: what.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(e: rusqlite::Error) -> Fault {
+        Fault::new(e.to_string())
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(e: std::io::Error) -> Fault {
+        Fault::new(super::net::describe(&e))
+    }
+}
+
+/// The database's file in the data folder.
+pub fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("tandem.sqlite")
+}
