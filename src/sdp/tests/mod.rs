@@ -1,0 +1,449 @@
+//! Tables over offers as real equipment writes them, and properties over bytes of any kind.
+
+mod offers;
+mod properties;
+
+use super::*;
+use offers::*;
+use std::net::SocketAddr;
+
+fn local(codecs: &[&str]) -> LocalAudio {
+    LocalAudio {
+        rtp: "198.51.100.1:30000".parse().unwrap(),
+        rtcp: None,
+        session_id: 77,
+        version: 1,
+        formats: codecs.iter().map(|name| AudioFormat::by_name(name).unwrap()).collect(),
+        telephone_event: true,
+        ptime_ms: 20,
+        direction: Direction::SendRecv,
+        order: Order::Theirs,
+        single: true,
+    }
+}
+
+fn local_v6(codecs: &[&str]) -> LocalAudio {
+    LocalAudio { rtp: "[2001:db8::1]:30000".parse().unwrap(), ..local(codecs) }
+}
+
+fn parse(text: &str) -> SessionDescription {
+    SessionDescription::parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{fault}:\n{text}"))
+}
+
+fn show(format: &AudioFormat) -> String {
+    format!("{}/{}", format.codec.name(), format.payload_type)
+}
+
+/// One line: what is sent where, what is received, digits, packet time, direction.
+fn summary(audio: &NegotiatedAudio) -> String {
+    let address = |a: Option<SocketAddr>| a.map_or("nowhere".to_owned(), |a| a.to_string());
+    let receive: Vec<String> = audio.receive.iter().map(show).collect();
+    let dtmf = audio.dtmf.map_or("none".to_owned(), |d| format!("{}:{}@{}", d.send, d.receive, d.clock_rate));
+    let hold = if audio.on_hold { " hold" } else { "" };
+    format!(
+        "{} to {} rtcp {} from {} dtmf {dtmf} {}ms {}{hold}",
+        show(&audio.send),
+        address(audio.remote_rtp),
+        address(audio.remote_rtcp),
+        receive.join(","),
+        audio.ptime_ms,
+        audio.direction.as_str(),
+    )
+}
+
+fn check(name: &str, offer: &str, local: &LocalAudio, expected: &str) {
+    let offer = parse(offer);
+    let got = match answer(&offer, local) {
+        Ok(answer) => {
+            let ours = &answer.description;
+            assert_eq!(ours.media.len(), offer.media.len(), "{name}: as many streams as offered");
+            for (index, (our, their)) in ours.media.iter().zip(&offer.media).enumerate() {
+                assert_eq!((&our.kind, &our.protocol), (&their.kind, &their.protocol), "{name}: stream {index}");
+                assert_eq!(our.port != 0, index == answer.audio.stream, "{name}: stream {index}");
+            }
+            assert_eq!(parse(&ours.to_string()), *ours, "{name}: reads as written");
+            summary(&answer.audio)
+        }
+        Err(fault) => fault.to_string(),
+    };
+    assert_eq!(got, expected, "{name}");
+}
+
+#[test]
+fn offers_are_answered() {
+    let pcm = local(&["pcma", "pcmu"]);
+    let wide = local(&["opus", "g722", "pcma", "pcmu"]);
+    let rows: &[(&str, &str, &LocalAudio, &str)] = &[
+        ("SIPp", SIPP, &pcm, "PCMU/0 to 192.0.2.10:6000 rtcp 192.0.2.10:6001 from PCMU/0 dtmf none 20ms sendrecv"),
+        (
+            "Asterisk",
+            ASTERISK,
+            &pcm,
+            "PCMU/0 to 192.0.2.11:11424 rtcp 192.0.2.11:11425 from PCMU/0 dtmf 101:101@8000 20ms sendrecv",
+        ),
+        (
+            "FreeSWITCH",
+            FREESWITCH,
+            &wide,
+            "opus/102 to 192.0.2.12:24142 rtcp 192.0.2.12:24143 from opus/102 dtmf 103:103@48000 20ms sendrecv",
+        ),
+        (
+            "FreeSWITCH, narrow",
+            FREESWITCH,
+            &pcm,
+            "PCMU/0 to 192.0.2.12:24142 rtcp 192.0.2.12:24143 from PCMU/0 dtmf 101:101@8000 20ms sendrecv",
+        ),
+        (
+            "Cisco",
+            CISCO,
+            &pcm,
+            "PCMA/8 to 192.0.2.13:18426 rtcp 192.0.2.13:18427 from PCMA/8 dtmf 100:100@8000 20ms sendrecv",
+        ),
+        (
+            "Polycom",
+            POLYCOM,
+            &wide,
+            "G722/9 to 192.0.2.14:2250 rtcp 192.0.2.14:2251 from G722/9 dtmf 127:127@8000 20ms sendrecv",
+        ),
+        (
+            "Linphone",
+            LINPHONE,
+            &wide,
+            "opus/96 to 192.0.2.15:7078 rtcp 192.0.2.15:7079 from opus/96 dtmf 97:97@48000 20ms sendrecv",
+        ),
+        (
+            "baresip",
+            BARESIP,
+            &wide,
+            "opus/96 to 192.0.2.16:14832 rtcp 192.0.2.16:14833 from opus/96 dtmf 101:101@8000 20ms sendrecv",
+        ),
+        (
+            "Grandstream, 30 ms",
+            GRANDSTREAM,
+            &pcm,
+            "PCMA/8 to 192.0.2.21:5004 rtcp 192.0.2.21:5005 from PCMA/8 dtmf 101:101@8000 30ms sendrecv",
+        ),
+        ("Chrome", CHROME, &wide, "audio over UDP/TLS/RTP/SAVPF is not supported"),
+        ("T.38", T38, &pcm, "no audio stream"),
+        ("audio refused, fax instead", T38_SWITCH, &pcm, "no audio stream"),
+        ("hold as of old", HOLD_2543, &pcm, "PCMU/0 to nowhere rtcp nowhere from PCMU/0 dtmf none 20ms recvonly hold"),
+        (
+            "secure first, plain second",
+            SECURE_AND_PLAIN,
+            &pcm,
+            "PCMA/8 to 192.0.2.17:7002 rtcp 192.0.2.17:7003 from PCMA/8 dtmf none 20ms sendrecv",
+        ),
+        ("G.729 alone", G729_ONLY, &pcm, "no common codec; the peer has G729"),
+        (
+            "G.729 relayed",
+            G729_ONLY,
+            &local(&["g729"]),
+            "G729/18 to 192.0.2.18:8000 rtcp 192.0.2.18:8001 from G729/18 dtmf 96:96@8000 20ms sendrecv",
+        ),
+        (
+            "IPv6",
+            IPV6,
+            &local_v6(&["pcmu"]),
+            "PCMU/0 to [2001:db8::20]:40000 rtcp [2001:db8::20]:40010 from PCMU/0 dtmf 101:101@8000 20ms sendrecv",
+        ),
+        ("IPv6 to an IPv4 leg", IPV6, &pcm, "media address of the other IP version"),
+        (
+            "LF only, no s= and t=",
+            BARE,
+            &pcm,
+            "PCMU/0 to 192.0.2.19:9000 rtcp 192.0.2.19:9001 from PCMU/0 dtmf none 20ms sendrecv",
+        ),
+        (
+            "static number remapped",
+            REMAPPED,
+            &pcm,
+            "PCMA/0 to 192.0.2.22:9000 rtcp 192.0.2.22:9001 from PCMA/0 dtmf none 20ms sendrecv",
+        ),
+        ("no address", "v=0\r\nm=audio 9000 RTP/AVP 0\r\n", &pcm, "no media address"),
+        (
+            "a name for an address",
+            "v=0\nc=IN IP4 media.example.com\nm=audio 9000 RTP/AVP 0\n",
+            &pcm,
+            "PCMU/0 to nowhere rtcp nowhere from PCMU/0 dtmf none 20ms sendrecv",
+        ),
+        ("nothing", "v=0\r\n", &pcm, "no audio stream"),
+        (
+            "digits alone",
+            "v=0\nc=IN IP4 192.0.2.1\nm=audio 9 RTP/AVP 101\na=rtpmap:101 telephone-event/8000\n",
+            &pcm,
+            "no common codec; the peer has ",
+        ),
+        (
+            "RTCP would be port 65536",
+            "v=0\nc=IN IP4 192.0.2.1\nm=audio 65535 RTP/AVP 0\n",
+            &pcm,
+            "PCMU/0 to 192.0.2.1:65535 rtcp nowhere from PCMU/0 dtmf none 20ms sendrecv",
+        ),
+    ];
+    for (name, offer, local, expected) in rows {
+        check(name, offer, local, expected);
+    }
+}
+
+#[test]
+fn directions_are_mirrored_and_limited() {
+    let rows = [
+        ("sendrecv", Direction::SendRecv, "sendrecv", false),
+        ("sendonly", Direction::SendRecv, "recvonly", true),
+        ("recvonly", Direction::SendRecv, "sendonly", false),
+        ("inactive", Direction::SendRecv, "inactive", true),
+        ("sendrecv", Direction::SendOnly, "sendonly", false),
+        ("sendonly", Direction::SendOnly, "inactive", true),
+        ("recvonly", Direction::RecvOnly, "inactive", false),
+        ("sendrecv", Direction::Inactive, "inactive", false),
+    ];
+    for (theirs, ours, expected, hold) in rows {
+        for place in ["session", "stream"] {
+            let (session, stream) = if place == "session" { (theirs, "x") } else { ("sendrecv", theirs) };
+            let text = format!("v=0\nc=IN IP4 192.0.2.1\na={session}\nm=audio 9 RTP/AVP 0\na={stream}\n");
+            let got = answer(&parse(&text), &LocalAudio { direction: ours, ..local(&["pcmu"]) }).unwrap();
+            assert_eq!((got.audio.direction.as_str(), got.audio.on_hold), (expected, hold), "{theirs} at the {place}");
+            assert!(got.description.to_string().contains(&format!("\r\na={expected}\r\n")));
+        }
+    }
+}
+
+#[test]
+fn packet_times() {
+    let rows = [
+        ("a=ptime:20", 20),
+        ("a=ptime:30", 30),
+        ("a=ptime:60", 60),
+        ("a=ptime:0", 20),
+        ("a=ptime:120", 20),
+        ("a=ptime:25", 20),
+        ("a=ptime:x", 20),
+        ("a=ptime:10.0", 10),
+        ("a=maxptime:10", 10),
+        ("a=maxptime:150", 20),
+        ("a=ptime:40\na=maxptime:35", 30),
+        ("a=maxptime:5", 20),
+        ("a=ptime:99999999", 20),
+    ];
+    for (lines, expected) in rows {
+        let text = format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 9 RTP/AVP 0\n{lines}\n");
+        assert_eq!(answer(&parse(&text), &local(&["pcmu"])).unwrap().audio.ptime_ms, expected, "{lines}");
+    }
+    let session = "v=0\nc=IN IP4 192.0.2.1\na=ptime:30\nm=audio 9 RTP/AVP 0\n";
+    assert_eq!(answer(&parse(session), &local(&["pcmu"])).unwrap().audio.ptime_ms, 30);
+}
+
+#[test]
+fn preference_and_number_of_codecs() {
+    let rows: [(Order, bool, &str, &[&str]); 4] = [
+        (Order::Theirs, true, "opus", &["102", "103"]),
+        (Order::Ours, true, "PCMA", &["8", "101"]),
+        (Order::Theirs, false, "opus", &["102", "0", "8", "103"]),
+        (Order::Ours, false, "PCMA", &["8", "0", "102", "101"]),
+    ];
+    for (order, single, send, formats) in rows {
+        let local = LocalAudio { order, single, ..local(&["pcma", "pcmu", "opus"]) };
+        let answer = answer(&parse(FREESWITCH), &local).unwrap();
+        assert_eq!(answer.audio.send.codec.name(), send);
+        assert_eq!(answer.description.media[0].formats, formats, "{order:?} {single}");
+    }
+}
+
+#[test]
+fn an_offer_is_written_to_the_letter() {
+    let text = offer(&local(&["opus", "pcmu", "pcma"])).to_string();
+    let expected = "v=0\r\no=- 77 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
+        m=audio 30000 RTP/AVP 111 0 8 101 96\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+        a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/48000\r\na=rtpmap:96 telephone-event/8000\r\n\
+        a=fmtp:111 useinbandfec=1\r\na=fmtp:101 0-16\r\na=fmtp:96 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
+    assert_eq!(text, expected);
+    let plain = LocalAudio { rtcp: Some("198.51.100.2:9".parse().unwrap()), ..local_v6(&["pcmu"]) };
+    let text = offer(&LocalAudio { direction: Direction::Inactive, telephone_event: false, ..plain }).to_string();
+    assert!(text.contains("o=- 77 1 IN IP6 2001:db8::1\r\ns=-\r\nc=IN IP6 2001:db8::1\r\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=rtcp:9 IN IP4 198.51.100.2\r\na=inactive\r\n"
+        ),
+        "{text}"
+    );
+}
+
+fn check_accept(name: &str, answer: &str, expected: &str) {
+    let ours = offer(&local(&["opus", "pcmu", "pcma", "g729"]));
+    let answer = parse(&format!("v=0\nc=IN IP4 192.0.2.9\n{answer}\n"));
+    let got = accept(&answer, &ours).map_or_else(|fault| fault.to_string(), |audio| summary(&audio));
+    assert_eq!(got, expected, "{name}");
+}
+
+#[test]
+fn answers_are_accepted() {
+    let rows = [
+        (
+            "one codec",
+            "m=audio 5000 RTP/AVP 8",
+            "PCMA/8 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMA/8 dtmf none 20ms sendrecv",
+        ),
+        (
+            "with digits",
+            "m=audio 5000 RTP/AVP 0 96\na=rtpmap:96 telephone-event/8000",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 96:96@8000 20ms sendrecv",
+        ),
+        (
+            "digits under another number",
+            "m=audio 5000 RTP/AVP 0 127\na=rtpmap:127 telephone-event/8000",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 127:96@8000 20ms sendrecv",
+        ),
+        (
+            "no rtpmap for what we bound",
+            "m=audio 5000 RTP/AVP 111 101",
+            "opus/111 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf 101:101@48000 20ms sendrecv",
+        ),
+        (
+            "another number",
+            "m=audio 5000 RTP/AVP 120\na=rtpmap:120 opus/48000/2",
+            "opus/120 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111,opus/120 dtmf none 20ms sendrecv",
+        ),
+        (
+            "another number, bound by us",
+            "m=audio 5000 RTP/AVP 96\na=rtpmap:96 opus/48000/2",
+            "opus/96 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf none 20ms sendrecv",
+        ),
+        (
+            "several",
+            "m=audio 5000 RTP/AVP 18 8 0",
+            "G729/18 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from G729/18,PCMA/8,PCMU/0 dtmf none 20ms sendrecv",
+        ),
+        (
+            "held",
+            "m=audio 5000 RTP/AVP 0\na=inactive",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf none 20ms inactive hold",
+        ),
+        (
+            "held as of old",
+            "m=audio 5000 RTP/AVP 0\nc=IN IP4 0.0.0.0",
+            "PCMU/0 to nowhere rtcp nowhere from PCMU/0 dtmf none 20ms recvonly hold",
+        ),
+        (
+            "a=rtcp",
+            "m=audio 5000 RTP/AVP 0\na=rtcp:6000 IN IP4 192.0.2.99",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.99:6000 from PCMU/0 dtmf none 20ms sendrecv",
+        ),
+        ("refused", "m=audio 0 RTP/AVP 0", "the audio stream was refused"),
+        ("other kind", "m=video 5000 RTP/AVP 0", "the answer's streams are not the offer's"),
+        ("no stream", "", "the answer's streams are not the offer's"),
+        ("never offered", "m=audio 5000 RTP/AVP 3", "no common codec; the peer has GSM"),
+        ("secure", "m=audio 5000 RTP/SAVP 0", "audio over RTP/SAVP is not supported"),
+    ];
+    for (name, answer, expected) in rows {
+        check_accept(name, answer, expected);
+    }
+}
+
+#[test]
+fn our_own_hold_is_not_the_peers() {
+    let ours = offer(&LocalAudio { direction: Direction::Inactive, ..local(&["pcmu"]) });
+    let audio = accept(&parse("v=0\nc=IN IP4 192.0.2.9\nm=audio 9 RTP/AVP 0\na=inactive\n"), &ours).unwrap();
+    assert_eq!((audio.direction, audio.on_hold), (Direction::Inactive, false));
+    let ours = offer(&LocalAudio { direction: Direction::SendOnly, ..local(&["pcmu"]) });
+    let audio = accept(&parse("v=0\nc=IN IP4 192.0.2.9\nm=audio 9 RTP/AVP 0\na=recvonly\n"), &ours).unwrap();
+    assert_eq!((audio.direction, audio.on_hold), (Direction::SendOnly, false));
+}
+
+#[test]
+fn two_of_us_agree() {
+    let (caller, callee) = (local(&["opus", "g722", "pcma"]), local(&["pcmu", "pcma", "g722"]));
+    let ours = offer(&caller);
+    let theirs = answer(&parse(&ours.to_string()), &callee).unwrap();
+    let audio = accept(&parse(&theirs.description.to_string()), &ours).unwrap();
+    assert_eq!(show(&audio.send), "G722/9");
+    assert_eq!(show(&theirs.audio.send), "G722/9");
+    assert_eq!(audio.dtmf, theirs.audio.dtmf);
+    assert!(audio.dtmf.is_some_and(|d| d.clock_rate == 8000));
+}
+
+#[test]
+fn the_version_goes_up_only_with_a_change() {
+    let first = offer(&local(&["pcmu", "pcma"]));
+    let rows: [(&str, LocalAudio, &str); 4] = [
+        ("same", local(&["pcmu", "pcma"]), "1"),
+        ("another session id and version", LocalAudio { session_id: 5, version: 9, ..local(&["pcmu", "pcma"]) }, "1"),
+        ("hold", LocalAudio { direction: Direction::SendOnly, ..local(&["pcmu", "pcma"]) }, "2"),
+        ("codec", local(&["pcmu"]), "2"),
+    ];
+    for (name, local, version) in rows {
+        let next = reoffer(&local, &first);
+        assert_eq!((next.origin.version.as_str(), next.origin.session_id.as_str()), (version, "77"), "{name}");
+        assert_eq!(next.is_refresh_of(&first), version == "1", "{name}");
+    }
+}
+
+#[test]
+fn a_later_offer_keeps_places_and_numbers() {
+    let answered = answer(&parse(SECURE_AND_PLAIN), &local(&["pcma"])).unwrap().description;
+    let next = reoffer(&local(&["pcma", "pcmu"]), &answered);
+    let ports: Vec<u16> = next.media.iter().map(|m| m.port).collect();
+    assert_eq!(ports, [0, 30000, 0]);
+
+    // The peer's offer bound opus to 96; our own habit is 111. 101 is bound to something else.
+    let theirs =
+        "v=0\nc=IN IP4 192.0.2.1\nm=audio 9 RTP/AVP 96 101\na=rtpmap:96 opus/48000/2\na=rtpmap:101 G726-32/8000\n";
+    let mut ours = local(&["opus", "pcmu"]);
+    ours.single = false;
+    ours.formats.push(AudioFormat {
+        codec: Codec::Other("g726-32".into()),
+        payload_type: 120,
+        clock_rate: 8000,
+        channels: 1,
+        fmtp: None,
+    });
+    let answered = answer(&parse(theirs), &ours).unwrap().description;
+    assert_eq!(answered.media[0].formats, ["96", "101"]);
+    ours.formats.pop();
+    assert_eq!(reoffer(&ours, &answered).media[0].formats, ["96", "0", "97", "98"]);
+
+    let refused = parse("v=0\nm=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 96\n");
+    let ports: Vec<u16> = reoffer(&ours, &refused).media.iter().map(|m| m.port).collect();
+    assert_eq!(ports, [0, 0, 30000]);
+}
+
+fn leg(offered: &str, codecs: &[&str]) -> NegotiatedAudio {
+    let text = format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 9 RTP/AVP {offered}\n");
+    answer(&parse(&text), &LocalAudio { single: false, ..local(codecs) }).unwrap().audio
+}
+
+#[test]
+fn common_codecs_of_two_legs() {
+    let rows = [
+        (leg("0", &["pcmu"]), leg("0 8", &["pcmu", "pcma"]), Some("PCMU/0 PCMU/0")),
+        (leg("0", &["pcmu"]), leg("8", &["pcma"]), None),
+        (leg("8 0", &["pcmu", "pcma"]), leg("0 8", &["pcmu", "pcma"]), Some("PCMA/8 PCMA/8")),
+        (
+            leg("96\na=rtpmap:96 opus/48000/2", &["opus"]),
+            leg("111 0\na=rtpmap:111 OPUS/48000", &["opus", "pcmu"]),
+            Some("opus/96 OPUS/111"),
+        ),
+        (
+            leg("96\na=rtpmap:96 iLBC/8000\na=fmtp:96 mode=20", &["ilbc"]),
+            leg("97\na=rtpmap:97 iLBC/8000\na=fmtp:97 mode=20", &["ilbc"]),
+            Some("iLBC/96 iLBC/97"),
+        ),
+    ];
+    for (a, b, expected) in rows {
+        let got = common(&a, &b).map(|r| format!("{} {}", show(&r.to_a), show(&r.to_b)));
+        assert_eq!(got.map(|s| s.to_lowercase()), expected.map(str::to_lowercase));
+    }
+    let mode_30 = "v=0\nc=IN IP4 192.0.2.1\nm=audio 9 RTP/AVP 96\na=rtpmap:96 iLBC/8000\n";
+    assert_eq!(
+        answer(&parse(mode_30), &local(&["ilbc"])),
+        Err(NegotiationFault::NoCommonCodec(vec!["iLBC".into()])),
+        "30 ms frames are not 20 ms frames"
+    );
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let description = parse(SECURE_AND_PLAIN);
+    assert_eq!(description.media[0].crypto.len(), 1);
+    assert!(!format!("{description:?}").contains("WVNfX19zZW1jdGwg"));
+    assert!(description.to_string().contains("inline:WVNfX19zZW1jdGwg"));
+}
