@@ -132,6 +132,7 @@ impl<'a> Reader<'a> {
                 HeaderName::MaxForwards if decimal(self.at(field.value)).is_none() => {
                     self.note(400, "Malformed Max-Forwards");
                 }
+                HeaderName::Contact => self.contact(field.value),
                 _ => {}
             }
         }
@@ -148,6 +149,15 @@ impl<'a> Reader<'a> {
             None => *kept = Some(value),
             Some(first) if self.at(first) == self.at(value) => {}
             Some(_) => self.note(400, reason),
+        }
+    }
+
+    /// Without <> nobody can tell whose the URI's headers are (RFC 3261 §20.10); other faults in a Contact matter only
+    /// to those who use it.
+    fn contact(&mut self, field: Span) {
+        let value = self.at(field);
+        if value.contains('?') && !value.contains(['<', '"']) {
+            self.note(400, "Malformed Contact");
         }
     }
 

@@ -1,5 +1,8 @@
 //! Tables over the whole wire layer; the torture messages stand in tests/torture.
 
+mod against_rsip;
+mod properties;
+
 use super::*;
 use bytes::Bytes;
 use std::net::SocketAddr;
