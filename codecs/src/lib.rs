@@ -4,6 +4,7 @@
 //! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
 pub mod g711;
+pub mod g722;
 pub mod level;
 pub mod mix;
 pub mod resample;

@@ -140,8 +140,8 @@ pub struct Relay {
     pub to_b: AudioFormat,
 }
 
-/// A fresh offer: our own origin and address, the codecs in order, telephone events at each of their clock rates (the
-/// first as 101 where that is free).
+/// A fresh offer: our own origin and address, the codecs in order, telephone events at each of their clock rates
+/// (as 101 at 8,000 where that is free).
 pub fn offer(local: &LocalAudio) -> SessionDescription {
     describe(local, vec![our_stream(local, Protocol::RtpAvp, &offered_formats(local, &[]), local.ptime_ms)])
 }
@@ -380,7 +380,7 @@ fn event_at(formats: &[AudioFormat], clock_rate: u32) -> Option<&AudioFormat> {
 
 /// The peer's wish if it is one that we can meet, else ours, within the peer's maximum.
 fn packet_time(description: &SessionDescription, media: &Media, ours_ms: u16) -> u16 {
-    let possible = |ms: &u16| (10..=60).contains(ms) && ms % 10 == 0;
+    let possible = |ms: &u16| (10..=60).contains(ms) && ms.is_multiple_of(10);
     let wished = description.ptime_of(media).filter(possible).unwrap_or(ours_ms);
     match media.maxptime_ms {
         Some(max) if max >= 10 => wished.min(max / 10 * 10),
@@ -443,7 +443,11 @@ fn offered_formats(local: &LocalAudio, bound: &[AudioFormat]) -> Vec<AudioFormat
             }
         }
         let given = |rate: u32| event_at(&local.formats, rate).filter(|f| f.clock_rate == rate).map(|f| f.payload_type);
-        wished.extend(rates.iter().map(|&rate| AudioFormat::telephone_event(given(rate).unwrap_or(101), rate)));
+        // Many take 101 for 8,000 whatever the description says.
+        let customary = |rate: u32| if rate == 8000 { 101 } else { 100 };
+        wished.extend(
+            rates.iter().map(|&rate| AudioFormat::telephone_event(given(rate).unwrap_or(customary(rate)), rate)),
+        );
     }
     let mut formats: Vec<AudioFormat> = Vec::new();
     for format in wished {

@@ -253,9 +253,9 @@ fn preference_and_number_of_codecs() {
 fn an_offer_is_written_to_the_letter() {
     let text = offer(&local(&["opus", "pcmu", "pcma"])).to_string();
     let expected = "v=0\r\no=- 77 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
-        m=audio 30000 RTP/AVP 111 0 8 101 96\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
-        a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/48000\r\na=rtpmap:96 telephone-event/8000\r\n\
-        a=fmtp:111 useinbandfec=1\r\na=fmtp:101 0-16\r\na=fmtp:96 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
+        m=audio 30000 RTP/AVP 111 0 8 100 101\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+        a=rtpmap:8 PCMA/8000\r\na=rtpmap:100 telephone-event/48000\r\na=rtpmap:101 telephone-event/8000\r\n\
+        a=fmtp:111 useinbandfec=1\r\na=fmtp:100 0-16\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
     assert_eq!(text, expected);
     let plain = LocalAudio { rtcp: Some("198.51.100.2:9".parse().unwrap()), ..local_v6(&["pcmu"]) };
     let text = offer(&LocalAudio { direction: Direction::Inactive, telephone_event: false, ..plain }).to_string();
@@ -285,18 +285,18 @@ fn answers_are_accepted() {
         ),
         (
             "with digits",
-            "m=audio 5000 RTP/AVP 0 96\na=rtpmap:96 telephone-event/8000",
-            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 96:96@8000 20ms sendrecv",
+            "m=audio 5000 RTP/AVP 0 101\na=rtpmap:101 telephone-event/8000",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 101:101@8000 20ms sendrecv",
         ),
         (
             "digits under another number",
             "m=audio 5000 RTP/AVP 0 127\na=rtpmap:127 telephone-event/8000",
-            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 127:96@8000 20ms sendrecv",
+            "PCMU/0 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from PCMU/0 dtmf 127:101@8000 20ms sendrecv",
         ),
         (
             "no rtpmap for what we bound",
-            "m=audio 5000 RTP/AVP 111 101",
-            "opus/111 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf 101:101@48000 20ms sendrecv",
+            "m=audio 5000 RTP/AVP 111 100",
+            "opus/111 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf 100:100@48000 20ms sendrecv",
         ),
         (
             "another number",
@@ -305,8 +305,8 @@ fn answers_are_accepted() {
         ),
         (
             "another number, bound by us",
-            "m=audio 5000 RTP/AVP 96\na=rtpmap:96 opus/48000/2",
-            "opus/96 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf none 20ms sendrecv",
+            "m=audio 5000 RTP/AVP 101\na=rtpmap:101 opus/48000/2",
+            "opus/101 to 192.0.2.9:5000 rtcp 192.0.2.9:5001 from opus/111 dtmf none 20ms sendrecv",
         ),
         (
             "several",
@@ -399,7 +399,7 @@ fn a_later_offer_keeps_places_and_numbers() {
     let answered = answer(&parse(theirs), &ours).unwrap().description;
     assert_eq!(answered.media[0].formats, ["96", "101"]);
     ours.formats.pop();
-    assert_eq!(reoffer(&ours, &answered).media[0].formats, ["96", "0", "97", "98"]);
+    assert_eq!(reoffer(&ours, &answered).media[0].formats, ["96", "0", "100", "97"]);
 
     let refused = parse("v=0\nm=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 96\n");
     let ports: Vec<u16> = reoffer(&ours, &refused).media.iter().map(|m| m.port).collect();
