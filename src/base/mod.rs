@@ -5,6 +5,7 @@ pub mod pii;
 pub mod rng;
 pub mod time;
 pub mod timers;
+pub mod yaml;
 
 /// Our own fault: panics in tests and simulation; in production it is logged, counted and the caller goes on.
 ///

@@ -1,5 +1,12 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
+mod uri;
+
+/// Codecs by the names that the configuration and dialplans use.
+pub const CODECS: &[&str] = &["opus", "g722", "pcmu", "pcma", "g729", "gsm", "ilbc"];
+
+pub use uri::{is_host, is_host_port, is_uri};
+
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
 use std::net::{IpAddr, SocketAddr};

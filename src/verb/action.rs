@@ -1,7 +1,9 @@
 //! What a script asks the switch to do, with every variable expanded, and how it went.
 
 use crate::base::time::Duration;
+use crate::base::yaml::write_duration;
 use crate::media::command::Tone;
+use std::fmt;
 use std::sync::Arc;
 
 /// One thing to do now. `set`, `branch`, `goto` and `log` never reach the switch.
@@ -20,6 +22,7 @@ pub enum Action {
     },
     Tone {
         tone: Tone,
+        /// "" for the configuration's.
         country: Arc<str>,
         duration: Option<Duration>,
     },
@@ -108,5 +111,100 @@ impl Outcome {
             Outcome::NoAnswer => "no_answer",
             Outcome::Cancelled => "cancelled",
         }
+    }
+}
+
+impl Action {
+    /// The verb as a dialplan writes it.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Action::Answer => "answer",
+            Action::Reject { .. } => "reject",
+            Action::Play { .. } => "play",
+            Action::Tone { .. } => "tone",
+            Action::Echo { .. } => "echo",
+            Action::Dial(_) => "dial",
+            Action::Pause(_) => "pause",
+            Action::Hangup { .. } => "hangup",
+            Action::Log(_) => "log",
+        }
+    }
+
+    /// Its arguments by the names that a dialplan uses, the main one first; a field may come more than once.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut out = Vec::new();
+        match self {
+            Action::Answer => {}
+            Action::Reject { status, reason } => {
+                out.push(("status", status.to_string()));
+                out.push(("reason", reason.clone()));
+            }
+            Action::Play { file, loops } => {
+                out.push(("file", file.to_string()));
+                out.push(("loop", loops.to_string()));
+            }
+            Action::Tone { tone, country, duration } => {
+                out.push(("name", tone_name(*tone).to_owned()));
+                out.push(("country", country.to_string()));
+                out.extend(duration.map(|d| ("duration", write_duration(d))));
+            }
+            Action::Echo { duration } => out.extend(duration.map(|d| ("duration", write_duration(d)))),
+            Action::Dial(dial) => dial.fields(&mut out),
+            Action::Pause(duration) => out.push(("duration", write_duration(*duration))),
+            Action::Hangup { reason } => out.push(("reason", reason.clone())),
+            Action::Log(line) => out.push(("text", line.clone())),
+        }
+        out
+    }
+}
+
+impl Dial {
+    fn fields(&self, out: &mut Vec<(&'static str, String)>) {
+        for target in &self.targets {
+            match target {
+                Target::User(name) => out.push(("user", name.clone())),
+                Target::Uri(uri) => out.push(("uri", uri.clone())),
+                Target::Number { number, trunks } => {
+                    out.push(("number", number.clone()));
+                    out.extend(trunks.iter().map(|t| ("trunks", t.clone())));
+                }
+            }
+        }
+        out.push(("timeout", write_duration(self.timeout)));
+        if self.targets.len() > 1 {
+            out.push(("strategy", self.strategy.as_str().to_owned()));
+        }
+        out.extend(self.caller_id.iter().map(|c| ("caller_id", c.clone())));
+        out.extend(self.caller_name.iter().map(|c| ("caller_name", c.clone())));
+        let media = if self.media == MediaMode::Direct { "direct" } else { "anchored" };
+        out.push(("media", media.to_owned()));
+        out.extend(self.codecs.iter().map(|c| ("codecs", c.clone())));
+        out.extend(self.time_limit.map(|d| ("time_limit", write_duration(d))));
+        out.extend(self.ringback.iter().map(|c| ("ringback", c.to_string())));
+        out.extend(self.headers.iter().map(|(name, value)| ("headers", format!("{name}: {value}"))));
+    }
+}
+
+/// As a dialplan writes it.
+pub const fn tone_name(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Ringback => "ringback",
+        Tone::Busy => "busy",
+        Tone::Congestion => "congestion",
+        Tone::Dial => "dial",
+        Tone::Information => "information",
+    }
+}
+
+/// `play file=menu.wav loop=1`: the verb and the arguments that say something.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb())?;
+        let plain = |name: &str, value: &str| {
+            value.is_empty() || (name == "loop" && value == "1") || (name == "media" && value == "anchored")
+        };
+        self.fields().iter().filter(|(name, value)| !plain(name, value)).try_for_each(|(name, value)| {
+            if value.contains(' ') { write!(f, " {name}=\"{value}\"") } else { write!(f, " {name}={value}") }
+        })
     }
 }

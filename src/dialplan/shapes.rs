@@ -1,0 +1,362 @@
+//! What a dialplan file may hold: the one table for checking and for `tandem schema --dialplan`.
+
+use crate::base::yaml::{Key, Shape, Type, Variant, Variants, key, required};
+use crate::verb::is_time_zone;
+
+pub static FILE: Shape = Shape {
+    name: "dialplan",
+    doc: "Contexts with their rules, and tests of them.",
+    keys: &[
+        key(
+            "contexts",
+            Type::Dict(&RULES),
+            "",
+            "The contexts by name; a trunk or a user enters the dialplan at its context.",
+        ),
+        key("tests", Type::List(&Type::Map(&TEST)), "", "Calls and what is expected of them; run by `tandem test`."),
+    ],
+    prefixed: None,
+};
+
+static RULES: Type = Type::List(&Type::Map(&RULE));
+
+pub static RULE: Shape = Shape {
+    name: "rule",
+    doc: "Rules are tried in order; the first whose `match` and `when` hold is taken; no rule: 404.",
+    keys: &[
+        key("name", Type::Text, "", "Shown in CDRs and timelines, and where `goto` goes to; file:line if missing."),
+        key("match", Type::Map(&MATCH), "", "All of these must match; no `match` takes every call."),
+        key("when", Type::Map(&WHEN), "", "Times at which the rule holds."),
+        required("do", Type::As(&STEPS), "The steps, in order."),
+    ],
+    prefixed: None,
+};
+
+/// Patterns are parsed by hand, so that the fault says what is wrong with the expression.
+static PATTERNS: Type = Type::OneOrMore(&Type::Text);
+
+pub static MATCH: Shape = Shape {
+    name: "match",
+    doc: "A literal, a /regular expression/ (anchored only where it says so), or a list of which one must match. Groups are \
+          $1, $2, … in the order to, from, trunk, user, headers.",
+    keys: &[
+        key("to", Type::OneOrMore(&Type::Text), "", "The number or name dialled: the user part of the Request-URI."),
+        key("from", Type::OneOrMore(&Type::Text), "", "The caller: the user part of From."),
+        key("trunk", Type::OneOrMore(&Type::Text), "", "Name of the trunk that the call came by."),
+        key("user", Type::OneOrMore(&Type::Text), "", "Name of the user who calls."),
+    ],
+    prefixed: Some(("header.", &PATTERNS)),
+};
+
+pub static WHEN: Shape = Shape {
+    name: "when",
+    doc: "Holds if all that it names hold.",
+    keys: &[
+        key("hours", Type::OneOrMore(&Type::Text), "", "Weekly hours: mon-fri 09:00-18:00, sat 10:00-14:00."),
+        key(
+            "timezone",
+            Type::Form("a time zone such as Europe/Berlin", is_time_zone),
+            "UTC",
+            "Where the hours and dates hold.",
+        ),
+        key(
+            "dates",
+            Type::OneOrMore(&Type::Text),
+            "",
+            "Days: 2026-12-25, 2026-12-24..2027-01-01, or 12-25 for each year.",
+        ),
+        key("not", Type::Map(&WHEN), "", "Holds if this does not."),
+    ],
+    prefixed: None,
+};
+
+static STEPS: Type = Type::OneOrMore(&STEP_TYPE);
+static STEP_TYPE: Type = Type::OneOf(&STEP);
+
+pub static STEP: Variants = Variants {
+    name: "step",
+    options: &[
+        now("answer", Type::Map(&ANSWER), true, "Answers the call."),
+        now("reject", Type::Short(&REJECT, "status"), true, "Refuses the call and ends the script."),
+        now("play", Type::Short(&PLAY, "file"), false, "Plays a prompt; before the answer as early media."),
+        now("tone", Type::Short(&TONE, "name"), false, "Plays a tone of a country."),
+        now("echo", Type::Short(&ECHO, "duration"), true, "Lets the caller hear itself."),
+        now("dial", Type::Short(&DIAL, "user"), false, "Calls somebody and joins both sides."),
+        now("set", Type::Dict(&Type::Text), false, "Sets variables."),
+        now("branch", Type::OneOrMore(&Type::Map(&CASE)), false, "Goes on with the first case whose condition holds."),
+        now("goto", Type::Short(&GOTO, "rule"), false, "Goes on with another rule's steps; its match is not asked."),
+        now("pause", Type::Short(&PAUSE, "duration"), false, "Waits."),
+        now("hangup", Type::Short(&HANGUP, "reason"), true, "Ends the call."),
+        now("log", Type::Short(&LOG, "text"), false, "Writes a line to the log and the call's timeline."),
+        later("say"),
+        later("gather"),
+        later("voicemail"),
+        later("enqueue"),
+        later("markup"),
+        later("conference"),
+        later("record"),
+        later("leave"),
+        later("stream"),
+        later("refer"),
+        later("redirect"),
+        later("message"),
+        later("pay"),
+    ],
+    beside: &ON,
+};
+
+const fn now(name: &'static str, kind: Type, bare: bool, doc: &'static str) -> Variant {
+    Variant { name, doc, kind, bare, later: false }
+}
+
+const fn later(name: &'static str) -> Variant {
+    Variant { name, doc: "", kind: Type::Later, bare: false, later: true }
+}
+
+static ON: Shape = Shape {
+    name: "step",
+    doc: "",
+    keys: &[key("on", Type::Map(&OUTCOMES), "", "Steps by outcome; the script then goes on with the next step.")],
+    prefixed: None,
+};
+
+pub static OUTCOMES: Shape = Shape {
+    name: "set of outcomes",
+    doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; other steps are done or failed.",
+    keys: &[
+        key(
+            "answered",
+            Type::As(&STEPS),
+            "",
+            "It was answered, and the other side hung up. Without this the script ends.",
+        ),
+        key("busy", Type::As(&STEPS), "", "It was busy."),
+        key("no_answer", Type::As(&STEPS), "", "It rang for the timeout."),
+        key("failed", Type::As(&STEPS), "", "It could not be done."),
+        key("cancelled", Type::As(&STEPS), "", "It was given up."),
+        key("done", Type::As(&STEPS), "", "It came to its end."),
+    ],
+    prefixed: None,
+};
+
+static ANSWER: Shape = Shape { name: "answer", doc: "", keys: &[], prefixed: None };
+
+pub static REJECT: Shape = Shape {
+    name: "reject",
+    doc: "",
+    keys: &[
+        key(
+            "status",
+            Type::Form(
+                "a status from 400 to 699, or one of busy, decline, not_found, forbidden, unavailable, congestion",
+                is_status,
+            ),
+            "603",
+            "SIP status, or a word for one.",
+        ),
+        key("reason", Type::Text, "", "Reason phrase; the RFC's if missing."),
+    ],
+    prefixed: None,
+};
+
+const STATUSES: [(&str, u16); 6] = [
+    ("busy", 486),
+    ("decline", 603),
+    ("not_found", 404),
+    ("forbidden", 403),
+    ("unavailable", 480),
+    ("congestion", 503),
+];
+
+/// A SIP status as a dialplan writes it: a number, or a word.
+pub fn status(text: &str) -> Option<u16> {
+    let number = || text.parse().ok().filter(|n| (400..=699).contains(n));
+    STATUSES.iter().find(|(word, _)| *word == text).map(|(_, status)| *status).or_else(number)
+}
+
+fn is_status(text: &str) -> bool {
+    status(text).is_some()
+}
+
+pub static PLAY: Shape = Shape {
+    name: "play",
+    doc: "",
+    keys: &[
+        required("file", Type::Text, "The prompt's WAV file, relative to media.prompts."),
+        key("loop", Type::Int(0, 1_000), "1", "How many times; 0 is for ever."),
+    ],
+    prefixed: None,
+};
+
+pub static TONE: Shape = Shape {
+    name: "tone",
+    doc: "",
+    keys: &[
+        required("name", Type::Choice(&["ringback", "busy", "congestion", "dial", "information"]), "Which tone."),
+        key("country", COUNTRY, "", "Whose; media.country if missing."),
+        key("duration", Type::Duration, "", "How long; for ever if missing."),
+    ],
+    prefixed: None,
+};
+
+const COUNTRY: Type = Type::Form("a country by two letters, such as us or de", is_country);
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+pub static ECHO: Shape = Shape {
+    name: "echo",
+    doc: "",
+    keys: &[key("duration", Type::Duration, "", "How long; until the caller hangs up if missing.")],
+    prefixed: None,
+};
+
+pub static DIAL: Shape = Shape {
+    name: "dial",
+    doc: "One of user, number (with trunks), uri or group says whom.",
+    keys: &[
+        USER,
+        NUMBER,
+        TRUNKS,
+        URI,
+        key("group", Type::Map(&GROUP), "", "Several targets."),
+        key("queue", Type::Later, "", ""),
+        key("conference", Type::Later, "", ""),
+        key("timeout", Type::Duration, "60s", "How long it may ring; of each target if sequential."),
+        key("caller_id", Type::Text, "", "The number shown to the called side; the caller's own if missing."),
+        key("caller_name", Type::Text, "", "The name shown to the called side."),
+        key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
+        key(
+            "codecs",
+            Type::OneOrMore(&Type::Choice(crate::config::CODECS)),
+            "",
+            "What is offered, in this order; the trunk's or media.codecs if missing.",
+        ),
+        key("time_limit", Type::Duration, "", "Longest talk after the answer."),
+        key(
+            "ringback",
+            COUNTRY,
+            "",
+            "Plays this country's ringback until the answer; else the called side's ringing is passed on.",
+        ),
+        key("headers", Type::Dict(&Type::Text), "", "Further headers of the INVITE, by name."),
+    ],
+    prefixed: None,
+};
+
+const USER: Key = key("user", Type::Text, "", "A registered user: all its contacts at once.");
+const NUMBER: Key = key("number", Type::Text, "", "A number to call by a trunk.");
+const TRUNKS: Key = key("trunks", Type::OneOrMore(&Type::Text), "", "The trunks for the number, tried in order.");
+const URI: Key = key("uri", Type::Text, "", "An address: sip:bob@example.com.");
+
+pub static GROUP: Shape = Shape {
+    name: "group",
+    doc: "",
+    keys: &[
+        key(
+            "strategy",
+            Type::Choice(&["simultaneous", "sequential", "weighted"]),
+            "simultaneous",
+            "All at once; one after the other; or one after the other in an order drawn by weight.",
+        ),
+        required("targets", Type::List(&Type::Short(&TARGET, "user")), "Whom to call."),
+    ],
+    prefixed: None,
+};
+
+pub static TARGET: Shape = Shape {
+    name: "target",
+    doc: "",
+    keys: &[USER, NUMBER, TRUNKS, URI, key("weight", Type::Int(1, 1_000_000), "1", "How often it is drawn first.")],
+    prefixed: None,
+};
+
+pub static CASE: Shape = Shape {
+    name: "case",
+    doc: "A condition compares with ==, !=, =~ /…/, !~ /…/, in [\"a\", \"b\"], hours(\"mon-fri 09:00-18:00\", \"Europe/Berlin\"), \
+          and joins with and, or, not and parentheses.",
+    keys: &[
+        key("if", Type::Text, "", "The condition: \"${to}\" == \"100\"."),
+        key("do", Type::As(&STEPS), "", "Steps if it holds."),
+        key("else", Type::As(&STEPS), "", "Steps if no case holds."),
+    ],
+    prefixed: None,
+};
+
+pub static GOTO: Shape = Shape {
+    name: "goto",
+    doc: "",
+    keys: &[
+        required("rule", Type::Text, "The rule's name."),
+        key("context", Type::Text, "", "Its context; the same if missing."),
+    ],
+    prefixed: None,
+};
+
+pub static PAUSE: Shape =
+    Shape { name: "pause", doc: "", keys: &[required("duration", Type::Duration, "How long.")], prefixed: None };
+
+pub static HANGUP: Shape = Shape {
+    name: "hangup",
+    doc: "",
+    keys: &[key("reason", Type::Text, "", "Told to the other side.")],
+    prefixed: None,
+};
+
+pub static LOG: Shape =
+    Shape { name: "log", doc: "", keys: &[required("text", Type::Text, "The line.")], prefixed: None };
+
+pub static TEST: Shape = Shape {
+    name: "test",
+    doc: "One call and what is expected of it.",
+    keys: &[
+        key("name", Type::Text, "", "What it shows."),
+        required("call", Type::Map(&CALL), "The call."),
+        key(
+            "outcomes",
+            Type::Dict(&OUTCOME_LIST),
+            "",
+            "How the steps of a verb go, in order; the last one stays. Missing: a dial is answered, all else done.",
+        ),
+        key("press", Type::Later, "", ""),
+        key(
+            "expect",
+            Type::List(&Type::Any),
+            "",
+            "Actions that come in this order; others may come between. A mapping names the fields that matter, literally or as /expression/.",
+        ),
+        key("exact", Type::Bool, "false", "No other action may come."),
+        key("expect_route", Type::Text, "", "Name of the rule that takes the call."),
+        key("rejected", Type::Int(400, 699), "", "The call is refused with this status; 404 also if no rule takes it."),
+    ],
+    prefixed: None,
+};
+
+static OUTCOME_LIST: Type =
+    Type::OneOrMore(&Type::Choice(&["answered", "busy", "no_answer", "failed", "cancelled", "done"]));
+
+pub static CALL: Shape = Shape {
+    name: "call",
+    doc: "",
+    keys: &[
+        key("trunk", Type::Text, "", "The trunk by which it comes."),
+        key("user", Type::Text, "", "Or the user who calls."),
+        key("context", Type::Text, "", "Where it enters; the trunk's or user's context if missing."),
+        key("from", Type::Text, "", "The caller's number; the user's name if missing."),
+        key("from_name", Type::Text, "", "The caller's name."),
+        required("to", Type::Text, "The number dialled."),
+        key(
+            "at",
+            Type::Form("a moment with an offset, such as 2026-11-23T10:00:00-05:00", is_moment),
+            "2026-01-05T12:00:00Z",
+            "When.",
+        ),
+        key("headers", Type::Dict(&Type::Text), "", "Headers of the INVITE, by name."),
+    ],
+    prefixed: None,
+};
+
+fn is_moment(text: &str) -> bool {
+    crate::verb::parse_moment(text).is_ok()
+}

@@ -1,0 +1,429 @@
+//! Steps → blocks of a program, with every name looked up.
+
+use super::load::Entries;
+use super::shapes;
+use super::{Names, Rule, VARIABLES};
+use crate::base::time::Duration;
+use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
+use crate::config::is_uri;
+use crate::media::command::Tone;
+use crate::verb::{
+    BlockId, Condition, DialStep, MediaMode, Outcome, Program, Step, Strategy, TargetKind, TargetStep, Text, Verb,
+    variable_name,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A variable that some step reads.
+struct Use {
+    file: Arc<str>,
+    at: Position,
+    name: String,
+    /// The rule in which it stands, and how many groups that has.
+    entry: BlockId,
+    groups: usize,
+}
+
+pub(super) struct Compiler<'a> {
+    program: Program,
+    entries: Entries,
+    names: &'a Names<'a>,
+    uses: Vec<Use>,
+    /// Variables that some `set` sets, anywhere.
+    set: BTreeSet<String>,
+    /// Rules that some `goto` goes to: their captures are another rule's.
+    gone_to: BTreeSet<BlockId>,
+    context: String,
+    entry: BlockId,
+    groups: usize,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(program: Program, entries: Entries, names: &'a Names<'a>) -> Compiler<'a> {
+        Compiler {
+            program,
+            entries,
+            names,
+            uses: Vec::new(),
+            set: BTreeSet::new(),
+            gone_to: BTreeSet::new(),
+            context: String::new(),
+            entry: BlockId(0),
+            groups: 0,
+        }
+    }
+
+    pub(super) fn context(&mut self, reader: &mut Reader, name: &str, rules: &[Rule], steps: &[Option<&Node>]) {
+        name.clone_into(&mut self.context);
+        for (rule, steps) in rules.iter().zip(steps) {
+            (self.entry, self.groups) = (rule.entry(), rule.groups());
+            let steps = steps.map_or_else(Vec::new, |node| self.steps(reader, node));
+            self.program.fill(rule.entry(), steps);
+        }
+    }
+
+    /// The program, and the faults of variables that nothing sets.
+    pub(super) fn finish(self) -> (Program, Vec<Fault>) {
+        let mut faults = Vec::new();
+        for seen in &self.uses {
+            let mut reader = Reader::new(&seen.file);
+            if let Ok(number) = seen.name.parse::<usize>() {
+                if (number == 0 || number > seen.groups) && !self.gone_to.contains(&seen.entry) {
+                    let what = format!("${number} is used, but the rule's patterns have {} groups", seen.groups);
+                    reader.fault(seen.at, what, "expected a group (…) in `match` for each number");
+                }
+            } else if !seen.name.starts_with("header.")
+                && !VARIABLES.contains(&seen.name.as_str())
+                && !self.set.contains(&seen.name)
+            {
+                let known = VARIABLES.into_iter().chain(self.set.iter().map(String::as_str)).chain(["header.NAME"]);
+                reader.unknown(seen.at, "variable", &seen.name, known);
+            }
+            faults.extend(reader.into_faults());
+        }
+        faults.dedup();
+        (self.program, faults)
+    }
+
+    fn steps(&mut self, reader: &mut Reader, node: &Node) -> Vec<Step> {
+        node.items().iter().filter_map(|item| self.step(reader, item)).collect()
+    }
+
+    fn block(&mut self, reader: &mut Reader, node: &Node) -> BlockId {
+        let steps = self.steps(reader, node);
+        self.program.add(steps)
+    }
+
+    fn step(&mut self, reader: &mut Reader, node: &Node) -> Option<Step> {
+        let null = Node::new(node.at, Kind::Null);
+        let (name, value) = match &node.kind {
+            Kind::Scalar { .. } => (node, &null),
+            _ => node.pairs().iter().find(|(key, _)| key.text() != Some("on")).map(|(k, v)| (k, v))?,
+        };
+        let at: Arc<str> = format!("{}:{}", reader.file(), name.at.line).into();
+        let verb = self.verb(reader, name.text()?, value)?;
+        let mut on = Vec::new();
+        for (outcome, steps) in node.get("on").map_or(&[][..], Node::pairs) {
+            let Some(known) = outcome.text().and_then(read_outcome) else { continue };
+            let possible = possible_outcomes(&verb);
+            if possible.contains(&known) {
+                on.push((known, self.block(reader, steps)));
+            } else {
+                let words: Vec<&str> = possible.iter().map(|o| o.as_str()).collect();
+                let what = format!("\"{}\" never is \"{}\"", name.text().unwrap_or_default(), known.as_str());
+                let expected = if words.is_empty() {
+                    "expected no `on` here".into()
+                } else {
+                    format!("expected one of {}", words.join(", "))
+                };
+                reader.fault(outcome.at, what, expected);
+            }
+        }
+        Some(Step { verb, on, at })
+    }
+
+    fn verb(&mut self, reader: &mut Reader, name: &str, value: &Node) -> Option<Verb> {
+        let short = |shape, main| Fields::short(value, shape, main);
+        Some(match name {
+            "answer" => Verb::Answer,
+            "reject" => {
+                let f = short(&shapes::REJECT, "status");
+                let status = f.text("status").and_then(shapes::status).unwrap_or(603);
+                Verb::Reject { status, reason: self.field(reader, &f, "reason").unwrap_or_default() }
+            }
+            "play" => self.play(reader, &short(&shapes::PLAY, "file"))?,
+            "tone" => {
+                let f = short(&shapes::TONE, "name");
+                let tone = f.text("name").and_then(read_tone)?;
+                Verb::Tone { tone, country: f.text("country").map(Arc::from), duration: f.duration("duration") }
+            }
+            "echo" => Verb::Echo { duration: short(&shapes::ECHO, "duration").duration("duration") },
+            "dial" => Verb::Dial(Box::new(self.dial(reader, &short(&shapes::DIAL, "user"))?)),
+            "set" => self.set(reader, value),
+            "branch" => self.branch(reader, value),
+            "goto" => self.goto(reader, &short(&shapes::GOTO, "rule"))?,
+            "pause" => Verb::Pause(short(&shapes::PAUSE, "duration").duration("duration")?),
+            "hangup" => {
+                let reason = self.field(reader, &short(&shapes::HANGUP, "reason"), "reason");
+                Verb::Hangup { reason: reason.unwrap_or_default() }
+            }
+            "log" => Verb::Log(self.field(reader, &short(&shapes::LOG, "text"), "text")?),
+            _ => return None,
+        })
+    }
+
+    fn play(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Verb> {
+        let file = self.field(reader, f, "file")?;
+        if let (Some(name), Some(node)) = (file.as_literal(), f.get("file"))
+            && let Err(why) = (self.names.prompt)(name)
+        {
+            reader.fault(node.at, format!("the prompt \"{name}\" cannot be played: {why}"), "expected a WAV file");
+        }
+        Some(Verb::Play { file, loops: f.int("loop") })
+    }
+
+    fn set(&mut self, reader: &mut Reader, value: &Node) -> Verb {
+        let mut pairs = Vec::new();
+        for (key, value) in value.pairs() {
+            let name = key.text().unwrap_or_default();
+            let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            if !is_name {
+                reader.fault(key.at, format!("\"{name}\" is no name of a variable"), "expected letters, digits and _");
+            } else if VARIABLES.contains(&name) {
+                reader.fault(key.at, format!("the variable \"{name}\" is the call's own"), "expected another name");
+            }
+            self.set.insert(name.to_owned());
+            if let Some(text) = self.text(reader, value) {
+                pairs.push((Arc::from(name), text));
+            }
+        }
+        Verb::Set(pairs)
+    }
+
+    fn branch(&mut self, reader: &mut Reader, value: &Node) -> Verb {
+        let (mut cases, mut otherwise) = (Vec::new(), None);
+        for item in value.items() {
+            let f = Fields::of(item, &shapes::CASE);
+            if let Some(node) = f.get("if") {
+                let block = f.get("do").map(|steps| self.block(reader, steps));
+                if block.is_none() && f.get("else").is_none() {
+                    reader.fault(item.at, "this case does nothing", "expected \"do\" with its steps");
+                }
+                let block = block.unwrap_or_else(|| self.program.add(Vec::new()));
+                cases.extend(self.condition(reader, node).map(|c| (c, block)));
+            } else if f.get("else").is_none() {
+                reader.fault(item.at, "this case has no condition", "expected \"if\" and \"do\", or \"else\"");
+            } else if f.get("do").is_some() {
+                reader.fault(
+                    item.at,
+                    "\"do\" stands beside \"else\" without \"if\"",
+                    "expected \"if\" and \"do\", or \"else\"",
+                );
+            }
+            if let Some(steps) = f.get("else") {
+                if otherwise.is_some() {
+                    reader.fault(steps.at, "a second \"else\"", "expected one, in the last case");
+                }
+                otherwise = Some(self.block(reader, steps));
+            }
+        }
+        Verb::Branch { cases, otherwise }
+    }
+
+    fn condition(&mut self, reader: &mut Reader, node: &Node) -> Option<Condition> {
+        let Kind::Scalar { text, quoted } = &node.kind else { return None };
+        let shift = |offset: usize| {
+            let column = u32::try_from(offset).unwrap_or(0) + u32::from(*quoted);
+            Position { line: node.at.line, column: node.at.column.saturating_add(column) }
+        };
+        match Condition::parse(text) {
+            Ok(condition) => {
+                condition.texts(&mut |text| self.note(reader, node.at, text));
+                Some(condition)
+            }
+            Err(wrong) => {
+                reader.fault(shift(wrong.offset), wrong.what, wrong.expected);
+                None
+            }
+        }
+    }
+
+    fn goto(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Verb> {
+        let node = f.get("rule")?;
+        let rule = node.text()?;
+        let context = f.text("context").unwrap_or(&self.context);
+        let Some(rules) = self.entries.get(context) else {
+            let at = f.get("context").map_or(node.at, |n| n.at);
+            reader.unknown(at, "context", context, self.entries.keys().map(String::as_str));
+            return None;
+        };
+        let Some(block) = rules.get(rule).copied() else {
+            reader.unknown(node.at, "rule", rule, rules.keys().map(String::as_str));
+            return None;
+        };
+        self.gone_to.insert(block);
+        Some(Verb::Goto(block))
+    }
+
+    fn dial(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<DialStep> {
+        let mut targets = Vec::new();
+        let mut strategy = Strategy::Simultaneous;
+        let mut weighted = false;
+        let kinds: Vec<&str> = ["user", "number", "uri", "group"].into_iter().filter(|k| f.get(k).is_some()).collect();
+        if kinds.len() > 1 {
+            let what = format!("one dial has {}", kinds.join(" and "));
+            reader.fault(f.at(), what, "expected one of user, number, uri; or a group for several targets");
+        }
+        if let Some(group) = f.get("group") {
+            let g = Fields::of(group, &shapes::GROUP);
+            weighted = g.text("strategy") == Some("weighted");
+            strategy = if g.text("strategy") == Some("simultaneous") { strategy } else { Strategy::Sequential };
+            for item in g.items("targets") {
+                let t = Fields::short(item, &shapes::TARGET, "user");
+                let kind = self.target(reader, &t);
+                targets.extend(kind.map(|kind| TargetStep { weight: t.int("weight"), kind }));
+            }
+            if g.items("targets").is_empty() && g.get("targets").is_some() {
+                reader.fault(group.at, "a group without targets", "expected at least one");
+            }
+        } else {
+            targets.extend(self.target(reader, f).map(|kind| TargetStep { weight: 1, kind }));
+        }
+        let mut headers = Vec::new();
+        for (name, value) in f.get("headers").map_or(&[][..], Node::pairs) {
+            let text = self.text(reader, value);
+            headers.extend(text.map(|text| (read_header_name(reader, name), text)));
+        }
+        Some(DialStep {
+            targets,
+            strategy,
+            weighted,
+            timeout: f.duration("timeout").unwrap_or(Duration::from_secs(60)),
+            caller_id: self.field(reader, f, "caller_id"),
+            caller_name: self.field(reader, f, "caller_name"),
+            media: if f.text("media") == Some("direct") { MediaMode::Direct } else { MediaMode::Anchored },
+            codecs: f.texts("codecs"),
+            time_limit: f.duration("time_limit"),
+            ringback: f.text("ringback").map(Arc::from),
+            headers,
+        })
+    }
+
+    fn target(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<TargetKind> {
+        if let Some(node) = f.get("user") {
+            let name = self.text(reader, node)?;
+            known_name(reader, node, &name, "user", self.names.users);
+            return Some(TargetKind::User(name));
+        }
+        if let Some(node) = f.get("number") {
+            let number = self.text(reader, node)?;
+            let mut trunks = Vec::new();
+            for node in f.items("trunks") {
+                if let Some(trunk) = self.text(reader, node) {
+                    known_name(reader, node, &trunk, "trunk", self.names.trunks);
+                    trunks.push(trunk);
+                }
+            }
+            if trunks.is_empty() {
+                reader.fault(
+                    node.at,
+                    "a number without trunks",
+                    "expected \"trunks\" beside it: the trunks to try, in order",
+                );
+            }
+            return Some(TargetKind::Number { number, trunks });
+        }
+        if f.has_later() {
+            return None;
+        }
+        let Some(node) = f.get("uri") else {
+            reader.fault(f.at(), "nobody is named to be called", "expected user, number and trunks, uri, or group");
+            return None;
+        };
+        let uri = self.text(reader, node)?;
+        if uri.as_literal().is_some_and(|u| !is_uri(u)) {
+            reader.fault(
+                node.at,
+                format!("{} is no address", node.shown()),
+                "expected one such as sip:bob@example.com",
+            );
+        }
+        Some(TargetKind::Uri(uri))
+    }
+
+    fn field(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
+        f.get(key).and_then(|node| self.text(reader, node))
+    }
+
+    fn text(&mut self, reader: &mut Reader, node: &Node) -> Option<Text> {
+        match Text::parse(node.text()?) {
+            Ok(text) => {
+                self.note(reader, node.at, &text);
+                Some(text)
+            }
+            Err(what) => {
+                reader.fault(node.at, what, "expected ${name}, $1, or $$ for a dollar sign");
+                None
+            }
+        }
+    }
+
+    /// Remembers the variables of a text, to be looked up when all `set` are known.
+    fn note(&mut self, reader: &Reader, at: Position, text: &Text) {
+        let (entry, groups) = (self.entry, self.groups);
+        let file = reader.file();
+        self.uses.extend(text.variables().map(|name| Use {
+            file: Arc::clone(file),
+            at,
+            name: variable_name(name),
+            entry,
+            groups,
+        }));
+    }
+}
+
+fn known_name(reader: &mut Reader, node: &Node, name: &Text, kind: &str, known: Option<&[String]>) {
+    if let (Some(name), Some(known)) = (name.as_literal(), known)
+        && !known.iter().any(|k| k == name)
+    {
+        reader.unknown(node.at, kind, name, known.iter().map(String::as_str));
+    }
+}
+
+/// Headers that are the call's own are not the dialplan's to write.
+fn read_header_name(reader: &mut Reader, node: &Node) -> String {
+    const OWN: [&str; 14] = [
+        "via",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "contact",
+        "max-forwards",
+        "content-length",
+        "content-type",
+        "route",
+        "record-route",
+        "authorization",
+        "proxy-authorization",
+        "require",
+    ];
+    let name = node.text().unwrap_or_default();
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        reader.fault(node.at, format!("{} is no name of a header", node.shown()), "expected one such as X-Account");
+    } else if name.len() == 1 || OWN.contains(&name.to_ascii_lowercase().as_str()) {
+        reader.fault(
+            node.at,
+            format!("the header \"{name}\" is Tandem's own"),
+            "expected one that it does not write itself",
+        );
+    }
+    name.to_owned()
+}
+
+fn read_outcome(text: &str) -> Option<Outcome> {
+    let all = [Outcome::Done, Outcome::Failed, Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Cancelled];
+    all.into_iter().find(|o| o.as_str() == text)
+}
+
+fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
+    match verb {
+        Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
+        Verb::Answer | Verb::Play { .. } | Verb::Tone { .. } | Verb::Echo { .. } | Verb::Pause(_) => {
+            &[Outcome::Done, Outcome::Failed]
+        }
+        Verb::Reject { .. }
+        | Verb::Set(_)
+        | Verb::Branch { .. }
+        | Verb::Goto(_)
+        | Verb::Hangup { .. }
+        | Verb::Log(_) => &[],
+    }
+}
+
+fn read_tone(name: &str) -> Option<Tone> {
+    let all = [Tone::Ringback, Tone::Busy, Tone::Congestion, Tone::Dial, Tone::Information];
+    all.into_iter().find(|t| crate::verb::tone_name(*t) == name)
+}

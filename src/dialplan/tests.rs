@@ -1,0 +1,325 @@
+use super::*;
+use crate::verb::{Action, Next, Outcome, parse_moment};
+use proptest::prelude::*;
+
+const PLAN: &str = r#"
+contexts:
+  in:
+    - name: open
+      match: { to: "+14155550100" }
+      when: { hours: "mon-fri 09:00-18:00", timezone: America/New_York }
+      do:
+        - answer
+        - play: menu.wav
+        - dial: { user: alice, timeout: 20s }
+          on: { busy: [ { goto: closed } ], no_answer: { hangup: nobody } }
+        - reject
+    - name: closed
+      match: { to: "+14155550100" }
+      do: [ { play: { file: closed.wav, loop: 2 } }, hangup ]
+    - match: { to: /^9(\d{3})$/, from: /^\+(\d)/, header.X-Class: [gold, silver] }
+      do:
+        - set: { line: "$2-${header.x-class}" }
+        - dial: { number: "+$1", trunks: [acme, "${trunk}"], caller_name: "${line}", headers: { X-Line: "${line}" } }
+        - log: "came back: ${dial_status}"
+  inner:
+    - name: loop
+      match: { to: loop }
+      do: [ { log: again }, { goto: loop } ]
+    - match: { to: choose }
+      do:
+        - branch:
+            - { if: '"${from}" == "100"', do: [ { tone: busy } ] }
+            - { if: '${from} =~ /^2/', do: [ { tone: { name: ringback, country: de, duration: 3s } } ] }
+            - else: [ { pause: 2s } ]
+        - echo: 30s
+    - match: { to: refuse }
+      do: { reject: { status: busy, reason: "Not now, ${from}" } }
+"#;
+
+fn load(text: &str) -> Result<Dialplan, Vec<Fault>> {
+    let (trunks, users) = (["acme".to_owned()], ["alice".to_owned(), "bob".to_owned()]);
+    let prompt = |name: &str| if name.starts_with("no") { Err("there is no such file".to_owned()) } else { Ok(()) };
+    let names = Names { trunks: Some(&trunks), users: Some(&users), prompt: &prompt };
+    Dialplan::load(&[("d.yaml".into(), text.into())], &names)
+}
+
+/// A call through a plan: the rule's name or the refusal, then each action, told the outcomes in order (at the end: done).
+fn run(context: &str, from: &str, to: &str, at: &str, outcomes: &[Outcome]) -> Vec<String> {
+    let plan = load(PLAN).unwrap();
+    let header = |name: &str| name.eq_ignore_ascii_case("x-class").then(|| "gold".to_owned());
+    let at = parse_moment(at).unwrap();
+    let facts = CallFacts { from, from_name: "", to, trunk: Some("acme"), user: None, header: &header, at };
+    let mut script = match plan.route(context, &facts) {
+        Ok(taken) => taken.script,
+        Err(why) => return vec![why],
+    };
+    let mut outcomes = outcomes.iter().copied();
+    let mut said = Vec::new();
+    while let Next::Do { action, at } = script.next() {
+        assert_eq!(script.next(), Next::Do { action: action.clone(), at: at.clone() });
+        said.push(format!("{}@{}", action, at.rsplit(':').next().unwrap_or_default()));
+        script.finished(outcomes.next().unwrap_or(Outcome::Done));
+        if said.len() > 20 {
+            said.push("…".into());
+            break;
+        }
+    }
+    said
+}
+
+#[test]
+fn calls_take_their_rules() {
+    let (day, night) = ("2026-11-23T10:00:00-05:00", "2026-11-23T20:00:00-05:00");
+    let main = "+14155550100";
+    use Outcome::{Answered, Busy, Done, Failed, NoAnswer};
+    let rows: [(&str, &str, &str, &str, &[Outcome], &[&str]); 10] = [
+        (
+            "in",
+            "x",
+            main,
+            day,
+            &[Done, Done, Answered],
+            &["answer@8", "play file=menu.wav@9", "dial user=alice timeout=20s@10"],
+        ),
+        (
+            "in",
+            "x",
+            main,
+            day,
+            &[Done, Done, Busy],
+            &[
+                "answer@8",
+                "play file=menu.wav@9",
+                "dial user=alice timeout=20s@10",
+                "play file=closed.wav loop=2@15",
+                "hangup@15",
+            ],
+        ),
+        (
+            "in",
+            "x",
+            main,
+            day,
+            &[Done, Done, NoAnswer],
+            &["answer@8", "play file=menu.wav@9", "dial user=alice timeout=20s@10", "hangup reason=nobody@11"],
+        ),
+        (
+            "in",
+            "x",
+            main,
+            day,
+            &[Done, Done, Failed],
+            &["answer@8", "play file=menu.wav@9", "dial user=alice timeout=20s@10", "reject status=603@12"],
+        ),
+        ("in", "x", main, night, &[], &["play file=closed.wav loop=2@15", "hangup@15"]),
+        (
+            "in",
+            "+49",
+            "9123",
+            day,
+            &[Busy],
+            &[
+                "dial number=+123 trunks=acme trunks=acme timeout=1m caller_name=4-gold headers=\"X-Line: 4-gold\"@19",
+                "log text=\"came back: busy\"@20",
+            ],
+        ),
+        ("inner", "100", "choose", day, &[], &["tone name=busy@28", "echo duration=30s@31"]),
+        ("inner", "200", "choose", day, &[], &["tone name=ringback country=de duration=3s@29", "echo duration=30s@31"]),
+        ("inner", "300", "choose", day, &[], &["pause duration=2s@30", "echo duration=30s@31"]),
+        ("inner", "300", "refuse", day, &[], &["reject status=486 reason=\"Not now, 300\"@33"]),
+    ];
+    for (context, from, to, at, outcomes, want) in rows {
+        assert_eq!(run(context, from, to, at, outcomes), want, "{context} {from} {to}");
+    }
+    let nobody = run("in", "x", "77", day, &[]);
+    assert_eq!(nobody, ["none of the 3 rules of context \"in\" takes a call to \"77\""]);
+    let nowhere = run("iner", "x", "77", day, &[]);
+    assert_eq!(nowhere, ["there is no context \"iner\" in the dialplan; did you mean \"inner\"?"]);
+}
+
+#[test]
+fn a_loop_without_an_end_is_told() {
+    let plan = load(PLAN).unwrap();
+    let facts = CallFacts {
+        from: "",
+        from_name: "",
+        to: "loop",
+        trunk: None,
+        user: None,
+        header: &|_| None,
+        at: Default::default(),
+    };
+    let mut script = plan.route("inner", &facts).unwrap().script;
+    let mut logged = 0u32;
+    while let Next::Do { action: Action::Log(_), .. } = script.next() {
+        logged += 1;
+        script.finished(Outcome::Done);
+    }
+    assert_eq!((script.next(), logged), (Next::Runaway, Script::STEPS_MAX / 2));
+}
+
+#[test]
+fn verdicts_say_why() {
+    let plan = load(PLAN).unwrap();
+    let at = parse_moment("2026-11-23T23:00:00Z").unwrap();
+    let facts = CallFacts { from: "+49", from_name: "", to: "9123", trunk: None, user: None, header: &|_| None, at };
+    let said = |facts: &CallFacts<'_>| {
+        let all = plan.explain("in", facts).unwrap();
+        all.iter().map(|v| format!("{} {} {}", v.rule, v.holds, v.why)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(&facts),
+        [
+            "open false to \"9123\" does not match \"+14155550100\"",
+            "closed false to \"9123\" does not match \"+14155550100\"",
+            "d.yaml:16 false the call has no header X-Class",
+        ]
+    );
+    let gold = |_: &str| Some("gold".to_owned());
+    let last = said(&CallFacts { header: &gold, ..facts.clone() }).pop().unwrap();
+    let want = "d.yaml:16 true to \"9123\" matches /^9(\\d{3})$/ ($1 = \"123\"); from \"+49\" matches /^\\+(\\d)/ ($2 = \"4\"); \
+                header X-Class is \"gold\"";
+    assert_eq!(last, want);
+    let first = said(&CallFacts { to: "+14155550100", ..facts }).remove(0);
+    assert_eq!(first, "open false mon 2026-11-23 18:00 in America/New_York is not within \"mon-fri 09:00-18:00\"");
+}
+
+#[test]
+fn faults_say_where_and_what_was_expected() {
+    let rows = [
+        (
+            "contexts: { a: [ { do: [ anser ] } ] }",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log",
+        ),
+        (
+            "contexts: { a: [ { do: [ { say: hello } ] } ] }",
+            "d.yaml:1:28: the step \"say\" is not yet available; expected one of answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log",
+        ),
+        (
+            "contexts: { a: [ { do: [ { dial: { queue: x } } ] } ] }",
+            "d.yaml:1:36: \"queue\" is not yet available in a dial; expected it to be left out",
+        ),
+        (
+            "contexts: { a: [ { match: { too: 1 }, do: echo } ] }",
+            "d.yaml:1:29: unknown key \"too\" in a match; did you mean \"to\"? Known: to, from, trunk, user, header.",
+        ),
+        (
+            "contexts: { a: [ { match: { to: /(/ }, do: echo } ] }",
+            "d.yaml:1:33: this is no regular expression: unclosed group; expected a literal or /a regular expression/",
+        ),
+        (
+            "contexts: { a: [ { name: x } ] }",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log, or a list of them: The steps, in order.",
+        ),
+        (
+            "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",
+            "d.yaml:1:32: unknown rule \"cloesd\"; did you mean \"closed\"? Known: closed, d.yaml:1",
+        ),
+        (
+            "contexts: { a: [ { do: { dial: { user: alcie } } } ] }",
+            "d.yaml:1:40: unknown user \"alcie\"; did you mean \"alice\"? Known: alice, bob",
+        ),
+        (
+            "contexts: { a: [ { do: { dial: { number: 1, trunks: [acne] } } } ] }",
+            "d.yaml:1:54: unknown trunk \"acne\"; did you mean \"acme\"? Known: acme",
+        ),
+        (
+            "contexts: { a: [ { do: { dial: { user: bob, timeout: 20 } } } ] }",
+            "d.yaml:1:54: the duration 20 has no unit; expected a number and a unit, such as 20s, 500ms or 1m30s",
+        ),
+        (
+            "contexts: { a: [ { do: { play: nothing.wav } } ] }",
+            "d.yaml:1:32: the prompt \"nothing.wav\" cannot be played: there is no such file; expected a WAV file",
+        ),
+        (
+            "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: from, from_name, to, trunk, user, context, rule, call_id, dial_status, header.NAME",
+        ),
+        (
+            "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",
+            "d.yaml:1:53: $2 is used, but the rule's patterns have 1 groups; expected a group (…) in `match` for each number",
+        ),
+        (
+            "contexts: { a: [ { do: { branch: { if: \"${to} = 1\", do: echo } } } ] }",
+            "d.yaml:1:47: \"= 1\" stands in the condition; expected \"and\", \"or\", a comparison (==, !=, =~, !~, in) or the end",
+        ),
+        (
+            "contexts: { a: [ { do: [ { play: x.wav, on: { busy: echo } } ] } ] }",
+            "d.yaml:1:47: \"play\" never is \"busy\"; expected one of done, failed",
+        ),
+        (
+            "contexts: { a: [ { when: { hours: \"mon-fry 09:00-18:00\" }, do: echo } ] }",
+            "d.yaml:1:35: \"fry\" is no day of the week; expected hours such as mon-fri 09:00-18:00, sat 10:00-14:00",
+        ),
+        (
+            "contexts: { a: [ { when: { hours: mon, timezone: Mars }, do: echo } ] }",
+            "d.yaml:1:50: \"Mars\" does not fit; expected a time zone such as Europe/Berlin",
+        ),
+        (
+            "contexts: { a: [ { do: { tone: bussy } } ] }",
+            "d.yaml:1:32: unknown value \"bussy\"; did you mean \"busy\"? Known: ringback, busy, congestion, dial, information",
+        ),
+        (
+            "contexts: { a: [ { do: { reject: 200 } } ] }",
+            "d.yaml:1:34: \"200\" does not fit; expected a status from 400 to 699, or one of busy, decline, not_found, forbidden, unavailable, congestion",
+        ),
+        (
+            "contexts: { a: [ { do: { dial: { uri: \"bob\" } } } ] }",
+            "d.yaml:1:39: \"bob\" is no address; expected one such as sip:bob@example.com",
+        ),
+        (
+            "contexts: { a: [ { do: { dial: { user: bob, headers: { Via: x } } } } ] }",
+            "d.yaml:1:56: the header \"Via\" is Tandem's own; expected one that it does not write itself",
+        ),
+        (
+            "contexts: { a: [ { do: [ { play: x.wav, echo: } ] } ] }",
+            "d.yaml:1:41: \"echo\" stands beside \"play\" in one step; expected one step an item: begin each step with \"- \"",
+        ),
+    ];
+    for (text, want) in rows {
+        let faults = load(text).expect_err(text);
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
+    }
+}
+
+#[test]
+fn weights_draw_the_order() {
+    let text = "contexts: { a: [ { do: { dial: { group: { strategy: weighted, targets: [ { user: alice, weight: 3 }, bob ] } } } } ] }";
+    let plan = load(text).unwrap();
+    let facts = CallFacts {
+        from: "",
+        from_name: "",
+        to: "",
+        trunk: None,
+        user: None,
+        header: &|_| None,
+        at: Default::default(),
+    };
+    let first = |id: u32| {
+        let mut script = plan.route("a", &facts).unwrap().script;
+        script.set("call_id", format!("CA{id}"));
+        let Next::Do { action: Action::Dial(dial), .. } = script.next() else { panic!("no dial") };
+        assert_eq!((dial.targets.len(), dial.strategy), (2, crate::verb::Strategy::Sequential));
+        dial.targets.first().cloned().unwrap()
+    };
+    let alice = (0..1_000).filter(|id| first(*id) == crate::verb::Target::User("alice".into())).count();
+    assert!((700..800).contains(&alice), "{alice}");
+    assert_eq!(first(5), first(5));
+}
+
+proptest! {
+    /// Words of the language in any order, and pieces of a good plan: read or refused, never a panic.
+    #[test]
+    fn any_text_is_read_or_refused(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "contexts", "tests", "a", "match", "to", "do", "dial", "user", "group", "targets", "branch", "if", "else", "goto",
+            "play", "set", "on", "busy", "when", "hours", "not", "/(/", "${x}", "$1", "mon", ":", ": ", ", ", "{ ", " }", "[ ", " ]", "- ", "\n", "\n  ", "\n    ", "&a ", "*a", "\"", "'", "#",
+        ]), 0..60),
+        cut in 0..2_000usize,
+    ) {
+        let _ = load(&words.concat());
+        let cut = PLAN.char_indices().map(|(i, _)| i).take_while(|i| *i <= cut).last().unwrap_or(0);
+        let _ = load(&format!("{}{}{}", &PLAN[..cut], words.iter().take(3).copied().collect::<String>(), &PLAN[cut..]));
+    }
+}

@@ -1,0 +1,171 @@
+//! What a notation parses into: blocks of steps.
+
+use super::condition::Condition;
+use super::text::{Text, variable_name};
+use super::{MediaMode, Outcome, Strategy};
+use crate::base::time::Duration;
+use crate::media::command::Tone;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A block of a [`Program`], by its place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BlockId(pub u32);
+
+/// A parsed script: blocks of steps, entered at one of them. Immutable, shared by all calls that run it.
+#[derive(Debug, Default)]
+pub struct Program {
+    pub(super) blocks: Vec<Vec<Step>>,
+}
+
+#[derive(Debug)]
+pub struct Step {
+    pub verb: Verb,
+    /// The block entered after an outcome.
+    pub on: Vec<(Outcome, BlockId)>,
+    /// `file:line`.
+    pub at: Arc<str>,
+}
+
+/// The instruction set. A verb that exists in one notation exists in all.
+#[derive(Debug)]
+pub enum Verb {
+    Answer,
+    Reject {
+        status: u16,
+        reason: Text,
+    },
+    /// `loops` 0 is for ever.
+    Play {
+        file: Text,
+        loops: u32,
+    },
+    Tone {
+        tone: Tone,
+        /// `None`: the configuration's.
+        country: Option<Arc<str>>,
+        duration: Option<Duration>,
+    },
+    Echo {
+        duration: Option<Duration>,
+    },
+    Dial(Box<DialStep>),
+    Set(Vec<(Arc<str>, Text)>),
+    /// The first condition that holds; else the last block, if there is one.
+    Branch {
+        cases: Vec<(Condition, BlockId)>,
+        otherwise: Option<BlockId>,
+    },
+    /// Leaves all blocks and goes on there.
+    Goto(BlockId),
+    Pause(Duration),
+    Hangup {
+        reason: Text,
+    },
+    Log(Text),
+}
+
+/// `dial` before its variables are expanded.
+#[derive(Debug)]
+pub struct DialStep {
+    pub targets: Vec<TargetStep>,
+    pub strategy: Strategy,
+    /// Draw the order by the targets' weights.
+    pub weighted: bool,
+    pub timeout: Duration,
+    pub caller_id: Option<Text>,
+    pub caller_name: Option<Text>,
+    pub media: MediaMode,
+    pub codecs: Vec<String>,
+    pub time_limit: Option<Duration>,
+    pub ringback: Option<Arc<str>>,
+    pub headers: Vec<(String, Text)>,
+}
+
+#[derive(Debug)]
+pub struct TargetStep {
+    pub weight: u32,
+    pub kind: TargetKind,
+}
+
+#[derive(Debug)]
+pub enum TargetKind {
+    User(Text),
+    Number { number: Text, trunks: Vec<Text> },
+    Uri(Text),
+}
+
+impl Program {
+    pub fn add(&mut self, steps: Vec<Step>) -> BlockId {
+        self.blocks.push(steps);
+        BlockId(u32::try_from(self.blocks.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Fills a block that was added empty, so that steps can go to it before it is written.
+    pub fn fill(&mut self, block: BlockId, steps: Vec<Step>) {
+        if let Some(place) = self.blocks.get_mut(block.0 as usize) {
+            *place = steps;
+        }
+    }
+
+    pub(super) fn step(&self, block: BlockId, index: u32) -> Option<&Step> {
+        self.blocks.get(block.0 as usize)?.get(index as usize)
+    }
+
+    /// All steps, block by block.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.blocks.iter().flatten()
+    }
+
+    /// Prompt files that are named without a variable, in order.
+    pub fn prompts(&self) -> impl Iterator<Item = &str> {
+        let files = self.steps().filter_map(|step| match &step.verb {
+            Verb::Play { file, .. } => file.as_literal(),
+            _ => None,
+        });
+        files.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Names of the headers that some step reads.
+    pub fn headers(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for step in self.steps() {
+            step.variables(&mut |name| {
+                names.extend(name.strip_prefix("header.").map(str::to_owned));
+            });
+        }
+        names.into_iter().collect()
+    }
+}
+
+impl Step {
+    /// Every variable that the step reads.
+    pub fn variables(&self, see: &mut dyn FnMut(&str)) {
+        let mut text = |t: &Text| t.variables().for_each(|name| see(&variable_name(name)));
+        match &self.verb {
+            Verb::Reject { reason, .. } | Verb::Hangup { reason } => text(reason),
+            Verb::Play { file, .. } => text(file),
+            Verb::Log(line) => text(line),
+            Verb::Set(pairs) => pairs.iter().for_each(|(_, value)| text(value)),
+            Verb::Branch { cases, .. } => cases.iter().for_each(|(condition, _)| condition.texts(&mut text)),
+            Verb::Dial(dial) => dial.texts(&mut text),
+            Verb::Answer | Verb::Tone { .. } | Verb::Echo { .. } | Verb::Goto(_) | Verb::Pause(_) => {}
+        }
+    }
+}
+
+impl DialStep {
+    fn texts(&self, see: &mut dyn FnMut(&Text)) {
+        for target in &self.targets {
+            match &target.kind {
+                TargetKind::User(text) | TargetKind::Uri(text) => see(text),
+                TargetKind::Number { number, trunks } => {
+                    see(number);
+                    trunks.iter().for_each(&mut *see);
+                }
+            }
+        }
+        self.caller_id.iter().chain(&self.caller_name).for_each(&mut *see);
+        self.headers.iter().for_each(|(_, value)| see(value));
+    }
+}
