@@ -245,3 +245,26 @@ fn our_messages_are_read_to_the_letter() {
     assert_eq!(read("ours", "barecr").header_named("X-Evil"), None);
     assert_eq!(read("ours", "nul").header(HeaderName::Subject), Some("a\0b"));
 }
+
+/// `cargo test --release --test torture -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, not a check"]
+fn how_long_reading_takes() {
+    const ROUNDS: u32 = 200_000;
+    for (of, file) in [("ours", "sipinstance"), ("rfc4475", "wsinv"), ("rfc4475", "longreq"), ("rfc4475", "bcast")] {
+        let whole = octets(of, file);
+        let started = std::time::Instant::now();
+        for _ in 0..ROUNDS {
+            let message = Message::parse(std::hint::black_box(whole.clone())).expect(file);
+            std::hint::black_box((
+                message.branch(),
+                message.from_tag(),
+                message.to_tag(),
+                message.call_id(),
+                message.cseq(),
+            ));
+        }
+        let each_ns = started.elapsed().as_nanos() / u128::from(ROUNDS);
+        println!("{file}: {each_ns} ns for {} octets", whole.len());
+    }
+}

@@ -1,6 +1,6 @@
 use super::scan::{find_lf, is_token, scan};
 use super::*;
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
 /// Cuts messages out of a byte stream by Content-Length (RFC 3261 §18.3); bounded in memory.
 ///
@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// Content-Length has no body. After the first `Err` the stream stays failed.
 #[derive(Debug, Default)]
 pub struct Framer {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// Octets of `buffer` known to hold no end of the header section.
     searched: usize,
     /// Octets in the message at the front, once its header section is complete.
@@ -71,10 +71,11 @@ impl Framer {
             self.whole = self.measure()?;
         }
         let Some(whole) = self.whole.filter(|whole| *whole <= self.buffer.len()) else { return Ok(None) };
-        let rest = self.buffer.split_off(whole);
-        let message = std::mem::replace(&mut self.buffer, rest);
+        // Copied, so that a message that lives long does not keep the stream's buffer.
+        let message = self.buffer.get(..whole).map(Bytes::copy_from_slice);
+        self.buffer.advance(whole);
         (self.searched, self.whole, self.line_ends) = (0, None, 0);
-        Ok(Some(Bytes::from(message)))
+        Ok(message)
     }
 
     /// Between messages, line ends are keep-alives.
@@ -83,13 +84,13 @@ impl Framer {
         if blank == 0 || self.whole.is_some() {
             return;
         }
-        for octet in self.buffer.drain(..blank) {
-            self.line_ends += u32::from(octet == b'\n');
+        for octet in self.buffer.iter().take(blank) {
+            self.line_ends += u32::from(*octet == b'\n');
             if self.line_ends == 2 {
                 (self.pings, self.line_ends) = (self.pings.saturating_add(1), 0);
             }
         }
-        self.searched = 0;
+        self.buffer.advance(blank);
     }
 
     /// Octets in the message at the front; `None` while its header section is incomplete.

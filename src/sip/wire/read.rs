@@ -20,26 +20,21 @@ pub(super) fn read(mut bytes: Bytes) -> Result<Message, (Fault, Option<Message>)
     let oversized = bytes.len() > MESSAGE_BYTES_MAX;
     bytes.truncate(MESSAGE_BYTES_MAX);
     let head = scan::scan(&bytes);
-    let is_text = |bytes: &Bytes| bytes.get(..head.end).is_some_and(|head| std::str::from_utf8(head).is_ok());
-    if head.folded || !is_text(&bytes) {
-        let mut copy = BytesMut::from(&bytes[..]);
-        scan::repair(&mut copy, &head);
-        bytes = copy.freeze();
-    }
-    let text = std::str::from_utf8(&bytes[..head.end.min(bytes.len())]).unwrap_or_default();
-    let mut reader = Reader { text, index: Index::default(), fault: None };
-    if !reader.start_line(head.start_line) {
-        return Err((Fault::NotSip, None));
-    }
+    let first = bytes.get(..head.end).map(std::str::from_utf8);
+    let read = match first {
+        Some(Ok(text)) if !head.folded => Reader::read(text, &head, bytes.len()),
+        _ => {
+            let mut copy = BytesMut::from(&bytes[..]);
+            scan::repair(&mut copy, &head);
+            bytes = copy.freeze();
+            let text = bytes.get(..head.end).map(std::str::from_utf8);
+            Reader::read(text.and_then(Result::ok).unwrap_or_default(), &head, bytes.len())
+        }
+    };
+    let Some((mut index, mut fault)) = read else { return Err((Fault::NotSip, None)) };
     if oversized {
-        reader.note(513, "Message Too Large");
+        fault = Some((513, "Message Too Large"));
     }
-    if let Some(reason) = head.fault {
-        reader.note(400, reason);
-    }
-    reader.mandatory_fields(&head.fields);
-    reader.body(&head, bytes.len());
-    let Reader { mut index, fault, .. } = reader;
     index.fields = head.fields;
     bytes.truncate(index.body.range().end);
     let message = Message { bytes, index: Arc::new(index) };
@@ -59,6 +54,20 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The index, still without the fields, and the first fault; `None` if this is no SIP message.
+    fn read(text: &'a str, head: &Head, length: usize) -> Option<(Index, Option<(u16, &'static str)>)> {
+        let mut reader = Reader { text, index: Index::default(), fault: None };
+        if !reader.start_line(head.start_line) {
+            return None;
+        }
+        if let Some(reason) = head.fault {
+            reader.note(400, reason);
+        }
+        reader.mandatory_fields(&head.fields);
+        reader.body(head, length);
+        Some((reader.index, reader.fault))
+    }
+
     fn note(&mut self, status: u16, reason: &'static str) {
         self.fault = self.fault.or(Some((status, reason)));
     }
