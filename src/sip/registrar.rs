@@ -1,1 +1,0 @@
-//! See src/ARCHITECTURE.md.
