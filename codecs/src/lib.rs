@@ -3,6 +3,7 @@
 //! Samples are 16-bit linear, mono. Nothing here does input or output, reads a clock, or depends on another crate.
 //! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
+pub mod dtmf;
 pub mod g711;
 pub mod g722;
 pub mod level;
