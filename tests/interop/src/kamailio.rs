@@ -2,10 +2,9 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Process, until};
+use crate::process::{Process, on_cores, until};
 use crate::scratch::top;
 
 /// What the trunk asks for: user and password.
@@ -22,10 +21,11 @@ pub enum Role {
     Registrar,
 }
 
-/// Starts Kamailio with `tests/peers/kamailio.cfg` at `listen`, UDP and TCP; calls go on to `next`.
-pub fn start(folder: &Path, listen: SocketAddr, next: SocketAddr, role: Role) -> Process {
-    let mut command = Command::new("kamailio");
-    command.arg("-f").arg(top().join("tests/peers/kamailio.cfg")).args(["-DD", "-E", "-m", "64", "-M", "8"]);
+/// Starts Kamailio with `tests/peers/kamailio.cfg` at `listen`, UDP and TCP; calls go on to `next`. `cores` as taskset
+/// writes them; any where none.
+pub fn start(folder: &Path, listen: SocketAddr, next: SocketAddr, role: Role, cores: Option<&str>) -> Process {
+    let mut command = on_cores("kamailio".as_ref(), cores);
+    command.arg("-f").arg(top().join("tests/peers/kamailio.cfg")).args(["-DD", "-E", "-m", "512", "-M", "16"]);
     command.args(["-A", &format!("LISTEN={listen}"), "-A", &format!("NEXT=\"sip:{next}\"")]);
     command.arg("-Y").arg(folder).arg("-w").arg(folder);
     match role {

@@ -9,3 +9,4 @@ pub mod rtp;
 pub mod scratch;
 pub mod sipp;
 pub mod sound;
+pub mod tandem;

@@ -1,5 +1,6 @@
 //! A program of somebody else's, started for one test and ended with it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,14 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// A command that runs on these cores only, as taskset writes them; on any where none are named.
+pub fn on_cores(program: &OsStr, cores: Option<&str>) -> Command {
+    let Some(cores) = cores else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores]).arg(program);
+    command
 }
 
 /// Asks again every 10 ms until there is an answer or `limit` has passed.

@@ -64,7 +64,7 @@ fn kamailio_challenges_and_lets_the_right_password_through() {
     let scratch = Scratch::new("harness-kamailio");
     let port = free_ports(4);
     let (proxy, callee_at) = (([127, 0, 0, 1], port).into(), ([127, 0, 0, 1], port + 2).into());
-    let _kamailio = kamailio::start(scratch.path(), proxy, callee_at, Role::Trunk);
+    let _kamailio = kamailio::start(scratch.path(), proxy, callee_at, Role::Trunk, None);
     let mut callee =
         Sipp::new("callee", Side::Callee, PLAIN_CALLEE, "127.0.0.1", port + 2, proxy).start(scratch.path());
     let mut caller = Sipp {

@@ -87,7 +87,7 @@ fn phone<'a>(user: &'a str, registrar: &'a str, port: u16, codec: &'a str, plays
 }
 
 fn register(room: &Room) {
-    let _kamailio = kamailio::start(room.scratch.path(), room.at(0), room.at(1), Role::Registrar);
+    let _kamailio = kamailio::start(room.scratch.path(), room.at(0), room.at(1), Role::Registrar, None);
     let registrar = room.at(0).to_string();
     let alice = phone("alice", &registrar, room.port + 2, "pcmu", &[0; 160]).start(room.scratch.path());
     alice.wait_registered();
@@ -95,7 +95,7 @@ fn register(room: &Room) {
 
 /// alice registers at Kamailio, bob calls her through it; sound goes from phone to phone.
 fn baresip_call(room: &Room, codec: &str, during: fn(&RunningPhone, &RunningPhone)) {
-    let _kamailio = kamailio::start(room.scratch.path(), room.at(0), room.at(1), Role::Registrar);
+    let _kamailio = kamailio::start(room.scratch.path(), room.at(0), room.at(1), Role::Registrar, None);
     let registrar = room.at(0).to_string();
     let (song_a, song_b) = (melody(1, 5), melody(2, 5));
     let alice = phone("alice", &registrar, room.port + 2, codec, &song_a).start(room.scratch.path());
@@ -135,7 +135,7 @@ fn trunk(room: &Room) {
 
 fn between(room: &Room, role: Role, tcp: bool, caller: &[Step], callee: &[Step]) {
     let folder = room.scratch.path();
-    let _kamailio = kamailio::start(folder, room.at(0), room.at(1), role);
+    let _kamailio = kamailio::start(folder, room.at(0), room.at(1), role, None);
     let callee = Sipp::new("callee", Side::Callee, callee, "127.0.0.1", room.port + 1, room.at(0));
     let mut callee = callee.start(folder);
     let caller = Sipp {

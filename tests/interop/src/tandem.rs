@@ -1,0 +1,216 @@
+//! The switch itself, started with a configuration of the test's own.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::{Process, on_cores, until};
+use crate::scratch::{free_ports, top};
+
+const ACCOUNT: &str = "AC00000000000000000000000000000001";
+const TOKEN: &str = "interop";
+
+/// What is written into tandem.yaml and the dialplan beside what every test needs.
+#[derive(Debug, Clone)]
+pub struct Setup<'a> {
+    /// Items of `trunks:`, as YAML, indented by two.
+    pub trunks: &'a str,
+    /// Items of `users:`.
+    pub users: &'a str,
+    /// The whole dialplan file.
+    pub dialplan: &'a str,
+    /// Lines at the top level of tandem.yaml.
+    pub more: &'a str,
+    /// Pairs of RTP and RTCP ports that the switch has.
+    pub pairs: u16,
+    /// Where SIP is listened to.
+    pub ip: &'a str,
+    /// `MEDIA_THREADS`; the switch's own default where none.
+    pub threads: Option<u16>,
+    /// Cores that it may run on, as taskset writes them; any where none.
+    pub cores: Option<&'a str>,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Setup {
+            trunks: "",
+            users: "",
+            dialplan: "contexts: {}\n",
+            more: "",
+            pairs: 50,
+            ip: "127.0.0.1",
+            threads: None,
+            cores: None,
+        }
+    }
+}
+
+/// A switch that runs and is ready.
+#[derive(Debug)]
+pub struct Tandem {
+    pub process: Process,
+    config: PathBuf,
+    sip: SocketAddr,
+    http: SocketAddr,
+    ports: (u16, u16),
+}
+
+/// The program under test: `$TANDEM`, else what cargo built last, release or debug.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("TANDEM") {
+        return top().join(path);
+    }
+    let built = ["target/debug/tandem", "target/release/tandem"].map(|path| top().join(path));
+    let age = |path: &PathBuf| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let newest = built.into_iter().filter(|path| age(path).is_some()).max_by_key(age);
+    newest.expect("tandem is built: `cargo build` first")
+}
+
+impl Tandem {
+    /// Starts the switch with its files in `folder` and waits until it says that it is ready.
+    pub fn start(folder: &Path, setup: &Setup<'_>) -> Tandem {
+        let media = free_ports(2 * setup.pairs);
+        let port = free_ports(4);
+        let ip: IpAddr = setup.ip.parse().expect("an address");
+        let (sip, http) = (SocketAddr::new(ip, port), SocketAddr::from(([127, 0, 0, 1], port + 2)));
+        let ports = (media, media + 2 * setup.pairs - 1);
+        let config = folder.join("tandem.yaml");
+        std::fs::write(&config, configuration(setup, sip, http, ports)).expect("tandem.yaml is written");
+        std::fs::write(folder.join("dialplan.yaml"), setup.dialplan).expect("the dialplan is written");
+        let mut command = on_cores(program().as_os_str(), setup.cores);
+        command.args(["run", "--config"]).arg(&config);
+        let process = Process::start("tandem", &mut command, folder);
+        let mut tandem = Tandem { process, config, sip, http, ports };
+        let ready = until(Duration::from_secs(10), || {
+            if let Some(status) = tandem.process.ended() {
+                panic!("tandem ended with {status}:\n{}", tandem.process.tail());
+            }
+            matches!(http_get(http, "/readyz"), Some((200, _))).then_some(())
+        });
+        assert!(ready.is_some(), "tandem is not ready after 10 s:\n{}", tandem.process.tail());
+        tandem
+    }
+
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    pub fn is_media_port(&self, port: u16) -> bool {
+        (self.ports.0..=self.ports.1).contains(&port)
+    }
+
+    /// Runs a command of tandem against this switch: status and all that it printed.
+    pub fn command(&self, arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(program()).args(arguments).arg("--config").arg(&self.config).output();
+        let output = output.expect("tandem runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap_or(-1), text)
+    }
+
+    /// A GET with the switch's own credentials. Panics on any answer but 200.
+    pub fn get(&self, path: &str) -> String {
+        match http_get(self.http, path) {
+            Some((200, body)) => body,
+            answer => panic!("GET {path}: {answer:?}\n{}", self.process.tail()),
+        }
+    }
+
+    pub fn get_json(&self, path: &str) -> Value {
+        let body = self.get(path);
+        serde_json::from_str(&body).unwrap_or_else(|e| panic!("GET {path}: {e}: {body}"))
+    }
+
+    /// The samples of /metrics: name with labels, value.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let text = self.get("/metrics");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|l| l.rsplit_once(' ')).filter_map(|(n, v)| Some((n.to_owned(), v.parse().ok()?))).collect()
+    }
+
+    /// The sum of a metric over its labels; `None` where it is not exposed.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let all = self.metrics();
+        let own = all.iter().filter(|(n, _)| n.split('{').next() == Some(name));
+        own.map(|(_, value)| *value).reduce(|a, b| a + b)
+    }
+}
+
+fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u16, u16)) -> String {
+    let threads = setup.threads.map_or_else(|| "auto".to_owned(), |t| t.to_string());
+    let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
+    format!(
+        "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"]\n\
+         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  codecs: [pcmu, pcma]\n\
+         http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
+         dialplans: [dialplan.yaml]\n{}{}{}",
+        sip.ip(),
+        ports.0,
+        ports.1,
+        list("trunks", setup.trunks),
+        list("users", setup.users),
+        setup.more,
+    )
+}
+
+/// Status and body; `None` where nobody answers.
+fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    let credentials = base64(format!("{ACCOUNT}:{TOKEN}").as_bytes());
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Some((status, if chunked { unchunk(body) } else { body.to_owned() }))
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let Some(length) = usize::from_str_radix(length.trim(), 16).ok().filter(|n| *n > 0) else { break };
+        whole.push_str(rest.get(..length).unwrap_or(rest));
+        body = rest.get(length + 2..).unwrap_or("");
+    }
+    whole
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= chunk.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined() {
+        assert_eq!(unchunk("3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"), "abcd");
+    }
+}
