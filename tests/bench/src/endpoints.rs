@@ -221,17 +221,17 @@ impl Endpoints {
         let mut buffer = [0; 8192];
         while let Some((length, _, _)) = self.caller.receive(&mut buffer) {
             if let Some(message) = read(&buffer[..length]) {
-                self.to_caller(&message, hold);
+                self.at_caller(&message, hold);
             }
         }
         while let Some((length, from, stamp)) = self.callee.receive(&mut buffer) {
             if let Some(message) = read(&buffer[..length]) {
-                self.to_callee(&message, from.into(), stamp);
+                self.at_callee(&message, from.into(), stamp);
             }
         }
     }
 
-    fn to_caller(&mut self, message: &Message<'_>, hold: Option<Duration>) {
+    fn at_caller(&mut self, message: &Message<'_>, hold: Option<Duration>) {
         if message.status == 0 {
             // The subject ends or asks something: agreed to, and the tally shows a call that did not complete.
             if message.method != "ACK" {
@@ -277,7 +277,7 @@ impl Endpoints {
         }
     }
 
-    fn to_callee(&mut self, message: &Message<'_>, source: SocketAddr, stamp_ns: u64) {
+    fn at_callee(&mut self, message: &Message<'_>, source: SocketAddr, stamp_ns: u64) {
         let known = self.answered.get_mut(message.call_id);
         match (message.method, known) {
             _ if message.status != 0 => {}

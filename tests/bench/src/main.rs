@@ -20,6 +20,9 @@ use std::process::Command;
 use interop::scratch::top;
 use serde_json::{Map, Value, json};
 
+/// Measures one part of the line.
+type Part = fn(&Choice) -> Value;
+
 /// What was asked for on the command line.
 #[derive(Debug)]
 pub struct Choice(Vec<String>);
@@ -46,7 +49,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, fn(&Choice) -> Value); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
