@@ -18,7 +18,7 @@ use std::os::fd::RawFd;
 use tokio::sync::oneshot;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 /// The switch, or what stands for it in a test.
 pub trait Core {

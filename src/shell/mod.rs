@@ -5,6 +5,7 @@
 //! What the threads tell the control thread goes through [`mail`], bounded.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
+pub mod api;
 pub mod clock;
 pub mod control;
 pub mod ledger;

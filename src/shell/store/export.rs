@@ -34,23 +34,32 @@ impl From<io::Error> for Broken {
 
 /// Writes the records that the filter chooses, the oldest first; how many.
 pub fn export(reader: &Reader, filter: &Filter, format: Format, mut out: impl Write) -> Result<u64, Broken> {
-    if format == Format::Csv {
-        out.write_all(HEADER.as_bytes())?;
-    }
+    write_cdrs(&[], format, &mut out)?;
     let mut n = 0;
     reader.each(filter, |cdr| -> Result<(), Broken> {
         n += 1;
-        match format {
-            Format::Jsonl => {
-                serde_json::to_writer(&mut out, cdr).map_err(io::Error::from)?;
-                out.write_all(b"\n")?;
-            }
-            Format::Csv => write_csv(cdr, &mut out)?,
-        }
-        Ok(())
+        Ok(write_cdr(cdr, format, &mut out)?)
     })?;
     out.flush()?;
     Ok(n)
+}
+
+/// Writes records that are at hand, below CSV's header.
+pub fn write_cdrs(cdrs: &[CdrView], format: Format, out: &mut impl Write) -> io::Result<()> {
+    if format == Format::Csv {
+        out.write_all(HEADER.as_bytes())?;
+    }
+    cdrs.iter().try_for_each(|cdr| write_cdr(cdr, format, out))
+}
+
+fn write_cdr(cdr: &CdrView, format: Format, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        Format::Jsonl => {
+            serde_json::to_writer(&mut *out, cdr).map_err(io::Error::from)?;
+            out.write_all(b"\n")
+        }
+        Format::Csv => write_csv(cdr, out),
+    }
 }
 
 fn write_csv(cdr: &CdrView, out: &mut impl Write) -> io::Result<()> {

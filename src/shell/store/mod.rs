@@ -7,7 +7,7 @@ mod sqlite;
 mod view;
 mod when;
 
-pub use export::{Format, export};
+pub use export::{Broken, Format, export, write_cdrs};
 pub use query::{Filter, Page, Reader, StoredCall};
 pub use sqlite::Sqlite;
 pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};

@@ -87,6 +87,13 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+impl Page {
+    /// Could it be [`Page::next`] of some page?
+    pub fn is_mark(text: &str) -> bool {
+        read_mark(text).is_some()
+    }
+}
+
 /// A call as the store has it.
 #[derive(Debug)]
 pub struct StoredCall {

@@ -1,0 +1,112 @@
+//! HTTP Basic (RFC 7617): the account's name and token, compared in time that does not depend on them.
+
+use super::{Api, Problem};
+use crate::base::pii::{Secret, constant_time_eq};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// What a client must know.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub account_sid: String,
+    pub auth_token: Secret,
+}
+
+impl Credentials {
+    /// The value of `Authorization`.
+    pub fn header(&self) -> String {
+        format!("Basic {}", encode(format!("{}:{}", self.account_sid, self.auth_token.expose()).as_bytes()))
+    }
+
+    fn are_in(&self, header: &str) -> bool {
+        let given = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let Some(given) = given.and_then(|(_, value)| decode(value.trim())) else { return false };
+        let Some(colon) = given.iter().position(|b| *b == b':') else { return false };
+        let (name, token) = given.split_at(colon);
+        // Both are compared always: the time does not tell which was wrong.
+        let is_name = constant_time_eq(name, self.account_sid.as_bytes());
+        let is_token = constant_time_eq(token.get(1..).unwrap_or_default(), self.auth_token.expose().as_bytes());
+        is_name & is_token
+    }
+}
+
+/// Lets a request through or answers 401.
+pub async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let Some(credentials) = &api.credentials else { return next.run(request).await };
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if credentials.are_in(given) {
+        return next.run(request).await;
+    }
+    let sentence = "this needs the account_sid and auth_token of http.auth in tandem.yaml, as HTTP Basic";
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", sentence).into_response();
+    let challenge = HeaderValue::from_static("Basic realm=\"tandem\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Base64 (RFC 4648 §4).
+fn encode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().chain(&[0, 0]).take(3).fold(0u32, |acc, b| acc << 8 | u32::from(*b));
+        for i in 0..4 {
+            let sextet = ALPHABET[(group >> (18 - 6 * i) & 63) as usize];
+            out.push(if i <= chunk.len() { char::from(sextet) } else { '=' });
+        }
+    }
+    out
+}
+
+/// Reads Base64, padded or not.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_end_matches('=').as_bytes();
+    let mut out = Vec::with_capacity(text.len() * 3 / 4);
+    for chunk in text.chunks(4) {
+        let mut group = 0u32;
+        for b in chunk {
+            let sextet = ALPHABET.iter().position(|a| a == b)?;
+            group = group << 6 | u32::try_from(sextet).ok()?;
+        }
+        group <<= 6 * (4 - chunk.len());
+        let [_, bytes @ ..] = group.to_be_bytes();
+        out.extend_from_slice(bytes.get(..chunk.len().checked_sub(1).filter(|n| *n > 0)?)?);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!((encode(plain.as_bytes()).as_str(), decode(coded)), (coded, Some(plain.into())));
+        }
+        assert_eq!((decode("Z"), decode("Zg!="), decode("é")), (None, None, None));
+    }
+
+    #[test]
+    fn only_the_whole_pair_opens() {
+        let credentials = Credentials { account_sid: "AC1".into(), auth_token: Secret::new("s:ecret".into()) };
+        let basic = |pair: &str| format!("Basic {}", encode(pair.as_bytes()));
+        let rows = [
+            (basic("AC1:s:ecret"), true),
+            (credentials.header().replace("Basic", "bAsIc"), true),
+            (basic("AC1:s:ecre"), false),
+            (basic("AC1:"), false),
+            (basic("AC1"), false),
+            (basic("AC2:s:ecret"), false),
+            ("Bearer x".into(), false),
+            (String::new(), false),
+        ];
+        for (header, want) in rows {
+            assert_eq!(credentials.are_in(&header), want, "{header}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Calls, live or stored.
+
+use super::{Api, Problem};
+use crate::event::CallId;
+use crate::shell::store::{CallView, CdrView, StoredCall, TimelineView};
+use crate::switch::{Operator, Reply};
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    match api.mail.operator(Operator::Calls).await {
+        Some(Reply::Calls(calls)) => {
+            let calls: Vec<CallView> = calls.iter().map(Into::into).collect();
+            Ok(Json(json!({ "calls": calls })))
+        }
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
+}
+
+/// A reply that does not fit the question is our own fault.
+pub fn unexpected(reply: &Reply) -> Problem {
+    match reply {
+        Reply::Refused(why) => Problem::refused(vec![why.clone()]),
+        Reply::NotFound => Problem::not_found("the switch does not know it"),
+        _ => Problem::internal("the switch answered another question"),
+    }
+}
+
+/// `CA…`, or `last`: the live call that began last, else the stored one.
+async fn find(api: &Api, name: &str) -> Result<CallId, Problem> {
+    if name != "last" {
+        return name.parse().map_err(|()| {
+            Problem::bad_request(format!("`{name}` is no call: CA and 32 hexadecimal digits, or `last`"))
+        });
+    }
+    if let Some(Reply::Calls(calls)) = api.mail.operator(Operator::Calls).await
+        && let Some(newest) = calls.iter().max_by_key(|c| c.started)
+    {
+        return Ok(newest.call);
+    }
+    let last = api.read(|reader| reader.last()).await?;
+    last.ok_or_else(|| Problem::not_found("there is no call yet"))
+}
+
+/// The live call with what is recorded so far, else the stored one, as JSON.
+async fn look_up(api: &Api, call: CallId) -> Result<Value, Problem> {
+    match api.mail.operator(Operator::Call(call)).await {
+        Some(Reply::Call(found)) => {
+            let (view, record) = *found;
+            let timeline = TimelineView::new(record.started, &record.timeline);
+            return Ok(json!({
+                "live": true, "state": CallView::from(&view).state, "cdr": CdrView::from(&record.cdr), "timeline": timeline,
+            }));
+        }
+        Some(Reply::NotFound) => {}
+        Some(other) => return Err(unexpected(&other)),
+        None => return Err(Problem::gone()),
+    }
+    match api.read(move |reader| reader.call(call)).await? {
+        Some(StoredCall { cdr, timeline }) => {
+            Ok(json!({ "live": false, "state": "ended", "cdr": cdr, "timeline": timeline }))
+        }
+        None => Err(Problem::not_found(format!("there is no call {call}"))),
+    }
+}
+
+pub async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let call = find(&api, &name).await?;
+    look_up(&api, call).await.map(Json)
+}
+
+pub async fn timeline(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let call = find(&api, &name).await?;
+    let mut found = look_up(&api, call).await?;
+    Ok(Json(found["timeline"].take()))
+}
+
+pub async fn hangup(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let call = find(&api, &name).await?;
+    match api.mail.operator(Operator::Hangup(call)).await {
+        Some(Reply::Done) => Ok(Json(json!({ "call": call.to_string() }))),
+        Some(Reply::NotFound) => Err(Problem::not_found(format!("there is no live call {call}"))),
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
+}

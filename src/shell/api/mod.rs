@@ -1,0 +1,104 @@
+//! The HTTP interface of INTERFACE's `/tandem/v1`, health and metrics. It answers from the control thread's replies and
+//! from the store; it keeps nothing itself.
+
+mod auth;
+mod calls;
+mod cdrs;
+pub mod metrics;
+mod operate;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+pub use auth::Credentials;
+pub use problem::Problem;
+
+use super::ledger::Condition;
+use super::mail::Mail;
+use super::store::{Fault, Reader};
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What a reload came to: every fault, if it was refused.
+pub type Reload = Pin<Box<dyn Future<Output = Result<(), Vec<String>>> + Send>>;
+
+/// What the answers are made from.
+pub struct Api {
+    pub mail: Mail,
+    /// The database's file.
+    pub store: PathBuf,
+    pub condition: Arc<Condition>,
+    /// `None`: no credentials are asked for; the shell allows that on loopback only.
+    pub credentials: Option<Credentials>,
+    pub reload: Box<dyn Fn() -> Reload + Send + Sync>,
+    /// Figures of the media threads.
+    pub media: Box<dyn Fn() -> Vec<metrics::Sample> + Send + Sync>,
+    /// Open SIP connections.
+    pub connections: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+impl Api {
+    /// Asks the store on a thread that may wait.
+    async fn read<T, F>(&self, ask: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> Result<T, Fault> + Send + 'static,
+    {
+        let path = self.store.clone();
+        let read = move || Reader::open(&path).and_then(|reader| ask(&reader));
+        let done = tokio::task::spawn_blocking(read).await;
+        done.map_err(|_| Problem::internal("the store's reader broke off"))?.map_err(|f| Problem::store(&f))
+    }
+}
+
+type Routes = Vec<(&'static str, &'static str, MethodRouter<Arc<Api>>)>;
+
+/// Every path with its method; `openapi.json` describes the same ones, which a test holds.
+fn routes() -> Routes {
+    vec![
+        ("get", "/tandem/v1/calls", get(calls::list)),
+        ("get", "/tandem/v1/calls/{call}", get(calls::one)),
+        ("delete", "/tandem/v1/calls/{call}", delete(calls::hangup)),
+        ("get", "/tandem/v1/calls/{call}/timeline", get(calls::timeline)),
+        ("post", "/tandem/v1/calls/{call}/hangup", post(calls::hangup)),
+        ("get", "/tandem/v1/trunks", get(operate::trunks)),
+        ("get", "/tandem/v1/registrations", get(operate::registrations)),
+        ("get", "/tandem/v1/cdrs", get(cdrs::list)),
+        ("post", "/tandem/v1/reload", post(operate::reload)),
+        ("post", "/tandem/v1/drain", post(operate::drain)),
+        ("post", "/tandem/v1/undrain", post(operate::undrain)),
+        ("get", "/tandem/v1/openapi.json", get(openapi)),
+        ("get", "/metrics", get(metrics::metrics)),
+    ]
+}
+
+/// The application: all but health behind the credentials.
+pub fn router(api: Arc<Api>) -> Router {
+    let guarded = routes().into_iter().fold(Router::new(), |router, (_, path, method)| router.route(path, method));
+    guarded
+        .fallback(|| async { Problem::not_found("there is nothing under this path; see /tandem/v1/openapi.json") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+        })
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(operate::ready))
+        .with_state(api)
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: std::net::TcpListener, api: Arc<Api>) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, router(api)).await
+}

@@ -1,0 +1,78 @@
+//! Trunks, registrations, readiness; reload and drain.
+
+use super::calls::unexpected;
+use super::{Api, Problem};
+use crate::switch::{Operator, Reply};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub async fn trunks(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    let trunks = match api.mail.operator(Operator::Trunks).await {
+        Some(Reply::Trunks(trunks)) => trunks,
+        Some(other) => return Err(unexpected(&other)),
+        None => return Err(Problem::gone()),
+    };
+    let target = |(uri, up, why): &(String, bool, String)| json!({ "uri": uri, "up": up, "why": why });
+    let view = |t: &crate::switch::TrunkView| {
+        json!({
+            "name": t.name, "targets": t.targets.iter().map(target).collect::<Vec<_>>(), "calls": t.calls,
+            "calls_max": t.calls_max, "registered": t.registered,
+        })
+    };
+    Ok(Json(json!({ "trunks": trunks.iter().map(view).collect::<Vec<_>>() })))
+}
+
+pub async fn registrations(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    let registrations = match api.mail.operator(Operator::Registrations).await {
+        Some(Reply::Registrations(registrations)) => registrations,
+        Some(other) => return Err(unexpected(&other)),
+        None => return Err(Problem::gone()),
+    };
+    let view = |r: &crate::switch::RegistrationView| {
+        json!({
+            "user": r.user, "contact": r.contact, "source": r.source.to_string(), "transport": r.transport,
+            "expires_s": r.expires_s, "user_agent": r.user_agent,
+        })
+    };
+    Ok(Json(json!({ "registrations": registrations.iter().map(view).collect::<Vec<_>>() })))
+}
+
+pub async fn reload(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    (api.reload)().await.map_err(Problem::refused)?;
+    Ok(Json(json!({ "reloaded": true })))
+}
+
+pub async fn drain(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    set_draining(&api, Operator::Drain, true).await
+}
+
+pub async fn undrain(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    set_draining(&api, Operator::Undrain, false).await
+}
+
+async fn set_draining(api: &Api, ask: Operator, draining: bool) -> Result<Json<Value>, Problem> {
+    match api.mail.operator(ask).await {
+        Some(Reply::Done) => Ok(Json(json!({ "draining": draining }))),
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
+}
+
+/// 200 while new calls are welcome: the control thread turns, nobody drains, the store stores.
+pub async fn ready(State(api): State<Arc<Api>>) -> Response {
+    let report = tokio::time::timeout(Duration::from_secs(2), api.mail.report()).await;
+    let why = match report {
+        Ok(Some(report)) if report.counters.draining => "draining",
+        Ok(Some(_)) if api.condition.is_failing.load(Ordering::Relaxed) => "the store fails",
+        Ok(Some(_)) => return "ready\n".into_response(),
+        Ok(None) => "stopping",
+        Err(_) => "the control thread does not answer",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+}

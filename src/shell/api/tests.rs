@@ -1,0 +1,200 @@
+//! Each path over a real connection, with a control thread that answers from a table.
+
+use super::*;
+use crate::base::pii::Secret;
+use crate::base::time::{Instant, Wall};
+use crate::event::{CallId, CallRecord, Side, What};
+use crate::shell::control::tests::record;
+use crate::shell::mail::{Answer, Ask, Mailbox, Report, mail};
+use crate::shell::store::{Sqlite, Store};
+use crate::switch::{CallView, Operator, RegistrationView, Reply, TrunkView};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const LIVE: CallId = CallId(1);
+const STORED: CallId = CallId(2);
+
+fn sample(call: CallId) -> Box<CallRecord> {
+    let mut record = record(call);
+    record.timeline.push(Instant::from_micros(5_000), Side::Call, What::Route("rule `r`".into()));
+    record.timeline.push(Instant::from_micros(7_500), Side::Leg(0), What::Ended(record.cdr.ending));
+    record
+}
+
+fn view(call: CallId) -> CallView {
+    CallView {
+        call,
+        from: "+1".into(),
+        to: "100".into(),
+        trunk: None,
+        user: Some("alice".into()),
+        rule: "r".into(),
+        state: "answered",
+        started: Wall(1_000_000),
+        answered: Some(Wall(2_000_000)),
+        peers: vec!["bob".into()],
+    }
+}
+
+fn reply(ask: Operator) -> Reply {
+    match ask {
+        Operator::Calls => Reply::Calls(vec![view(LIVE)]),
+        Operator::Call(LIVE) => Reply::Call(Box::new((view(LIVE), *sample(LIVE)))),
+        Operator::Hangup(LIVE) | Operator::Drain | Operator::Undrain => Reply::Done,
+        Operator::Trunks => Reply::Trunks(vec![TrunkView {
+            name: "acme".into(),
+            targets: vec![("sip:127.0.0.1:7070".into(), false, "no answer to OPTIONS".into())],
+            calls: 1,
+            calls_max: 5,
+            registered: None,
+        }]),
+        Operator::Registrations => Reply::Registrations(vec![RegistrationView {
+            user: "alice".into(),
+            contact: "sip:alice@127.0.0.1".into(),
+            source: "127.0.0.1:5062".parse().unwrap(),
+            transport: "udp",
+            expires_s: 60,
+            user_agent: "baresip".into(),
+        }]),
+        _ => Reply::NotFound,
+    }
+}
+
+/// Stands for the control thread.
+async fn control(mut mailbox: Mailbox) {
+    while let Some((ask, answer)) = mailbox.asks.recv().await {
+        let answered = match ask {
+            Ask::Operator(ask) => Answer::Reply(reply(ask)),
+            Ask::Report => Answer::Report(Box::new(Report { turns: 42, ..Report::default() })),
+        };
+        let _ = answer.send(answered);
+    }
+}
+
+struct Served {
+    runtime: tokio::runtime::Runtime,
+    address: std::net::SocketAddr,
+    condition: Arc<Condition>,
+    authorization: String,
+    folder: std::path::PathBuf,
+}
+
+fn serve_api() -> Served {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let folder = format!("tandem-api-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(folder);
+    let store = folder.join("db");
+    Sqlite::open(&store).unwrap().append(&[sample(STORED)]).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (mail, mailbox) = mail().unwrap();
+    let condition = Arc::<Condition>::default();
+    let credentials = Credentials { account_sid: "AC1".into(), auth_token: Secret::new("t".into()) };
+    let authorization = credentials.header();
+    let api = Api {
+        mail,
+        store,
+        condition: Arc::clone(&condition),
+        credentials: Some(credentials),
+        reload: Box::new(|| Box::pin(async { Err(vec!["a.yaml:1:1: no".into(), "a.yaml:2:1: nor this".into()]) })),
+        media: Box::new(|| vec![metrics::Sample::gauge("media_legs", "Legs", 9)]),
+        connections: Box::new(|| 3),
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(control(mailbox));
+    runtime.spawn(async move { serve(listener, Arc::new(api)).await });
+    Served { runtime, address, condition, authorization, folder }
+}
+
+impl Served {
+    /// Status and body.
+    fn ask(&self, method: &str, path: &str, authorization: &str) -> (u16, String) {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        (status, text.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.into()))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn each_path_answers() {
+    let served = serve_api();
+    let rows: &[(&str, &str, u16, &str)] = &[
+        ("GET", "/tandem/v1/calls", 200, r#""state":"answered""#),
+        ("GET", "/tandem/v1/calls/CA00000000000000000000000000000001", 200, r#""live":true"#),
+        ("GET", "/tandem/v1/calls/last", 200, r#""live":true"#),
+        ("GET", "/tandem/v1/calls/CA00000000000000000000000000000002", 200, r#""live":false"#),
+        (
+            "GET",
+            "/tandem/v1/calls/CA00000000000000000000000000000002/timeline",
+            200,
+            r#"{"at_us":2500,"kind":"ended","leg":0,"#,
+        ),
+        ("GET", "/tandem/v1/calls/CA00000000000000000000000000000003", 404, r#""code":"not_found""#),
+        ("GET", "/tandem/v1/calls/5", 400, "CA and 32 hexadecimal digits"),
+        ("DELETE", "/tandem/v1/calls/CA00000000000000000000000000000001", 200, "CA0000"),
+        ("POST", "/tandem/v1/calls/CA00000000000000000000000000000002/hangup", 404, "no live call"),
+        ("GET", "/tandem/v1/trunks", 200, "no answer to OPTIONS"),
+        ("GET", "/tandem/v1/registrations", 200, "127.0.0.1:5062"),
+        ("GET", "/tandem/v1/cdrs?user=alice&limit=1", 200, r#""next":null"#),
+        ("GET", "/tandem/v1/cdrs?from=nobody", 200, r#"{"cdrs":[],"next":null}"#),
+        ("GET", "/tandem/v1/cdrs?format=csv", 200, "CA00000000000000000000000000000002,n,+12125550123,100,,alice,"),
+        ("GET", "/tandem/v1/cdrs?page=x", 400, "page"),
+        ("POST", "/tandem/v1/reload", 422, "a.yaml:2:1: nor this"),
+        ("POST", "/tandem/v1/drain", 200, r#"{"draining":true}"#),
+        ("POST", "/tandem/v1/undrain", 200, r#"{"draining":false}"#),
+        ("GET", "/tandem/v1/openapi.json", 200, "3.1.0"),
+        ("GET", "/metrics", 200, "tandem_media_legs 9"),
+        ("GET", "/metrics", 200, "tandem_control_turns_total 42"),
+        ("GET", "/tandem/v1/nothing", 404, "openapi.json"),
+        ("POST", "/tandem/v1/calls", 405, "method_not_allowed"),
+        ("GET", "/healthz", 200, "ok"),
+        ("GET", "/readyz", 200, "ready"),
+    ];
+    for (method, path, status, part) in rows {
+        let (got, body) = served.ask(method, path, &served.authorization);
+        assert!(got == *status && body.contains(part), "{method} {path}: {got}\n{body}");
+    }
+}
+
+#[test]
+fn only_health_is_open_and_a_failing_store_is_not_ready() {
+    let served = serve_api();
+    for (_, path, _) in routes() {
+        let (status, body) = served.ask("GET", &path.replace("{call}", "last"), "Basic eDp5");
+        assert_eq!(status, 401, "{path}: {body}");
+    }
+    served.condition.is_failing.store(true, Ordering::Relaxed);
+    assert_eq!(served.ask("GET", "/readyz", "").0, 503);
+    assert_eq!(served.ask("GET", "/healthz", "").0, 200);
+    assert!(served.runtime.metrics().num_workers() > 0);
+}
+
+#[test]
+fn openapi_describes_the_routes_and_nothing_else() {
+    let document: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        described.extend(methods.as_object().unwrap().keys().map(|m| (m.clone(), path.clone())));
+    }
+    let routed: BTreeSet<_> = routes().iter().map(|(m, p, _)| (m.to_string(), p.to_string())).collect();
+    assert_eq!(described, routed);
+    // Every schema that is referred to exists.
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#/").skip(1).filter_map(|r| r.split('"').next()) {
+        assert!(document.pointer(&format!("/{reference}")).is_some(), "{reference}");
+    }
+}
