@@ -69,13 +69,19 @@ impl<K, T> Default for Slab<K, T> {
 
 impl<K, T> Slab<K, T> {
     pub fn insert(&mut self, value: T) -> Id<K> {
-        if let Some(slot) = self.free.pop() {
-            let (generation, cell) = &mut self.slots[slot as usize];
-            *cell = Some(value);
-            return Id { slot, generation: *generation, kind: PhantomData };
-        }
-        self.slots.push((1, Some(value)));
-        Id { slot: (self.slots.len() - 1) as u32, generation: 1, kind: PhantomData }
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts a value that knows its own key.
+    pub fn insert_with(&mut self, make: impl FnOnce(Id<K>) -> T) -> Id<K> {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((1, None));
+            (self.slots.len() - 1) as u32
+        });
+        let (generation, cell) = &mut self.slots[slot as usize];
+        let id = Id { slot, generation: *generation, kind: PhantomData };
+        *cell = Some(make(id));
+        id
     }
 
     pub fn get(&self, id: Id<K>) -> Option<&T> {

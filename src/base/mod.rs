@@ -1,6 +1,7 @@
 //! What everything stands on: time, timers, ids, seeded randomness, redaction.
 
 pub mod id;
+pub mod limit;
 pub mod pii;
 pub mod rng;
 pub mod time;

@@ -145,3 +145,19 @@ pub enum Event {
         quality: Box<Quality>,
     },
 }
+
+impl Event {
+    /// The leg that it is about.
+    pub const fn leg(&self) -> LegId {
+        match self {
+            Event::Opened { leg, .. }
+            | Event::OpenFailed { leg, .. }
+            | Event::PlayEnded { leg, .. }
+            | Event::Latched { leg, .. }
+            | Event::Refused { leg, .. }
+            | Event::Digit { leg, .. }
+            | Event::Timeout { leg }
+            | Event::Closed { leg, .. } => *leg,
+        }
+    }
+}
