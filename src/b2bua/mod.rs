@@ -1,1 +1,10 @@
-//! See src/ARCHITECTURE.md.
+//! The back-to-back user agent: an [`endpoint`] that speaks SIP, [`leg`]s that are one party's side of a call, their
+//! [`session`]s (offer and answer), and the [`hunt`] over targets. The switch composes them into calls.
+
+pub mod endpoint;
+
+pub mod session;
+
+pub mod leg;
+
+pub mod hunt;

@@ -1,0 +1,262 @@
+//! What every leg needs to speak SIP: transactions, our addresses, fresh identifiers.
+
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::sip::dialog::{Dialog, Tag};
+use crate::sip::transaction::{ClientId, ServerId, Transactions};
+use crate::sip::transport::{Flow, Listener, Transport};
+use crate::sip::wire::{HeaderName, Method, Uri, Writer, reason_phrase};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Methods that Tandem answers with something other than 405.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE";
+
+/// Max-Forwards of requests that begin here (RFC 3261 §8.1.1.6).
+pub const MAX_FORWARDS: u8 = 70;
+
+/// A message body with its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    pub content_type: Box<str>,
+    pub bytes: Bytes,
+}
+
+impl Body {
+    pub fn sdp(text: String) -> Body {
+        Body { content_type: "application/sdp".into(), bytes: Bytes::from(text) }
+    }
+}
+
+/// Ends a message with its body, if it has one.
+pub fn finish(writer: Writer, body: Option<&Body>) -> Bytes {
+    match body {
+        Some(body) => writer.finish_with_body(&body.content_type, &body.bytes),
+        None => writer.finish(),
+    }
+}
+
+pub struct Endpoint {
+    pub transactions: Transactions,
+    listeners: Vec<Listener>,
+    rng: Rng,
+    user_agent: Box<str>,
+    /// Addresses of names in trunk targets, as the shell resolved them.
+    resolved: BTreeMap<String, Vec<SocketAddr>>,
+    /// What was sent since the owner last looked, for timelines and for finding the sender of a transaction.
+    sent: Vec<Sent>,
+}
+
+/// One message that went out, in short.
+#[derive(Debug)]
+pub struct Sent {
+    pub line: Box<str>,
+    pub cseq: u32,
+    pub target: SocketAddr,
+    /// The transaction that a request began.
+    pub began: Option<(ClientId, Method)>,
+}
+
+impl Endpoint {
+    pub fn new(listeners: Vec<Listener>, rng: Rng, user_agent: &str) -> Endpoint {
+        Endpoint {
+            transactions: Transactions::default(),
+            listeners,
+            rng,
+            user_agent: user_agent.into(),
+            resolved: BTreeMap::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    pub fn set_names(&mut self, user_agent: &str, resolved: &[(String, Vec<SocketAddr>)]) {
+        self.user_agent = user_agent.into();
+        self.resolved = resolved.iter().cloned().collect();
+    }
+
+    pub const fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    pub fn new_tag(&mut self) -> Tag {
+        Tag(self.rng.next_u64())
+    }
+
+    pub fn new_call_id(&mut self) -> String {
+        format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64())
+    }
+
+    fn new_branch(&mut self) -> String {
+        format!("z9hG4bK{:016x}", self.rng.next_u64())
+    }
+
+    /// The listener that a flow uses; the first one if the flow names none that exists.
+    fn listener(&self, flow: Flow) -> Option<&Listener> {
+        self.listeners.get(usize::from(flow.listener.0)).or(self.listeners.first())
+    }
+
+    /// `host:port` that peers on this flow know us by.
+    pub fn advertised(&self, flow: Flow) -> SocketAddr {
+        self.listener(flow).map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |l| l.advertised)
+    }
+
+    fn via(&self, flow: Flow, branch: &str) -> String {
+        format!("SIP/2.0/{} {};branch={branch};rport", flow.transport.as_str(), self.advertised(flow))
+    }
+
+    /// Our Contact value on a flow.
+    pub fn contact(&self, flow: Flow) -> String {
+        match flow.transport {
+            Transport::Udp => format!("<sip:{}>", self.advertised(flow)),
+            other => format!("<sip:{};transport={}>", self.advertised(flow), other.as_param()),
+        }
+    }
+
+    /// True if a host (and port) written in a URI is this switch.
+    pub fn is_us(&self, host: IpAddr, port: Option<u16>) -> bool {
+        self.listeners.iter().any(|l| {
+            let ours =
+                |a: SocketAddr| (a.ip() == host || a.ip().is_unspecified()) && port.is_none_or(|p| p == a.port());
+            ours(l.local) || ours(l.advertised)
+        })
+    }
+
+    /// The way to a URI: its transport parameter, its host if it is an address or a resolved name, its port or the default.
+    ///
+    /// `None` if the name is unknown or no listener of that transport and address family exists.
+    pub fn flow_to(&self, uri: &str, default: Transport) -> Option<Flow> {
+        let uri = Uri::parse(uri)?;
+        let transport = match uri.params.get("transport") {
+            Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            Some(t) if t.eq_ignore_ascii_case("tls") => Transport::Tls,
+            Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
+            Some(_) => return None,
+            None if uri.scheme.eq_ignore_ascii_case("sips") => Transport::Tls,
+            None => default,
+        };
+        let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+        let peer = match uri.params.get("maddr").and_then(|m| m.parse().ok()).or(uri.ip()) {
+            Some(ip) => SocketAddr::new(ip, port),
+            None => {
+                let known = self.resolved.get(uri.host)?.first()?;
+                SocketAddr::new(known.ip(), uri.port.unwrap_or(known.port()))
+            }
+        };
+        self.flow_to_address(peer, transport)
+    }
+
+    /// The way to an address: the listener of that transport and family, loopback with loopback where there is a choice.
+    pub fn flow_to_address(&self, peer: SocketAddr, transport: Transport) -> Option<Flow> {
+        let fits = |l: &&Listener| l.transport == transport && l.local.is_ipv4() == peer.is_ipv4();
+        let near = |l: &&Listener| fits(l) && l.local.ip().is_loopback() == peer.ip().is_loopback();
+        let listener = self.listeners.iter().find(near).or_else(|| self.listeners.iter().find(fits))?;
+        Some(Flow { listener: listener.id, transport, peer, connection: 0 })
+    }
+
+    /// Where a dialog's next request goes: along its flow if it is sticky or a stream, else to its route set or target.
+    pub fn dialog_flow(&self, dialog: &Dialog) -> Flow {
+        let flow = dialog.flow();
+        if dialog.is_sticky() || flow.transport.is_reliable() {
+            return flow;
+        }
+        self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(flow)
+    }
+
+    /// Sends a request inside (or, for INVITE, creating) a dialog. `add` puts in what is the method's own and ends the message.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        dialog: &mut Dialog,
+        method: Method,
+        max_forwards: u8,
+        add: impl FnOnce(Writer) -> Bytes,
+    ) -> ClientId {
+        let flow = self.dialog_flow(dialog);
+        let branch = self.new_branch();
+        let cseq = dialog.next_cseq();
+        let writer = dialog.request(method.as_str(), cseq, &self.via(flow, &branch), max_forwards);
+        let bytes = add(writer.header(HeaderName::UserAgent, &self.user_agent));
+        let id = self.transactions.request(now, flow, method, &branch, bytes);
+        let line = format!("{} {}", method.as_str(), dialog.target()).into();
+        self.sent.push(Sent { line, cseq, target: flow.peer, began: Some((id, method)) });
+        id
+    }
+
+    /// What was sent since the last call of this function.
+    pub fn take_sent(&mut self) -> impl Iterator<Item = Sent> {
+        self.sent.drain(..)
+    }
+
+    /// Gives up an INVITE that has no final response.
+    pub fn cancel(&mut self, now: Instant, dialog: &Dialog, id: ClientId) {
+        self.transactions.cancel(now, id);
+        let line = format!("CANCEL {}", dialog.target()).into();
+        self.sent.push(Sent { line, cseq: dialog.local_cseq(), target: dialog.flow().peer, began: None });
+    }
+
+    /// Sends the ACK to a 2xx (§13.2.2.4): CSeq number of the INVITE, no transaction.
+    pub fn ack(&mut self, dialog: &Dialog, cseq: u32, body: Option<&Body>) {
+        let flow = self.dialog_flow(dialog);
+        let branch = self.new_branch();
+        let writer = dialog.request("ACK", cseq, &self.via(flow, &branch), MAX_FORWARDS);
+        self.transactions.send(flow, finish(writer, body));
+        self.sent.push(Sent { line: "ACK".into(), cseq, target: flow.peer, began: None });
+    }
+
+    /// Sends a request outside any dialog (OPTIONS ping, …) to a flow; From and To are made of `from` and `uri`.
+    pub fn standalone(&mut self, now: Instant, flow: Flow, method: Method, uri: &str, from: &str) -> ClientId {
+        let branch = self.new_branch();
+        let (call_id, tag) = (self.new_call_id(), self.new_tag());
+        let bytes = Writer::request(method.as_str(), uri)
+            .header(HeaderName::Via, self.via(flow, &branch))
+            .header(HeaderName::MaxForwards, MAX_FORWARDS)
+            .header(HeaderName::From, format_args!("<{from}>;tag={tag}"))
+            .header(HeaderName::To, format_args!("<{uri}>"))
+            .header(HeaderName::CallId, call_id)
+            .header(HeaderName::CSeq, format_args!("1 {}", method.as_str()))
+            .header(HeaderName::Contact, self.contact(flow))
+            .header(HeaderName::UserAgent, &self.user_agent)
+            .finish();
+        self.transactions.request(now, flow, method, &branch, bytes)
+    }
+
+    /// Answers a request in its server transaction; `add` puts in what is the response's own and ends the message.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        status: u16,
+        reason: &str,
+        tag: Option<Tag>,
+        add: impl FnOnce(Writer) -> Bytes,
+    ) -> bool {
+        let Some((request, flow)) = self.transactions.server_request(id) else { return false };
+        let tag = tag.map_or(String::new(), |t| t.to_string());
+        let writer = Writer::response_to(request, status, reason, &tag, flow.peer);
+        let (method, cseq) = (request.method_str(), request.cseq().map_or(0, |c| c.number));
+        let phrase = if reason.is_empty() { reason_phrase(status) } else { reason };
+        self.sent.push(Sent {
+            line: format!("{status} {phrase} ({method})").into(),
+            cseq,
+            target: flow.peer,
+            began: None,
+        });
+        let bytes = add(writer.header(HeaderName::Server, &self.user_agent));
+        self.transactions.respond(now, id, status, bytes)
+    }
+
+    /// Answers with a status and nothing else, under a fresh To tag if the request has none.
+    pub fn refuse(&mut self, now: Instant, id: ServerId, status: u16, reason: &str) -> bool {
+        let tag = self.new_tag();
+        self.respond(now, id, status, reason, Some(tag), |w| match status {
+            405 => w.header(HeaderName::Allow, ALLOW).finish(),
+            500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
+            _ => w.finish(),
+        })
+    }
+}
