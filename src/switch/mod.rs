@@ -3,36 +3,327 @@
 //! Contract: after each [`Switch::handle`] drain [`Switch::poll`] to `None`; call `handle` with [`Input::Tick`] no later than
 //! [`Switch::deadline`]. It reads no clock and opens no socket; two switches with one seed and the same inputs give the same outputs.
 
+mod call;
+mod describe;
+mod dialing;
+mod identify;
+mod inbound;
 mod io;
+mod operator;
+mod pings;
+mod registration;
+mod report;
+mod trunks;
+mod world;
 
 pub use io::{CallView, Counters, Input, Operator, Output, RegistrationView, Reply, Setup, TrunkView};
 
+use crate::b2bua::leg::{Asked, Heard};
+use crate::base::id::Slab;
+use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
+use crate::event::{CallId, Class, Ending};
+use crate::media::command as media;
+use crate::sip::dialog::Tag;
+use crate::sip::transaction::{self, ClientId, Event, ServerId};
+use crate::sip::transport::Flow;
+use crate::sip::wire::{Fault, Message, Method, Writer};
+use bytes::Bytes;
+use call::Call;
+use std::collections::{BTreeMap, BTreeSet};
+use world::{CallKey, CallKind, LegRef, Purpose, TimerKey, World};
 
 /// See the module's documentation.
-pub struct Switch {}
+pub struct Switch {
+    world: World,
+    calls: Slab<CallKind, Call>,
+    ids: BTreeMap<CallId, CallKey>,
+    /// Records that the store has not acknowledged.
+    unstored: BTreeSet<CallId>,
+}
 
 impl Switch {
     pub fn new(setup: Setup, seed: u64, now: Now) -> Switch {
-        let _ = (setup, seed, now);
-        todo!()
+        let mut world = World::new(&setup, Rng::from_seed(seed), now);
+        world.start_pings();
+        Switch { world, calls: Slab::default(), ids: BTreeMap::new(), unstored: BTreeSet::new() }
     }
+
+    // ---- in --------------------------------------------------------------------------------------------------------
+
     pub fn handle(&mut self, now: Now, input: Input) {
-        let _ = (now, input);
-        todo!()
+        self.world.now = now;
+        match input {
+            Input::Received { flow, bytes } => self.on_bytes(flow, bytes),
+            Input::FlowFailed { flow } => {
+                self.world.ep.transactions.flow_failed(now.mono, flow);
+                self.world.registrar.flow_failed(flow);
+            }
+            Input::Media(event) => self.on_media(event),
+            Input::Stored { call } => {
+                self.unstored.remove(&call);
+            }
+            Input::Tick => self.on_tick(),
+            Input::Operator { id, ask } => self.on_operator(id, ask),
+        }
+        self.run_transactions();
+        self.world.drain_registrar();
+        self.count();
     }
+
+    fn on_bytes(&mut self, flow: Flow, bytes: Bytes) {
+        self.world.counters.messages_received += 1;
+        match Message::parse(bytes) {
+            Ok(message) => self.world.ep.transactions.receive(self.world.now.mono, flow, message),
+            Err((fault, partial)) => self.on_fault(flow, fault, partial.as_ref()),
+        }
+    }
+
+    /// What cannot be read gets the answer that the RFC names if an answer can be written, else nothing.
+    fn on_fault(&mut self, flow: Flow, fault: Fault, partial: Option<&Message>) {
+        match fault {
+            Fault::NotSip => inbound::bad_message(&mut self.world, flow, "not SIP"),
+            Fault::BadResponse(why) => inbound::bad_message(&mut self.world, flow, why),
+            Fault::BadRequest { status, reason } => {
+                inbound::bad_message(&mut self.world, flow, reason);
+                let answerable = partial.filter(|m| m.method() != Method::Ack);
+                if let Some(bytes) = answerable.and_then(|m| Writer::stateless_response(m, status, reason, flow.peer)) {
+                    self.world.ep.transactions.send(flow, bytes);
+                }
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.world.now.mono;
+        self.world.ep.transactions.handle_timeout(now);
+        self.run_transactions();
+        while let Some(key) = self.world.timers.pop_due(now) {
+            match key {
+                TimerKey::Call(call, kind) => self.with_call(call, |call, w| call.on_timer(w, kind)),
+                TimerKey::Ping { trunk, target } => self.world.ping(trunk, target),
+            }
+            self.run_transactions();
+        }
+        self.world.registrar.handle_timeout(now);
+    }
+
+    // ---- out -------------------------------------------------------------------------------------------------------
+
     pub fn poll(&mut self) -> Option<Output> {
-        todo!()
+        self.world.pop_output()
     }
+
     /// The next moment at which something is due, and what.
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
-        todo!()
+        let w = &self.world;
+        let timers = w.timers.next().map(|(at, key)| (at, key.reason()));
+        [w.ep.transactions.deadline(), timers, w.registrar.deadline()].into_iter().flatten().min()
     }
+
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.world.counters
     }
+
+    /// Brings the gauges up to date with the tables that they count.
+    fn count(&mut self) {
+        let w = &mut self.world;
+        let (server, client) = w.ep.transactions.counts();
+        w.counters.transactions_server = server as u64;
+        w.counters.transactions_client = client as u64;
+        w.counters.timers = w.timers.len() as u64;
+        w.counters.registrations = w.registrar.counts().0 as u64;
+        w.counters.cdrs_unacknowledged = self.unstored.len() as u64;
+        w.counters.draining = w.draining;
+    }
+
     /// Draining is asked for and nothing is left: the process may exit.
     pub fn is_drained(&self) -> bool {
-        todo!()
+        self.world.draining && self.calls.is_empty() && self.unstored.is_empty()
+    }
+
+    // ---- transactions ----------------------------------------------------------------------------------------------
+
+    fn run_transactions(&mut self) {
+        while let Some(output) = self.world.ep.transactions.poll() {
+            match output {
+                transaction::Output::Transmit { flow, bytes } => {
+                    self.world.counters.messages_sent += 1;
+                    self.world.output(Output::Send { flow, bytes });
+                }
+                transaction::Output::Event(event) => self.on_event(event),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Request { id, request, flow }
+                if request.to_tag().is_empty() || request.method() == Method::Register =>
+            {
+                self.on_request(id, &request, flow);
+            }
+            Event::Request { id, request, flow } => self.on_dialog_request(id, &request, flow),
+            Event::Cancelled { id, cancel: _ } => self.on_cancelled(id),
+            Event::Ack { ack, flow } => self.on_ack(&ack, flow),
+            Event::Response { id, response, flow } => self.on_response(id, &response, flow),
+            Event::StrayResponse { response, flow } => self.on_stray(&response, flow),
+            Event::Timeout { id } => self.on_no_response(id, 408),
+            Event::Failed { id } => self.on_no_response(id, 503),
+            Event::NeverAcked { id } => self.on_never_acked(id),
+            Event::ServerEnded { id } => {
+                if let Some(me) = self.world.remove_server(id) {
+                    self.with_leg(me, |leg| leg.on_server_ended(id));
+                }
+            }
+            Event::ClientEnded { id } => {
+                if let Some(Purpose::Leg(me, _)) = self.world.remove_client(id) {
+                    self.with_leg(me, |leg| leg.on_client_ended(id));
+                }
+            }
+        }
+    }
+
+    /// The leg whose dialog a request names.
+    fn dialog_of(&self, request: &Message) -> Option<LegRef> {
+        self.world.dialog(Tag::parse(request.to_tag())?)
+    }
+
+    fn on_dialog_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
+        let Some(me) = self.dialog_of(request) else {
+            return self.world.refuse(id, (481, ""), request);
+        };
+        self.world.add_server(id, me);
+        self.with_call(me.call, |call, w| {
+            let cseq = request.cseq().map_or(0, |c| c.number);
+            call.received(w, me.leg, request.to_string(), cseq, flow.peer);
+            let asked = call.with_leg(w, me.leg, |leg, ep, now| leg.on_request(ep, now, id, request, flow));
+            call.on_asked(w, me.leg, asked.unwrap_or(Asked::Nothing));
+        });
+    }
+
+    fn on_cancelled(&mut self, id: ServerId) {
+        let Some(me) = self.world.server(id) else { return };
+        self.with_call(me.call, |call, w| {
+            let source = call.legs[0].dialog().flow().peer;
+            call.received(w, me.leg, "CANCEL".to_owned(), 0, source);
+            let cancelled = call.with_leg(w, me.leg, |leg, ep, now| leg.on_cancelled(ep, now));
+            if cancelled == Some(true) {
+                call.finish(w, Ending::new(Class::Caller, "cancelled", 487));
+            }
+        });
+    }
+
+    fn on_ack(&mut self, ack: &Message, flow: Flow) {
+        let Some(me) = self.dialog_of(ack) else { return };
+        self.with_call(me.call, |call, w| {
+            if call.legs.get(usize::from(me.leg)).is_none_or(|l| l.dialog().call_id() != ack.call_id()) {
+                return;
+            }
+            call.received(w, me.leg, "ACK".to_owned(), ack.cseq().map_or(0, |c| c.number), flow.peer);
+            let first = call.with_leg(w, me.leg, |leg, ep, now| leg.on_ack(ep, now));
+            if let Some(body) = crate::b2bua::leg::body_of(ack) {
+                call.on_ack_answer(w, me.leg, &body);
+            }
+            if first == Some(true) && me.leg == 0 {
+                call.on_caller_ack(w);
+            }
+        });
+    }
+
+    fn on_response(&mut self, id: ClientId, response: &Message, flow: Flow) {
+        match self.world.client(id) {
+            Some(Purpose::Leg(me, method)) => self.with_call(me.call, |call, w| {
+                let cseq = response.cseq().map_or(0, |c| c.number);
+                call.received(w, me.leg, response.to_string(), cseq, flow.peer);
+                let heard = call.with_leg(w, me.leg, |leg, ep, now| {
+                    if method == Method::Bye && response.status() >= 200 {
+                        leg.on_bye_done(now);
+                        return Heard::Ended;
+                    }
+                    leg.on_response(ep, now, id, response, flow)
+                });
+                call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
+            }),
+            Some(Purpose::Ping { trunk, target }) => self.world.on_pong(trunk, target, response.status()),
+            None => {}
+        }
+    }
+
+    /// A 2xx to an INVITE that we have forgotten: it is acknowledged and hung up, so that the peer does not wait for ever.
+    fn on_stray(&mut self, response: &Message, flow: Flow) {
+        if response.method() != Method::Invite || !(200..300).contains(&response.status()) {
+            return;
+        }
+        let Some(tag) = Tag::parse(response.from_tag()) else { return };
+        if let Some(me) = self.world.dialog(tag) {
+            self.with_call(me.call, |call, w| {
+                call.with_leg(w, me.leg, |leg, ep, now| leg.on_further_2xx(ep, now, response, flow));
+            });
+        } else {
+            self.world.hang_up_stranger(response, tag, flow);
+        }
+    }
+
+    fn on_no_response(&mut self, id: ClientId, status: u16) {
+        match self.world.client(id) {
+            Some(Purpose::Leg(me, method)) => self.with_call(me.call, |call, w| {
+                let heard = call.with_leg(w, me.leg, |leg, ep, now| {
+                    if method == Method::Bye {
+                        leg.on_bye_done(now);
+                        return Heard::Ended;
+                    }
+                    leg.on_no_response(ep, now, id, status)
+                });
+                call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
+            }),
+            Some(Purpose::Ping { trunk, target }) => self.world.on_pong(trunk, target, status),
+            None => {}
+        }
+    }
+
+    fn on_never_acked(&mut self, id: ServerId) {
+        let Some(me) = self.world.server(id) else { return };
+        self.with_call(me.call, |call, w| {
+            let answered = call.with_leg(w, me.leg, |leg, ep, now| leg.on_never_acked(ep, now));
+            if answered == Some(true) {
+                call.on_leg_lost(w, me.leg, Ending::new(Class::Peer, "ack_timeout", 0));
+            }
+        });
+    }
+
+    // ---- media -----------------------------------------------------------------------------------------------------
+
+    fn on_media(&mut self, event: media::Event) {
+        let leg = event.leg();
+        let Some(key) = self.world.media_owner(leg) else { return };
+        if let media::Event::Closed { .. } | media::Event::OpenFailed { .. } = &event {
+            self.world.media_closed(leg);
+        }
+        self.with_call(key, |call, w| call.on_media(w, event));
+    }
+
+    // ---- calls -----------------------------------------------------------------------------------------------------
+
+    /// Runs `f` on a call, then makes its record and lets it go if that is due.
+    fn with_call(&mut self, key: CallKey, f: impl FnOnce(&mut Call, &mut World)) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        f(call, &mut self.world);
+        let was_reported = call.reported;
+        call.report(&mut self.world);
+        let id = call.id;
+        if call.reported && !was_reported {
+            self.unstored.insert(id);
+        }
+        if call.is_over() {
+            self.calls.remove(key);
+            self.ids.remove(&id);
+        }
+    }
+
+    fn with_leg(&mut self, me: LegRef, f: impl FnOnce(&mut crate::b2bua::leg::Leg)) {
+        if let Some(leg) = self.calls.get_mut(me.call).and_then(|c| c.legs.get_mut(usize::from(me.leg))) {
+            f(leg);
+        }
     }
 }

@@ -1,0 +1,683 @@
+//! One call: the caller's leg, the legs called for it, and the script that says what happens.
+//!
+//! The script runs until an action takes time; then [`Doing`] says what is awaited. What arrives for the call (responses, media
+//! events, timers) either moves a leg, or ends what is being done with an outcome, which moves the script.
+
+use super::dialing::Dialing;
+use super::io::{CallView, Output};
+use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
+use crate::b2bua::endpoint::{Body, Endpoint};
+use crate::b2bua::leg::{Asked, Heard, Leg, Peer, State};
+use crate::b2bua::session::Unacceptable;
+use crate::base::pii::Pii;
+use crate::base::time::{Duration, Instant, Now};
+use crate::event::{CallId, Class, Ending, Fact, Side, Timeline, What};
+use crate::media::command::{self as media, Hears, PlayId};
+use crate::verb::{Action, Next, Outcome, Script};
+use std::net::SocketAddr;
+
+/// What the call is waiting for.
+#[derive(Debug)]
+pub enum Doing {
+    /// The script is about to give an action, or has ended.
+    Nothing,
+    /// The caller's media port, to perform this action then.
+    AwaitMedia(Action),
+    /// The ACK with the caller's answer to our offer (it called without one), to go on with this action then.
+    AwaitAck(Action),
+    Playing(PlayId),
+    Pausing,
+    Dialing(Box<Dialing>),
+    Bridged(u8),
+}
+
+pub struct Call {
+    pub id: CallId,
+    pub key: CallKey,
+    pub from: String,
+    pub from_name: String,
+    pub to: String,
+    pub source: Peer,
+    pub context: String,
+    pub rule: String,
+    pub started: Now,
+    pub answered: Option<Now>,
+    pub timeline: Timeline,
+    pub legs: Vec<Leg>,
+    pub script: Option<Script>,
+    pub doing: Doing,
+    pub ending: Option<(Ending, Now)>,
+    /// Why the last thing that the script did came to nothing, or who left the bridge: the call's ending if the script ends here.
+    pub cause: Option<Ending>,
+    pub post_dial: Option<Duration>,
+    pub max_forwards: u8,
+    /// The INVITE's body, until the call is answered; only for `media: direct`.
+    pub invite_body: Option<Body>,
+    /// Session descriptions pass untouched (`media: direct`).
+    pub direct: bool,
+    pub reported: bool,
+    timers: Vec<(Instant, CallTimer)>,
+}
+
+impl Call {
+    pub fn new(id: CallId, key: CallKey, leg: Leg, source: Peer, now: Now) -> Call {
+        Call {
+            id,
+            key,
+            from: String::new(),
+            from_name: String::new(),
+            to: String::new(),
+            source,
+            context: String::new(),
+            rule: String::new(),
+            started: now,
+            answered: None,
+            timeline: Timeline::default(),
+            legs: vec![leg],
+            script: None,
+            doing: Doing::Nothing,
+            ending: None,
+            cause: None,
+            post_dial: None,
+            max_forwards: 70,
+            invite_body: None,
+            direct: false,
+            reported: false,
+            timers: Vec::new(),
+        }
+    }
+
+    pub fn started_fact(&self) -> Fact {
+        let named = |wanted: bool, name: &str| wanted.then(|| name.to_owned());
+        Fact::CallStarted {
+            call: self.id,
+            from: Pii::new(self.from.clone()),
+            to: Pii::new(self.to.clone()),
+            trunk: named(matches!(self.source, Peer::Trunk(_)), self.source.as_str()),
+            user: named(matches!(self.source, Peer::User(_)), self.source.as_str()),
+        }
+    }
+
+    // ---- the timeline ----------------------------------------------------------------------------------------------
+
+    pub fn note(&mut self, w: &World, side: Side, what: What) {
+        self.timeline.push(w.now.mono, side, what);
+    }
+
+    pub fn received(&mut self, w: &World, leg: u8, line: String, cseq: u32, source: SocketAddr) {
+        self.note(w, Side::Leg(leg), What::Received { line: line.into(), cseq, source });
+    }
+
+    // ---- legs ------------------------------------------------------------------------------------------------------
+
+    /// Runs `f` on a leg, then books what it sent: timeline, transactions, dialog; closes the media of a leg that is over.
+    pub fn with_leg<R>(
+        &mut self,
+        w: &mut World,
+        index: u8,
+        f: impl FnOnce(&mut Leg, &mut Endpoint, Now) -> R,
+    ) -> Option<R> {
+        let now = w.now;
+        let leg = self.legs.get_mut(usize::from(index))?;
+        let was_gone = leg.is_gone();
+        let result = f(leg, &mut w.ep, now);
+        self.book(w, index);
+        let leg = &mut self.legs[usize::from(index)];
+        if !leg.is_alive()
+            && let Some(close) = leg.session.close()
+        {
+            w.output(Output::Media(close));
+        }
+        if leg.is_gone() && !was_gone {
+            w.remove_dialog(leg.dialog().local_tag());
+            w.counters.legs_active -= 1;
+            if let Peer::Trunk(name) = &leg.peer {
+                w.trunks.release(name);
+            }
+        }
+        Some(result)
+    }
+
+    /// Takes what the endpoint sent for a leg into the timeline and the tables.
+    pub fn book(&mut self, w: &mut World, index: u8) {
+        let me = LegRef { call: self.key, leg: index };
+        let now = w.now.mono;
+        let mut began = [None; 4];
+        let mut count = 0;
+        for sent in w.ep.take_sent() {
+            if let (Some(b), true) = (sent.began, count < began.len()) {
+                began[count] = Some(b);
+                count += 1;
+            }
+            let what = What::Sent { line: sent.line, cseq: sent.cseq, target: sent.target };
+            self.timeline.push(now, Side::Leg(index), what);
+        }
+        for (id, method) in began.into_iter().flatten() {
+            w.add_client(id, Purpose::Leg(me, method));
+        }
+    }
+
+    /// Adds a leg that has been made, and books its INVITE.
+    pub fn add_leg(&mut self, w: &mut World, leg: Leg) {
+        let index = leg.index;
+        w.add_dialog(leg.dialog().local_tag(), LegRef { call: self.key, leg: index });
+        w.counters.legs_active += 1;
+        self.legs.push(leg);
+        self.book(w, index);
+    }
+
+    /// What a leg is to hear from now on.
+    pub fn hear(&mut self, w: &mut World, index: u8, hears: Hears) {
+        let timeout = w.config.media.rtp_timeout;
+        if let Some(leg) = self.legs.get_mut(usize::from(index))
+            && leg.is_alive()
+            && let Some(set) = leg.session.hear(hears, timeout)
+        {
+            w.output(Output::Media(set));
+        }
+    }
+
+    /// Both legs hear each other.
+    pub fn join(&mut self, w: &mut World, a: u8, b: u8) {
+        let media_of = |call: &Call, i: u8| call.legs.get(usize::from(i)).and_then(|l| l.session.media());
+        if let (Some(ma), Some(mb)) = (media_of(self, a), media_of(self, b)) {
+            self.hear(w, a, Hears::Leg(mb));
+            self.hear(w, b, Hears::Leg(ma));
+        }
+    }
+
+    // ---- timers ----------------------------------------------------------------------------------------------------
+
+    pub fn set_timer(&mut self, w: &mut World, kind: CallTimer, after: Duration) {
+        self.cancel_timer(w, kind);
+        let at = w.now.mono + after;
+        self.timers.push((at, kind));
+        w.set_timer(at, TimerKey::Call(self.key, kind));
+    }
+
+    pub fn cancel_timer(&mut self, w: &mut World, kind: CallTimer) {
+        let key = self.key;
+        self.timers.retain(|(at, k)| {
+            let mine = *k == kind;
+            if mine {
+                w.timers.cancel(*at, TimerKey::Call(key, kind));
+            }
+            !mine
+        });
+    }
+
+    fn cancel_timers(&mut self, w: &mut World) {
+        for (at, kind) in self.timers.drain(..) {
+            w.timers.cancel(at, TimerKey::Call(self.key, kind));
+        }
+    }
+
+    pub fn on_timer(&mut self, w: &mut World, kind: CallTimer) {
+        self.timers.retain(|(_, k)| *k != kind);
+        match kind {
+            CallTimer::Step => self.step_done(w, Outcome::Done),
+            CallTimer::Ring => self.on_ring_out(w),
+            CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
+            CallTimer::Limit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
+        }
+    }
+
+    // ---- the script ------------------------------------------------------------------------------------------------
+
+    /// Runs the script until something takes time.
+    pub fn advance(&mut self, w: &mut World) {
+        while self.ending.is_none() {
+            let Some(script) = &mut self.script else { return };
+            match script.next() {
+                Next::Do { action, at } => {
+                    let verb = super::describe::action(&action);
+                    self.note(w, Side::Call, What::Step { verb: verb.into(), at: (&*at).into() });
+                    let Some(outcome) = self.perform(w, action) else { return };
+                    self.report_outcome(w, outcome);
+                }
+                Next::End => {
+                    let ending = self.cause.unwrap_or(Ending::new(Class::Script, "completed", 480));
+                    return self.finish(w, ending);
+                }
+                Next::Runaway => return self.finish(w, Ending::new(Class::Script, "runaway", 500)),
+            }
+        }
+    }
+
+    fn report_outcome(&mut self, w: &World, outcome: Outcome) {
+        self.doing = Doing::Nothing;
+        if outcome != Outcome::Done {
+            self.note(w, Side::Call, What::Outcome(outcome.as_str().into()));
+        }
+        if let Some(script) = &mut self.script {
+            script.finished(outcome);
+        }
+    }
+
+    /// What was being done is over: the script goes on.
+    pub fn step_done(&mut self, w: &mut World, outcome: Outcome) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.cancel_timer(w, CallTimer::Step);
+        self.report_outcome(w, outcome);
+        self.advance(w);
+    }
+
+    /// Begins an action; its outcome if it is over already.
+    fn perform(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
+        match action {
+            Action::Log(text) => {
+                self.note(w, Side::Call, What::Note(text.into()));
+                Some(Outcome::Done)
+            }
+            Action::Reject { status, reason } => {
+                self.finish_with_phrase(w, Ending::new(Class::Script, "rejected", status), &reason);
+                None
+            }
+            Action::Hangup { reason } => {
+                self.finish_with_phrase(w, Ending::new(Class::Script, "hangup", 480), &reason);
+                None
+            }
+            Action::Pause(duration) => {
+                if self.legs[0].session.is_negotiated() {
+                    self.hear(w, 0, Hears::Silence);
+                }
+                self.doing = Doing::Pausing;
+                self.set_timer(w, CallTimer::Step, duration);
+                None
+            }
+            Action::Dial(dial) => self.dial(w, *dial),
+            Action::Answer | Action::Play { .. } | Action::Tone { .. } | Action::Echo { .. } => {
+                if self.direct {
+                    self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
+                    return Some(Outcome::Failed);
+                }
+                if !self.caller_media(w) {
+                    self.doing = Doing::AwaitMedia(action);
+                    return None;
+                }
+                self.perform_with_media(w, action)
+            }
+        }
+    }
+
+    /// True if the caller's media port is there; asks for it otherwise.
+    pub fn caller_media(&mut self, w: &mut World) -> bool {
+        let v6 = self.wants_v6(0);
+        let session = &mut self.legs[0].session;
+        if session.media().is_none() {
+            let leg = w.open_media(self.key, v6);
+            session.open(leg);
+        }
+        session.is_ready()
+    }
+
+    /// Media goes over the address family that signalling uses.
+    fn wants_v6(&self, leg: u8) -> bool {
+        self.legs.get(usize::from(leg)).is_some_and(|l| l.dialog().flow().peer.is_ipv6())
+    }
+
+    fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
+        if matches!(action, Action::Answer | Action::Echo { .. }) {
+            if !self.answer_caller(w, None) {
+                return None;
+            }
+        } else if self.answered.is_none() && !self.early_media(w, 183) {
+            return None;
+        }
+        if self.legs[0].session.awaits_answer() {
+            self.doing = Doing::AwaitAck(action);
+            return None;
+        }
+        match action {
+            Action::Play { file, loops } => {
+                let id = w.new_play();
+                self.hear(w, 0, Hears::Play { id, file, loops });
+                self.doing = Doing::Playing(id);
+                None
+            }
+            Action::Tone { tone, country, duration } => {
+                let id = w.new_play();
+                self.hear(w, 0, Hears::Tone { id, tone, country, duration });
+                self.doing = Doing::Playing(id);
+                None
+            }
+            Action::Echo { duration } => {
+                self.hear(w, 0, Hears::Echo);
+                self.doing = Doing::Pausing;
+                if let Some(duration) = duration {
+                    self.set_timer(w, CallTimer::Step, duration);
+                }
+                None
+            }
+            _ => Some(Outcome::Done),
+        }
+    }
+
+    /// Answers the caller with 200 unless that is done; false if it cannot be, and the call is being ended.
+    ///
+    /// `like` is the leg whose codec is preferred, so that sound need not be transcoded.
+    pub fn answer_caller(&mut self, w: &mut World, like: Option<u8>) -> bool {
+        if self.answered.is_some() {
+            return true;
+        }
+        let Some(body) = self.caller_description(w, like) else { return false };
+        self.send_answer(w, Some(&body));
+        true
+    }
+
+    pub fn send_answer(&mut self, w: &mut World, body: Option<&Body>) {
+        self.with_leg(w, 0, |leg, ep, now| leg.accept(ep, now, body));
+        self.answered = Some(w.now);
+        w.counters.calls_answered += 1;
+        w.fact(Fact::CallAnswered { call: self.id });
+        let limit = w.config.limits.call_duration;
+        if !limit.is_zero() {
+            self.set_timer(w, CallTimer::Limit, limit);
+        }
+    }
+
+    /// Sends a provisional response with our description; false if there is none that fits.
+    pub fn early_media(&mut self, w: &mut World, status: u16) -> bool {
+        let Some(body) = self.caller_description(w, None) else { return false };
+        self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, Some(&body)));
+        true
+    }
+
+    /// Our description for the caller: the answer to its offer, or an offer if it made none.
+    pub fn caller_description(&mut self, w: &mut World, like: Option<u8>) -> Option<Body> {
+        match self.description_for(w, 0, like) {
+            Ok(body) => Some(body),
+            Err(fault) => {
+                self.finish(w, Ending::new(Class::Caller, "not_acceptable", fault.0));
+                None
+            }
+        }
+    }
+
+    /// Our description for a leg, with the codec of another preferred.
+    fn description_for(&mut self, w: &World, index: u8, like: Option<u8>) -> Result<Body, Unacceptable> {
+        let limit = &w.config.media.codecs;
+        let index = usize::from(index);
+        match like.map(usize::from).filter(|l| *l != index) {
+            Some(like) => match self.legs.get_disjoint_mut([index, like]) {
+                Ok([leg, like]) => leg.session.local(limit, Some(&like.session)),
+                Err(_) => Err(Unacceptable(500)),
+            },
+            None => self.legs.get_mut(index).map_or(Err(Unacceptable(500)), |l| l.session.local(limit, None)),
+        }
+    }
+
+    /// The leg that hears this one, if both are joined.
+    fn partner(&self, index: u8) -> Option<u8> {
+        match self.doing {
+            Doing::Bridged(callee) if index == 0 => Some(callee),
+            Doing::Bridged(callee) if index == callee => Some(0),
+            _ => None,
+        }
+    }
+
+    /// A leg's peer wants to change its media: hold, resume, another codec, another address.
+    pub fn on_reoffer(&mut self, w: &mut World, index: u8, body: Option<Body>) {
+        let partner = self.partner(index);
+        if self.direct {
+            let asked = match (partner, body) {
+                (Some(other), Some(body)) => {
+                    self.with_leg(w, other, |leg, ep, now| leg.reoffer(ep, now, Some(&body))).flatten().is_some()
+                }
+                _ => false,
+            };
+            if !asked {
+                self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, 491));
+            }
+            return;
+        }
+        let answer = match &body {
+            Some(body) => {
+                let taken = self.legs[usize::from(index)].session.take_offer(body);
+                taken.and_then(|()| self.description_for(w, index, partner))
+            }
+            None => self.legs[usize::from(index)].session.offer_again(&w.config.media.codecs),
+        };
+        match answer {
+            Ok(answer) => {
+                self.with_leg(w, index, |leg, ep, now| leg.answer_reoffer(ep, now, Some(&answer)));
+                self.refresh_media(w, index);
+            }
+            Err(fault) => {
+                self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, fault.0));
+            }
+        }
+    }
+
+    /// The other party has answered what `on_reoffer` passed on.
+    pub fn on_reoffered(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
+        let Some(asker) = self.partner(index) else { return };
+        self.with_leg(w, asker, |leg, ep, now| match status {
+            200..=299 => leg.answer_reoffer(ep, now, body.as_ref()),
+            _ => leg.refuse_reoffer(ep, now, status),
+        });
+    }
+
+    /// Brings a leg's media in line with what has been agreed, and says so on the timeline if it changed.
+    pub fn refresh_media(&mut self, w: &mut World, index: u8) {
+        let timeout = w.config.media.rtp_timeout;
+        let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
+        if let Some(set) = leg.session.refresh(timeout) {
+            let hold = if leg.session.is_held() { ", on hold" } else { "" };
+            let text = format!("{}{hold}", leg.session.codec_name().unwrap_or("no codec"));
+            w.output(Output::Media(set));
+            self.note(w, Side::Leg(index), What::Media(text.into()));
+        }
+    }
+
+    /// A leg's ACK carried the answer to our offer.
+    pub fn on_ack_answer(&mut self, w: &mut World, index: u8, body: &Body) {
+        let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
+        if !leg.session.awaits_answer() {
+            return;
+        }
+        match leg.session.take_answer(body) {
+            Ok(()) => self.refresh_media(w, index),
+            Err(fault) => self.finish(w, Ending::new(Class::Peer, "not_acceptable", fault.0)),
+        }
+    }
+
+    /// The caller's ACK carried the answer that was awaited, or nothing was awaited.
+    pub fn on_caller_ack(&mut self, w: &mut World) {
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::AwaitAck(action) => match self.perform_with_media(w, action) {
+                Some(outcome) => self.step_done(w, outcome),
+                None => {}
+            },
+            Doing::Bridged(leg) => {
+                self.doing = Doing::Bridged(leg);
+                self.join(w, 0, leg);
+            }
+            other => self.doing = other,
+        }
+    }
+
+    // ---- media events ----------------------------------------------------------------------------------------------
+
+    pub fn on_media_opened(&mut self, w: &mut World, leg: media::LegId, rtp: SocketAddr) {
+        let seed = w.ep.rng().next_u64();
+        if self.legs[0].session.media() == Some(leg) {
+            self.legs[0].session.opened(rtp, seed);
+            match std::mem::replace(&mut self.doing, Doing::Nothing) {
+                Doing::AwaitMedia(action) => match self.perform_with_media(w, action) {
+                    Some(outcome) => self.step_done(w, outcome),
+                    None => {}
+                },
+                other => self.doing = other,
+            }
+        } else {
+            self.on_attempt_media(w, leg, Some((rtp, seed)));
+        }
+    }
+
+    pub fn on_media_open_failed(&mut self, w: &mut World, leg: media::LegId, why: &'static str) {
+        self.note(w, Side::Call, What::Media(format!("no media port: {why}").into()));
+        if self.legs[0].session.media() == Some(leg) {
+            self.legs[0].session.forget();
+            self.finish(w, Ending::new(Class::Tandem, "no_media_port", 503));
+        } else {
+            self.on_attempt_media(w, leg, None);
+        }
+    }
+
+    pub fn on_play_ended(&mut self, w: &mut World, id: PlayId, played: bool) {
+        if matches!(self.doing, Doing::Playing(playing) if playing == id) {
+            if !played {
+                self.note(w, Side::Leg(0), What::Media("the prompt could not be played".into()));
+            }
+            self.step_done(w, if played { Outcome::Done } else { Outcome::Failed });
+        }
+    }
+
+    pub fn on_media_timeout(&mut self, w: &mut World, leg: media::LegId) {
+        let Some(index) = self.leg_of(leg) else { return };
+        self.note(w, Side::Leg(index), What::Media("no RTP from the peer".into()));
+        self.finish(w, Ending::new(Class::Peer, "rtp_timeout", 0));
+    }
+
+    pub fn leg_of(&self, media: media::LegId) -> Option<u8> {
+        self.legs.iter().position(|l| l.session.media() == Some(media)).map(|i| i as u8)
+    }
+
+    // ---- the end ---------------------------------------------------------------------------------------------------
+
+    pub fn finish(&mut self, w: &mut World, ending: Ending) {
+        self.finish_with_phrase(w, ending, "");
+    }
+
+    /// Ends the call, once: all legs that live are ended, the script is dropped.
+    pub fn finish_with_phrase(&mut self, w: &mut World, ending: Ending, phrase: &str) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some((ending, w.now));
+        self.cancel_timers(w);
+        self.script = None;
+        self.doing = Doing::Nothing;
+        let status = if ending.status >= 300 { ending.status } else { 480 };
+        for index in 0..self.legs.len() as u8 {
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, status, phrase));
+        }
+        self.note(w, Side::Call, What::Ended(ending));
+    }
+
+    /// Nothing is left of the call: legs, media.
+    pub fn is_over(&self) -> bool {
+        self.reported && self.legs.iter().all(Leg::is_gone)
+    }
+
+    pub fn view(&self) -> CallView {
+        let state = match (&self.ending, &self.doing) {
+            (Some(_), _) => "ending",
+            (_, Doing::Bridged(_)) => "bridged",
+            _ if self.answered.is_some() => "answered",
+            (_, Doing::Dialing(_)) => "dialing",
+            _ => "routing",
+        };
+        CallView {
+            call: self.id,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            trunk: matches!(self.source, Peer::Trunk(_)).then(|| self.source.as_str().to_owned()),
+            user: matches!(self.source, Peer::User(_)).then(|| self.source.as_str().to_owned()),
+            rule: self.rule.clone(),
+            state,
+            started: self.started.wall,
+            answered: self.answered.map(|n| n.wall),
+            peers: self.legs[1..]
+                .iter()
+                .filter(|l| l.state() != State::Gone)
+                .map(|l| l.peer.as_str().to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// What legs and media tell the call.
+impl Call {
+    pub fn on_asked(&mut self, w: &mut World, index: u8, asked: Asked) {
+        match asked {
+            Asked::Nothing => {}
+            Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(Class::Caller, "hangup", 0)),
+            Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
+            Asked::Reoffer { body } => self.on_reoffer(w, index, body),
+            Asked::Info { body } => {
+                if let Some(digit) = body.as_ref().and_then(info_digit) {
+                    self.note(w, Side::Leg(index), What::Digit(digit));
+                }
+            }
+        }
+    }
+
+    pub fn on_heard(&mut self, w: &mut World, index: u8, heard: Heard) {
+        match heard {
+            Heard::Nothing | Heard::Ended => {}
+            Heard::Progress { status, body } => self.on_progress(w, index, status, body),
+            Heard::Answered { body } => self.on_answered(w, index, body),
+            Heard::Refused { status, reason } => self.on_refused(w, index, status, &reason),
+            Heard::Reoffered { status, body } => {
+                self.on_reoffered(w, index, status, body);
+                let lost = self.legs.get(usize::from(index)).is_some_and(|l| !l.is_alive());
+                if lost {
+                    self.on_leg_lost(w, index, Ending::new(Class::Peer, "reinvite_failed", status));
+                }
+            }
+        }
+    }
+
+    /// A leg that was up is gone or going: the caller's ends the call, the joined one's leaves the rest to the script.
+    pub fn on_leg_lost(&mut self, w: &mut World, index: u8, ending: Ending) {
+        match self.doing {
+            _ if index == 0 => self.finish(w, ending),
+            Doing::Bridged(callee) if callee == index => self.on_callee_left(w, ending),
+            _ => {}
+        }
+    }
+
+    pub fn on_media(&mut self, w: &mut World, event: media::Event) {
+        match event {
+            media::Event::Opened { leg, rtp } => self.on_media_opened(w, leg, rtp),
+            media::Event::OpenFailed { leg, why } => self.on_media_open_failed(w, leg, why),
+            media::Event::PlayEnded { id, played, .. } => self.on_play_ended(w, id, played),
+            media::Event::Latched { leg, source } => self.media_note(w, leg, format!("RTP from {source}")),
+            media::Event::Refused { leg, source } => {
+                self.media_note(w, leg, format!("foreign RTP from {source} refused"))
+            }
+            media::Event::Digit { leg, digit, .. } => {
+                if let Some(index) = self.leg_of(leg) {
+                    self.note(w, Side::Leg(index), What::Digit(digit));
+                }
+            }
+            media::Event::Timeout { leg } => self.on_media_timeout(w, leg),
+            media::Event::Closed { leg, quality } => {
+                if let Some(index) = self.leg_of(leg) {
+                    self.legs[usize::from(index)].session.closed(quality);
+                }
+            }
+        }
+    }
+
+    fn media_note(&mut self, w: &World, leg: media::LegId, text: String) {
+        if let Some(index) = self.leg_of(leg) {
+            self.note(w, Side::Leg(index), What::Media(text.into()));
+        }
+    }
+}
+
+/// The digit in a SIP INFO: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
+fn info_digit(body: &Body) -> Option<char> {
+    let text = std::str::from_utf8(&body.bytes).ok()?;
+    let signal = match &*body.content_type {
+        "application/dtmf-relay" => text.lines().find_map(|l| l.trim().strip_prefix("Signal="))?,
+        "application/dtmf" => text,
+        _ => return None,
+    };
+    signal.trim().chars().next().filter(|c| c.is_ascii_digit() || "*#ABCD".contains(*c))
+}

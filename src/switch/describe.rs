@@ -1,0 +1,35 @@
+//! Actions in one line, for timelines.
+
+use crate::verb::{Action, Strategy, Target};
+
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::Answer => "answer".to_owned(),
+        Action::Reject { status, reason } if reason.is_empty() => format!("reject {status}"),
+        Action::Reject { status, reason } => format!("reject {status} {reason}"),
+        Action::Play { file, loops: 1 } => format!("play {file}"),
+        Action::Play { file, loops: 0 } => format!("play {file} for ever"),
+        Action::Play { file, loops } => format!("play {file} {loops} times"),
+        Action::Tone { tone, country, .. } => format!("tone {tone:?} {country}").to_lowercase(),
+        Action::Echo { .. } => "echo".to_owned(),
+        Action::Pause(duration) => format!("pause {} ms", duration.as_millis()),
+        Action::Hangup { .. } => "hangup".to_owned(),
+        Action::Log(_) => "log".to_owned(),
+        Action::Dial(dial) => {
+            let how = match dial.strategy {
+                Strategy::Simultaneous if dial.targets.len() > 1 => " at once",
+                _ => "",
+            };
+            let names: Vec<String> = dial.targets.iter().map(target).collect();
+            format!("dial {}{how}, {} s", names.join(", "), dial.timeout.as_secs())
+        }
+    }
+}
+
+pub fn target(target: &Target) -> String {
+    match target {
+        Target::User(name) => format!("user {name}"),
+        Target::Number { number, trunks } => format!("number {number} by {}", trunks.join(", ")),
+        Target::Uri(uri) => uri.clone(),
+    }
+}

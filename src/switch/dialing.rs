@@ -1,0 +1,424 @@
+//! The action `dial`: targets become attempts, attempts become legs, the first that answers is joined to the caller.
+
+use super::call::{Call, Doing};
+use super::world::{CallTimer, World};
+use crate::b2bua::endpoint::Body;
+use crate::b2bua::hunt::{Hunt, Track};
+use crate::b2bua::leg::{Leg, Outgoing, Peer};
+use crate::base::pii::Secret;
+use crate::base::time::Duration;
+use crate::event::{Class, Ending, Side, What};
+use crate::media::command::{self as media, Hears, Tone};
+use crate::sip::transport::{Flow, Transport};
+use crate::sip::wire::{NameAddr, Uri};
+use crate::verb::{Dial, MediaMode, Outcome, Strategy, Target};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How long a target may stay silent (not even 100) before the next one is tried, if there is one.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
+
+/// The most legs that one call ever has.
+const LEGS_MAX: usize = 64;
+
+/// One way to call one target.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    peer: Peer,
+    uri: String,
+    flow: Flow,
+    sticky: bool,
+    credentials: Option<(String, Secret)>,
+    codecs: Vec<String>,
+}
+
+/// A dial under way.
+#[derive(Debug)]
+pub struct Dialing {
+    dial: Dial,
+    hunt: Hunt<Attempt>,
+    /// The leg whose early media the caller hears.
+    early: Option<u8>,
+    /// The caller has been told that it rings.
+    rang: bool,
+}
+
+impl Call {
+    /// Begins a dial; its outcome if there is nothing to try.
+    pub fn dial(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
+        let untouched = self.answered.is_none() && self.legs[0].session.media().is_none();
+        self.direct = dial.media == MediaMode::Direct && untouched;
+        if dial.media == MediaMode::Direct && !untouched {
+            self.note(w, Side::Call, What::Note("the caller has media with us already: anchored".into()));
+        }
+        let stages = self.plan(w, &dial);
+        if !self.direct {
+            self.caller_media(w);
+        }
+        let mut hunt = Hunt::new(stages);
+        if !hunt.next_stage() {
+            return Some(self.hunt_over(&hunt));
+        }
+        let ring = dial.timeout;
+        self.doing = Doing::Dialing(Box::new(Dialing { dial, hunt, early: None, rang: false }));
+        self.set_timer(w, CallTimer::Ring, ring);
+        self.pursue(w)
+    }
+
+    /// Targets to stages of tracks of attempts.
+    fn plan(&mut self, w: &mut World, dial: &Dial) -> Vec<Vec<Track<Attempt>>> {
+        let mut stages: Vec<Vec<Track<Attempt>>> = Vec::new();
+        for target in &dial.targets {
+            let tracks = match target {
+                Target::User(name) => user_tracks(w, name),
+                Target::Number { number, trunks } => {
+                    vec![Track::new(trunks.iter().flat_map(|t| trunk_attempts(w, t, number)))]
+                }
+                Target::Uri(uri) => uri_attempt(w, uri).map(|a| Track::new([a])).into_iter().collect(),
+            };
+            if tracks.is_empty() {
+                self.note(
+                    w,
+                    Side::Call,
+                    What::Note(format!("{}: nowhere to call", super::describe::target(target)).into()),
+                );
+            }
+            match (dial.strategy, stages.last_mut()) {
+                (Strategy::Simultaneous, Some(stage)) => stage.extend(tracks),
+                _ => stages.push(tracks),
+            }
+        }
+        stages
+    }
+
+    /// Starts what can be started, and goes on to the next stage when one is over; an outcome when all are.
+    fn pursue(&mut self, w: &mut World) -> Option<Outcome> {
+        loop {
+            let Doing::Dialing(dialing) = &mut self.doing else { return None };
+            if self.legs.len() < LEGS_MAX
+                && let Some(attempt) = dialing.hunt.next_attempt(self.legs.len() as u8)
+            {
+                self.place(w, attempt);
+                continue;
+            }
+            if !dialing.hunt.is_stage_over() {
+                return None;
+            }
+            if self.legs.len() < LEGS_MAX && dialing.hunt.next_stage() {
+                let ring = dialing.dial.timeout;
+                self.set_timer(w, CallTimer::Ring, ring);
+                continue;
+            }
+            self.cancel_timer(w, CallTimer::Ring);
+            let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return None };
+            return Some(self.hunt_over(&dialing.hunt));
+        }
+    }
+
+    fn pursue_and_go_on(&mut self, w: &mut World) {
+        if let Some(outcome) = self.pursue(w) {
+            self.step_done(w, outcome);
+        }
+    }
+
+    /// Makes the leg of an attempt: its INVITE goes out at once if media is direct, else when its port is there.
+    fn place(&mut self, w: &mut World, attempt: Attempt) {
+        let index = self.legs.len() as u8;
+        let full = match &attempt.peer {
+            Peer::Trunk(name) => w.trunks.admit(name, w.now.mono).err(),
+            _ => None,
+        };
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        if let Some(full) = full {
+            // No leg: the number is given to the next attempt.
+            dialing.hunt.refused(index, 503, "");
+            let text = format!("{}: {}", attempt.peer.as_str(), full.as_str());
+            return self.note(w, Side::Call, What::Note(text.into()));
+        }
+        let shown = dialing_caller(&dialing.dial);
+        let outgoing = outgoing(w, self, &shown, attempt);
+        let v6 = outgoing.flow.peer.is_ipv6();
+        let leg = Leg::outgoing(&mut w.ep, w.now, index, outgoing);
+        self.add_leg(w, leg);
+        if self.direct {
+            let body = self.invite_body.clone();
+            return self.send_invite(w, index, body);
+        }
+        let media = w.open_media(self.key, v6);
+        self.legs[usize::from(index)].session.open(media);
+    }
+
+    fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
+        self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
+        self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
+        let Doing::Dialing(dialing) = &self.doing else { return };
+        if dialing.hunt.has_alternative(index) {
+            self.set_timer(w, CallTimer::Unreachable(index), UNREACHABLE_AFTER);
+        }
+    }
+
+    /// The media port of an attempt's leg is there, or cannot be had.
+    pub fn on_attempt_media(&mut self, w: &mut World, media: media::LegId, opened: Option<(SocketAddr, u64)>) {
+        let Some(index) = self.leg_of(media) else { return };
+        let leg = &mut self.legs[usize::from(index)];
+        let Some((rtp, seed)) = opened else {
+            leg.session.forget();
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            return self.on_refused(w, index, 503, "No Media Port");
+        };
+        leg.session.opened(rtp, seed);
+        let Doing::Dialing(dialing) = &self.doing else { return };
+        if !leg.is_alive() {
+            return;
+        }
+        let limit = if dialing.dial.codecs.is_empty() { leg.codecs().to_vec() } else { dialing.dial.codecs.clone() };
+        let (caller, others) = self.legs.split_at_mut(1);
+        let body = others[usize::from(index) - 1].session.offer(&limit, Some(&caller[0].session));
+        self.send_invite(w, index, Some(body));
+    }
+
+    // ---- what the called side says ---------------------------------------------------------------------------------
+
+    pub fn on_progress(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
+        self.cancel_timer(w, CallTimer::Unreachable(index));
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        if self.direct {
+            self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, body.as_ref()));
+            return;
+        }
+        let ringback = dialing.dial.ringback.clone();
+        let first = !std::mem::replace(&mut dialing.rang, true);
+        let described = body.is_some_and(|b| self.legs[usize::from(index)].session.take_answer(&b).is_ok());
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        if described && ringback.is_none() && dialing.early.is_none_or(|e| e == index) {
+            let new = dialing.early.replace(index).is_none();
+            if new && self.answered.is_none() && self.legs[0].session.is_ready() {
+                self.early_media_like(w, status, index);
+            }
+            return self.join(w, 0, index);
+        }
+        if first {
+            self.ring(w, status, ringback);
+        }
+    }
+
+    /// Lets the caller know that it rings: by 180, by our tone as early media, or by our tone if it is answered already.
+    fn ring(&mut self, w: &mut World, status: u16, ringback: Option<Arc<str>>) {
+        let country = match (&ringback, self.answered) {
+            (Some(country), _) => Arc::clone(country),
+            (None, Some(_)) => Arc::from(w.config.media.country.as_str()),
+            (None, None) => {
+                self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, None));
+                return;
+            }
+        };
+        if self.answered.is_none() && !self.early_media(w, 183) {
+            return;
+        }
+        let id = w.new_play();
+        self.hear(w, 0, Hears::Tone { id, tone: Tone::Ringback, country, duration: None });
+    }
+
+    fn early_media_like(&mut self, w: &mut World, status: u16, index: u8) {
+        if let Some(body) = self.caller_description(w, Some(index)) {
+            self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, Some(&body)));
+        }
+    }
+
+    pub fn on_answered(&mut self, w: &mut World, index: u8, body: Option<Body>) {
+        let wanted = matches!(&self.doing, Doing::Dialing(d) if d.hunt.runs(index));
+        if !wanted {
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            return;
+        }
+        let session = &mut self.legs[usize::from(index)].session;
+        if !self.direct {
+            let agreed = body.as_ref().map_or(Ok(()), |b| session.take_answer(b));
+            if agreed.is_err() || !session.is_negotiated() {
+                self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, "Not Acceptable Here"));
+                return self.on_refused(w, index, 488, "Not Acceptable Here");
+            }
+        }
+        let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Bridged(index)) else { return };
+        self.cancel_timer(w, CallTimer::Ring);
+        self.abandon_attempts_but(w, index);
+        if self.direct {
+            self.send_answer(w, body.as_ref());
+        } else if !self.answer_caller(w, Some(index)) {
+            return;
+        }
+        if let Some(limit) = dialing.dial.time_limit {
+            self.set_timer(w, CallTimer::Limit, limit);
+        }
+        let codec = self.legs[usize::from(index)].session.codec_name().unwrap_or("direct");
+        let text = format!("{} answered, {codec}", self.legs[usize::from(index)].peer.as_str());
+        self.note(w, Side::Leg(index), What::Media(text.into()));
+        self.join(w, 0, index);
+    }
+
+    /// An attempt's leg is gone without an answer.
+    pub fn on_refused(&mut self, w: &mut World, index: u8, status: u16, reason: &str) {
+        self.cancel_timer(w, CallTimer::Unreachable(index));
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        if dialing.early == Some(index) {
+            dialing.early = None;
+        }
+        dialing.hunt.refused(index, status, reason);
+        self.pursue_and_go_on(w);
+    }
+
+    /// Nothing came back from a target, not even 100: the next one is tried.
+    pub fn on_unreachable(&mut self, w: &mut World, index: u8) {
+        let silent = self.legs.get(usize::from(index)).is_some_and(|l| l.is_alive() && !l.heard_anything());
+        if !silent {
+            return;
+        }
+        self.note(w, Side::Leg(index), What::Note("no answer from the far system: trying the next target".into()));
+        self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        self.on_refused(w, index, 408, "Request Timeout");
+    }
+
+    /// The stage has rung long enough.
+    pub fn on_ring_out(&mut self, w: &mut World) {
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
+        dialing.hunt.ring_out();
+        dialing.early = None;
+        for index in ringing {
+            self.cancel_timer(w, CallTimer::Unreachable(index));
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        }
+        self.pursue_and_go_on(w);
+    }
+
+    fn hunt_over(&mut self, hunt: &Hunt<Attempt>) -> Outcome {
+        let (outcome, status, _) = hunt.outcome();
+        self.cause = Some(match outcome {
+            Outcome::Busy => Ending::new(Class::Callee, "busy", status),
+            Outcome::NoAnswer => Ending::new(Class::Callee, "no_answer", status),
+            _ if status >= 600 || status == 403 => Ending::new(Class::Callee, "rejected", status),
+            _ if status == 404 || status == 410 || status == 484 => Ending::new(Class::Callee, "not_found", status),
+            _ if status == 488 => Ending::new(Class::Callee, "not_acceptable", status),
+            _ if status == 504 => Ending::new(Class::Peer, "unreachable", status),
+            _ => Ending::new(Class::Peer, "failed", status),
+        });
+        if let Some(script) = &mut self.script {
+            script.set("dial_status", outcome.as_str().to_owned());
+        }
+        outcome
+    }
+
+    /// Ends all attempts of a dial but the one that won; leg 0 is the caller's and never an attempt.
+    fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
+        for index in (1..self.legs.len() as u8).filter(|i| *i != winner) {
+            self.cancel_timer(w, CallTimer::Unreachable(index));
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        }
+        self.cancel_timer(w, CallTimer::Unreachable(winner));
+    }
+
+    /// The leg that was joined to the caller has left: the script decides what follows.
+    pub fn on_callee_left(&mut self, w: &mut World, ending: Ending) {
+        self.cause = Some(ending);
+        if !self.direct {
+            self.hear(w, 0, Hears::Silence);
+        }
+        self.cancel_timer(w, CallTimer::Limit);
+        self.step_done(w, Outcome::Answered);
+    }
+}
+
+/// Caller's number and name as a dial wants them shown.
+fn dialing_caller(dial: &Dial) -> (Option<String>, Option<String>, Vec<(String, String)>) {
+    (dial.caller_id.clone(), dial.caller_name.clone(), dial.headers.clone())
+}
+
+fn outgoing(
+    w: &World,
+    call: &Call,
+    (caller_id, caller_name, headers): &(Option<String>, Option<String>, Vec<(String, String)>),
+    attempt: Attempt,
+) -> Outgoing {
+    let number = caller_id.as_ref().unwrap_or(&call.from);
+    let name = caller_name.as_ref().unwrap_or(&call.from_name).replace(['"', '\\', '\r', '\n'], "");
+    let user = escape_user(number);
+    let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
+    let to = attempt.uri.split(';').next().unwrap_or(&attempt.uri);
+    Outgoing {
+        from: if name.is_empty() { address } else { format!("\"{name}\" {address}") },
+        to: format!("<{to}>"),
+        peer: attempt.peer,
+        uri: attempt.uri,
+        flow: attempt.flow,
+        sticky: attempt.sticky,
+        max_forwards: call.max_forwards,
+        headers: headers.clone(),
+        credentials: attempt.credentials,
+        codecs: attempt.codecs,
+    }
+}
+
+/// A user part with what RFC 3261 §25.1 does not allow in one as %XX.
+pub fn escape_user(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out.replace('#', "%23")
+}
+
+/// All contacts of a registered user, each on the flow on which it registered.
+fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
+    let codecs = w.config.media.codecs.clone();
+    let bindings = w.registrar.lookup(w.now.mono, name);
+    let attempt = |(uri, flow): (String, Flow)| Attempt {
+        peer: Peer::User(name.to_owned()),
+        uri,
+        flow,
+        sticky: true,
+        credentials: None,
+        codecs: codecs.clone(),
+    };
+    bindings.into_iter().map(|b| Track::new([attempt((b.contact.expose().clone(), b.flow))])).collect()
+}
+
+/// A number through one trunk: one attempt a target that is up.
+fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
+    let mut rng = w.ep.rng().fork();
+    let targets = w.trunks.targets(name, &mut rng);
+    let Some(trunk) = w.trunks.get(name) else { return Vec::new() };
+    let codecs = if trunk.codecs.is_empty() { w.config.media.codecs.clone() } else { trunk.codecs.clone() };
+    let credentials = trunk.auth.as_ref().map(|c| (c.username.clone(), c.password.clone()));
+    let user = escape_user(number);
+    let attempts = targets.iter().filter_map(|target| {
+        let flow = w.ep.flow_to(target, Transport::Udp)?;
+        let parsed = Uri::parse(target)?;
+        let host = &parsed.raw[parsed.scheme.len() + 1..];
+        let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
+        Some(Attempt {
+            peer: Peer::Trunk(name.to_owned()),
+            uri: format!("{}:{user}@{host}", parsed.scheme),
+            flow,
+            sticky: false,
+            credentials: credentials.clone(),
+            codecs: codecs.clone(),
+        })
+    });
+    attempts.collect()
+}
+
+fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
+    let uri = NameAddr::parse(uri).map_or(uri, |a| a.uri);
+    Some(Attempt {
+        peer: Peer::Uri(uri.to_owned()),
+        uri: uri.to_owned(),
+        flow: w.ep.flow_to(uri, Transport::Udp)?,
+        sticky: false,
+        credentials: None,
+        codecs: w.config.media.codecs.clone(),
+    })
+}

@@ -1,0 +1,68 @@
+//! What the API and the command line ask of the running switch.
+
+use super::Switch;
+use super::io::{Operator, Output, Reply, Setup};
+use crate::event::{CallId, CallRecord, Class, Ending};
+use std::sync::Arc;
+
+impl Switch {
+    pub(super) fn on_operator(&mut self, id: u64, ask: Operator) {
+        let reply = match ask {
+            Operator::Calls => {
+                Reply::Calls(self.calls.iter().filter(|(_, c)| !c.reported).map(|(_, c)| c.view()).collect())
+            }
+            Operator::Call(call) => self.call(call),
+            Operator::Trunks => Reply::Trunks(self.world.trunks.views()),
+            Operator::Registrations => Reply::Registrations(self.world.registrations()),
+            Operator::Hangup(call) => self.hang_up(call),
+            Operator::Reload(setup) => self.reload(*setup),
+            Operator::Drain => {
+                self.world.draining = true;
+                Reply::Done
+            }
+            Operator::Undrain => {
+                self.world.draining = false;
+                Reply::Done
+            }
+        };
+        self.world.output(Output::Reply { id, reply });
+    }
+
+    fn call(&self, call: CallId) -> Reply {
+        let found = self.ids.get(&call).and_then(|key| self.calls.get(*key)).filter(|c| !c.reported);
+        let Some(call) = found else { return Reply::NotFound };
+        let record = CallRecord {
+            cdr: call.cdr(&self.world, Ending::new(Class::Tandem, "in_progress", 0), self.world.now),
+            timeline: call.timeline.clone(),
+            started: call.started.wall,
+        };
+        Reply::Call(Box::new((call.view(), record)))
+    }
+
+    fn hang_up(&mut self, call: CallId) -> Reply {
+        let Some(key) = self.ids.get(&call).copied() else { return Reply::NotFound };
+        self.with_call(key, |call, w| call.finish(w, Ending::new(Class::Operator, "hangup", 480)));
+        Reply::Done
+    }
+
+    /// Takes a new configuration: new calls see it, running ones keep what they have.
+    fn reload(&mut self, setup: Setup) -> Reply {
+        let w = &mut self.world;
+        if setup.listeners.iter().ne(w.ep.listeners()) {
+            return Reply::Refused("sip.listen has changed: that needs a restart".to_owned());
+        }
+        w.stop_pings();
+        w.trunks.reload(&setup.config.trunks, w.now.mono);
+        w.ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        if w.config.sip.domain != setup.config.sip.domain {
+            w.new_challenger(&setup.config.sip.domain);
+        }
+        if w.config.limits.cps != setup.config.limits.cps {
+            w.cps = crate::base::limit::Bucket::new(setup.config.limits.cps, w.now.mono);
+        }
+        w.config = Arc::clone(&setup.config);
+        w.dialplan = setup.dialplan;
+        w.start_pings();
+        Reply::Done
+    }
+}

@@ -1,0 +1,82 @@
+//! OPTIONS pings: whether a trunk's targets answer.
+
+use super::world::{Purpose, TimerKey, World};
+use crate::b2bua::endpoint::MAX_FORWARDS;
+use crate::base::time::Duration;
+use crate::event::Fact;
+use crate::sip::dialog::{Dialog, Tag};
+use crate::sip::transport::{Flow, Transport};
+use crate::sip::wire::{Message, Method};
+
+impl World {
+    /// Sets the first ping of every target, spread over a second so that they do not come as a burst.
+    pub fn start_pings(&mut self) {
+        for (trunk, target) in self.trunks.pinged() {
+            let after = Duration::from_micros(self.ep.rng().below(1_000_000));
+            self.schedule_ping(trunk, target, after);
+        }
+    }
+
+    /// Forgets all pings, before a reload.
+    pub fn stop_pings(&mut self) {
+        for (at, key) in self.ping_times.drain(..) {
+            self.timers.cancel(at, key);
+        }
+    }
+
+    fn schedule_ping(&mut self, trunk: usize, target: usize, after: Duration) {
+        let (at, key) = (self.now.mono + after, TimerKey::Ping { trunk, target });
+        self.ping_times.retain(|(_, k)| *k != key);
+        self.ping_times.push((at, key));
+        self.timers.set(at, key);
+    }
+
+    pub fn ping(&mut self, trunk: usize, target: usize) {
+        let Some((config, uri)) = self.trunks.target_uri(trunk, target) else { return };
+        let (uri, every) = (uri.to_owned(), config.options_ping.unwrap_or(Duration::from_secs(30)));
+        self.schedule_ping(trunk, target, every);
+        let Some(flow) = self.ep.flow_to(&uri, Transport::Udp) else {
+            return self.set_target(trunk, target, false, "its host name does not resolve, or no listener fits");
+        };
+        let from = format!("sip:{}", self.config.sip.domain);
+        let id = self.ep.standalone(self.now.mono, flow, Method::Options, &uri, &from);
+        self.add_client(id, Purpose::Ping { trunk, target });
+        self.ep.take_sent().for_each(drop);
+    }
+
+    /// Any answer but 503 and 408 shows that the target is there.
+    pub fn on_pong(&mut self, trunk: usize, target: usize, status: u16) {
+        match status {
+            100..=199 => {}
+            408 => self.set_target(trunk, target, false, "OPTIONS was not answered"),
+            503 => self.set_target(trunk, target, false, "OPTIONS was answered with 503, or its transport failed"),
+            _ => self.set_target(trunk, target, true, "OPTIONS was answered"),
+        }
+    }
+
+    fn set_target(&mut self, trunk: usize, target: usize, up: bool, why: &str) {
+        if !self.trunks.set_up(trunk, target, up, why) {
+            return;
+        }
+        let Some((config, uri)) = self.trunks.target_uri(trunk, target) else { return };
+        let (trunk, target) = (config.name.clone(), uri.to_owned());
+        self.fact(match up {
+            true => Fact::TrunkUp { trunk, target },
+            false => Fact::TrunkDown { trunk, target, why: why.to_owned() },
+        });
+    }
+
+    /// ACK and BYE for a 2xx whose call is gone.
+    pub fn hang_up_stranger(&mut self, response: &Message, tag: Tag, flow: Flow) {
+        let value =
+            |addr: Option<crate::sip::wire::NameAddr<'_>>| addr.map_or(String::new(), |a| format!("<{}>", a.uri));
+        let (from, to) = (value(response.from()), value(response.to()));
+        let mut dialog = Dialog::outgoing(response.call_id().to_owned(), tag, from, to, String::new(), flow);
+        let cseq = response.cseq().map_or(1, |c| c.number);
+        dialog = dialog.established(response, flow, true);
+        dialog.start_cseq(cseq);
+        self.ep.ack(&dialog, cseq, None);
+        self.ep.request(self.now.mono, &mut dialog, Method::Bye, MAX_FORWARDS, |w| w.finish());
+        self.ep.take_sent().for_each(drop);
+    }
+}

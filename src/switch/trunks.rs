@@ -1,0 +1,178 @@
+//! Trunks: which of their targets are up, how many calls they carry, how fast calls come.
+
+use super::io::TrunkView;
+use crate::base::limit::Bucket;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::config::{Trunk, TrunkTarget};
+use std::net::IpAddr;
+
+struct Target {
+    config: TrunkTarget,
+    up: bool,
+    why: String,
+}
+
+struct State {
+    config: Trunk,
+    targets: Vec<Target>,
+    calls: u32,
+    bucket: Bucket,
+}
+
+/// Why a trunk takes no call now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Full {
+    Calls,
+    Cps,
+    Unknown,
+}
+
+impl Full {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Full::Calls => "limit_trunk_calls",
+            Full::Cps => "limit_trunk_cps",
+            Full::Unknown => "unknown_trunk",
+        }
+    }
+}
+
+pub struct Trunks(Vec<State>);
+
+impl Trunks {
+    pub fn new(config: &[Trunk], now: Instant) -> Trunks {
+        Trunks(config.iter().map(|t| State::new(t, now)).collect())
+    }
+
+    /// Takes a new configuration; a trunk or target that stays keeps its state.
+    pub fn reload(&mut self, config: &[Trunk], now: Instant) {
+        let mut old = std::mem::take(&mut self.0);
+        for trunk in config {
+            let mut state = State::new(trunk, now);
+            if let Some(i) = old.iter().position(|s| s.config.name == trunk.name) {
+                let before = old.swap_remove(i);
+                state.calls = before.calls;
+                if before.config.cps_max == trunk.cps_max {
+                    state.bucket = before.bucket;
+                }
+                for target in &mut state.targets {
+                    if let Some(known) = before.targets.iter().find(|t| t.config.uri == target.config.uri) {
+                        (target.up, target.why) = (known.up, known.why.clone());
+                    }
+                }
+            }
+            self.0.push(state);
+        }
+    }
+
+    pub fn by_source(&self, ip: IpAddr) -> Option<&Trunk> {
+        self.0.iter().map(|s| &s.config).find(|t| t.inbound.iter().any(|n| n.contains(ip)))
+    }
+
+    pub fn by_username(&self, username: &str) -> Option<&Trunk> {
+        let knows = |t: &&Trunk| t.inbound_auth.as_ref().is_some_and(|c| c.username == username);
+        self.0.iter().map(|s| &s.config).find(knows)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Trunk> {
+        self.0.iter().map(|s| &s.config).find(|t| t.name == name)
+    }
+
+    /// Books one more call, or says why not.
+    pub fn admit(&mut self, name: &str, now: Instant) -> Result<(), Full> {
+        let state = self.0.iter_mut().find(|s| s.config.name == name).ok_or(Full::Unknown)?;
+        if state.config.calls_max > 0 && state.calls >= state.config.calls_max {
+            return Err(Full::Calls);
+        }
+        if !state.bucket.take(now) {
+            return Err(Full::Cps);
+        }
+        state.calls += 1;
+        Ok(())
+    }
+
+    /// Books a call that is about to be refused: its leg gives the place back like any other.
+    pub fn overbook(&mut self, name: &str) {
+        if let Some(state) = self.0.iter_mut().find(|s| s.config.name == name) {
+            state.calls += 1;
+        }
+    }
+
+    pub fn release(&mut self, name: &str) {
+        if let Some(state) = self.0.iter_mut().find(|s| s.config.name == name) {
+            state.calls = state.calls.saturating_sub(1);
+        }
+    }
+
+    /// The URIs of a trunk's targets that are up, in the order in which to try them: by priority, then by weight at random
+    /// (RFC 2782's way).
+    pub fn targets(&self, name: &str, rng: &mut Rng) -> Vec<String> {
+        let Some(state) = self.0.iter().find(|s| s.config.name == name) else { return Vec::new() };
+        let mut left: Vec<&TrunkTarget> = state.targets.iter().filter(|t| t.up).map(|t| &t.config).collect();
+        left.sort_by_key(|t| t.priority);
+        let mut order = Vec::with_capacity(left.len());
+        while let Some(priority) = left.first().map(|t| t.priority) {
+            let same = left.iter().take_while(|t| t.priority == priority).count();
+            let total: u64 = left[..same].iter().map(|t| u64::from(t.weight)).sum();
+            // Without weights the order is as written.
+            let mut ticket = if total == 0 { 0 } else { rng.below(total) };
+            let pick = left[..same].iter().position(|t| {
+                let mine = u64::from(t.weight);
+                let hit = total == 0 || ticket < mine;
+                ticket = ticket.saturating_sub(mine);
+                hit
+            });
+            order.push(left.remove(pick.unwrap_or(0)).uri.clone());
+        }
+        order
+    }
+
+    /// How many targets a trunk has, up or not, by its place.
+    pub fn target_uri(&self, trunk: usize, target: usize) -> Option<(&Trunk, &str)> {
+        let state = self.0.get(trunk)?;
+        Some((&state.config, state.targets.get(target)?.config.uri.as_str()))
+    }
+
+    /// Every target that is to be pinged: (trunk, target), by place.
+    pub fn pinged(&self) -> Vec<(usize, usize)> {
+        let with_ping = self.0.iter().enumerate().filter(|(_, s)| s.config.options_ping.is_some());
+        with_ping.flat_map(|(i, s)| (0..s.targets.len()).map(move |t| (i, t))).collect()
+    }
+
+    /// Books what a ping said; true if the target's state changed.
+    pub fn set_up(&mut self, trunk: usize, target: usize, up: bool, why: &str) -> bool {
+        let Some(target) = self.0.get_mut(trunk).and_then(|s| s.targets.get_mut(target)) else { return false };
+        let changed = target.up != up;
+        target.up = up;
+        target.why.clear();
+        target.why.push_str(why);
+        changed
+    }
+
+    pub fn views(&self) -> Vec<TrunkView> {
+        let target = |t: &Target| (t.config.uri.clone(), t.up, t.why.clone());
+        self.0
+            .iter()
+            .map(|s| TrunkView {
+                name: s.config.name.clone(),
+                targets: s.targets.iter().map(target).collect(),
+                calls: s.calls,
+                calls_max: s.config.calls_max,
+                registered: None,
+            })
+            .collect()
+    }
+}
+
+impl State {
+    fn new(config: &Trunk, now: Instant) -> State {
+        let target = |t: &TrunkTarget| Target { config: t.clone(), up: true, why: "not tried yet".to_owned() };
+        State {
+            targets: config.targets.iter().map(target).collect(),
+            calls: 0,
+            bucket: Bucket::new(config.cps_max, now),
+            config: config.clone(),
+        }
+    }
+}

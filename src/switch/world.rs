@@ -1,0 +1,220 @@
+//! What all calls share: the endpoint, the configuration in force, registrations, trunks, timers, and the way out.
+
+use super::io::{Counters, Output, Setup};
+use super::trunks::Trunks;
+use crate::b2bua::endpoint::Endpoint;
+use crate::base::id::Id;
+use crate::base::limit::Bucket;
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, Now};
+use crate::base::timers::Timers;
+use crate::config::Config;
+use crate::dialplan::Dialplan;
+use crate::event::Fact;
+use crate::media::command as media;
+use crate::sip::auth::{Challenger, Policy};
+use crate::sip::dialog::Tag;
+use crate::sip::registrar::Registrar;
+use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::wire::Method;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Marks ids of calls.
+pub struct CallKind;
+pub type CallKey = Id<CallKind>;
+
+/// One leg of one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LegRef {
+    pub call: CallKey,
+    pub leg: u8,
+}
+
+/// Whose a client transaction is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Leg(LegRef, Method),
+    /// OPTIONS to a trunk's target, by places in the trunk list.
+    Ping {
+        trunk: usize,
+        target: usize,
+    },
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CallTimer {
+    /// The end of a `pause` or an `echo` with a duration.
+    Step,
+    /// A stage of a hunt has rung long enough.
+    Ring,
+    /// The leg has heard nothing at all, and there is another target to try.
+    Unreachable(u8),
+    /// The longest that the call may last.
+    Limit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TimerKey {
+    Call(CallKey, CallTimer),
+    Ping { trunk: usize, target: usize },
+}
+
+impl TimerKey {
+    /// For the histogram of wake-ups.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            TimerKey::Call(_, CallTimer::Step) => "call_step",
+            TimerKey::Call(_, CallTimer::Ring) => "call_ring",
+            TimerKey::Call(_, CallTimer::Unreachable(_)) => "call_unreachable",
+            TimerKey::Call(_, CallTimer::Limit) => "call_limit",
+            TimerKey::Ping { .. } => "trunk_ping",
+        }
+    }
+}
+
+pub struct World {
+    pub now: Now,
+    pub ep: Endpoint,
+    pub config: Arc<Config>,
+    pub dialplan: Arc<Dialplan>,
+    pub registrar: Registrar,
+    pub challenger: Challenger,
+    pub trunks: Trunks,
+    pub timers: Timers<TimerKey>,
+    pub counters: Counters,
+    pub draining: bool,
+    /// Calls a second of the whole switch.
+    pub cps: Bucket,
+    pub ping_times: Vec<(Instant, TimerKey)>,
+    out: VecDeque<Output>,
+    dialogs: HashMap<Tag, LegRef>,
+    servers: HashMap<ServerId, LegRef>,
+    clients: HashMap<ClientId, Purpose>,
+    media: HashMap<media::LegId, CallKey>,
+    media_next: u64,
+    play_next: u64,
+}
+
+impl World {
+    pub fn new(setup: &Setup, mut rng: Rng, now: Now) -> World {
+        let challenger = new_challenger(&setup.config.sip.domain, &mut rng);
+        let mut ep = Endpoint::new(setup.listeners.clone(), rng.fork(), &setup.config.sip.user_agent);
+        ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        World {
+            now,
+            ep,
+            registrar: Registrar::default(),
+            challenger,
+            cps: Bucket::new(setup.config.limits.cps, now.mono),
+            ping_times: Vec::new(),
+            trunks: Trunks::new(&setup.config.trunks, now.mono),
+            config: Arc::clone(&setup.config),
+            dialplan: Arc::clone(&setup.dialplan),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            draining: false,
+            out: VecDeque::new(),
+            dialogs: HashMap::new(),
+            servers: HashMap::new(),
+            clients: HashMap::new(),
+            media: HashMap::new(),
+            media_next: 1,
+            play_next: 1,
+        }
+    }
+
+    /// A realm of another name makes all nonces of before stale.
+    pub fn new_challenger(&mut self, realm: &str) {
+        self.challenger = new_challenger(realm, self.ep.rng());
+    }
+
+    pub fn output(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    pub fn fact(&mut self, fact: Fact) {
+        self.out.push_back(Output::Fact(fact));
+    }
+
+    pub fn pop_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    pub fn set_timer(&mut self, at: Instant, key: TimerKey) {
+        self.timers.set(at, key);
+    }
+
+    // ---- who is who ------------------------------------------------------------------------------------------------
+
+    pub fn dialog(&self, tag: Tag) -> Option<LegRef> {
+        self.dialogs.get(&tag).copied()
+    }
+
+    pub fn add_dialog(&mut self, tag: Tag, leg: LegRef) {
+        self.dialogs.insert(tag, leg);
+    }
+
+    pub fn remove_dialog(&mut self, tag: Tag) {
+        self.dialogs.remove(&tag);
+    }
+
+    pub fn server(&self, id: ServerId) -> Option<LegRef> {
+        self.servers.get(&id).copied()
+    }
+
+    pub fn add_server(&mut self, id: ServerId, leg: LegRef) {
+        self.servers.insert(id, leg);
+    }
+
+    pub fn remove_server(&mut self, id: ServerId) -> Option<LegRef> {
+        self.servers.remove(&id)
+    }
+
+    pub fn client(&self, id: ClientId) -> Option<Purpose> {
+        self.clients.get(&id).copied()
+    }
+
+    pub fn add_client(&mut self, id: ClientId, purpose: Purpose) {
+        self.clients.insert(id, purpose);
+    }
+
+    pub fn remove_client(&mut self, id: ClientId) -> Option<Purpose> {
+        self.clients.remove(&id)
+    }
+
+    // ---- media -----------------------------------------------------------------------------------------------------
+
+    /// Numbers a media leg for a call and asks for its ports.
+    pub fn open_media(&mut self, call: CallKey, v6: bool) -> media::LegId {
+        let leg = media::LegId(self.media_next);
+        self.media_next += 1;
+        self.media.insert(leg, call);
+        self.counters.media_legs_active += 1;
+        let family = if v6 { media::Family::V6 } else { media::Family::V4 };
+        self.output(Output::Media(media::Command::Open { leg, group: call.to_u64(), family }));
+        leg
+    }
+
+    pub fn media_owner(&self, leg: media::LegId) -> Option<CallKey> {
+        self.media.get(&leg).copied()
+    }
+
+    pub fn media_closed(&mut self, leg: media::LegId) {
+        if self.media.remove(&leg).is_some() {
+            self.counters.media_legs_active -= 1;
+        }
+    }
+
+    pub fn new_play(&mut self) -> media::PlayId {
+        self.play_next += 1;
+        media::PlayId(self.play_next)
+    }
+}
+
+fn new_challenger(realm: &str, rng: &mut Rng) -> Challenger {
+    let mut key = [0; 32];
+    key.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
+    Challenger::new(realm, key, Policy::default())
+}
