@@ -166,15 +166,22 @@ impl HeaderName {
 
     /// Any case, compact or long.
     pub fn from_token(token: &str) -> HeaderName {
+        HeaderName::from_octets(token.as_bytes())
+    }
+
+    pub(super) fn from_octets(token: &[u8]) -> HeaderName {
         let named = |i: u8| NAMES.get(usize::from(i));
-        if let [letter] = token.as_bytes() {
+        if let [letter] = token {
             let letter = letter.to_ascii_lowercase().wrapping_sub(b'a');
             let entry = BY_LETTER.get(usize::from(letter)).and_then(|i| named(*i));
             return entry.map_or(HeaderName::Other, |entry| entry.0);
         }
         let Some(bucket) = BY_LENGTH.get(token.len()) else { return HeaderName::Other };
-        let mut entries = bucket.iter().map_while(|i| named(*i));
-        entries.find(|entry| entry.1.eq_ignore_ascii_case(token)).map_or(HeaderName::Other, |entry| entry.0)
+        let entries = || bucket.iter().map_while(|i| named(*i));
+        // Nearly every sender writes the canonical form.
+        let exact = entries().find(|entry| entry.1.as_bytes() == token);
+        let entry = exact.or_else(|| entries().find(|entry| entry.1.as_bytes().eq_ignore_ascii_case(token)));
+        entry.map_or(HeaderName::Other, |entry| entry.0)
     }
 
     /// Whether the header field is a comma list (RFC 3261 §7.3.1, §20). Challenges and credentials are not: their

@@ -2,7 +2,7 @@
 //! anybody above sees a message.
 
 use super::message::Index;
-use super::scan::{self, Field, Head, Span, is_token};
+use super::scan::{self, Field, Head, Span, has_space, is_token, split_at_space};
 use super::value::{decimal, split};
 use super::*;
 use bytes::{Bytes, BytesMut};
@@ -84,23 +84,23 @@ impl<'a> Reader<'a> {
 
     /// False if the line is neither a Request-Line nor a Status-Line.
     fn start_line(&mut self, line: Span) -> bool {
-        let line = self.at(line).trim_end();
+        let line = self.at(line).trim_ascii_end();
         if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
             self.status_line(line);
             return true;
         }
-        let Some((method, rest)) = line.split_once([' ', '\t']) else { return false };
+        let Some((method, rest)) = split_at_space(line) else { return false };
         let Some((uri, version)) = rest.rsplit_once([' ', '\t']) else { return false };
         if !method.bytes().all(is_token) || !version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/")) {
             return false;
         }
-        let uri = uri.trim();
+        let uri = uri.trim_ascii();
         self.index.method = self.span(method);
         self.index.uri = self.span(uri);
         if !version.eq_ignore_ascii_case("SIP/2.0") {
             self.note(505, reason_phrase(505));
         }
-        if uri.is_empty() || uri.contains([' ', '\t']) {
+        if uri.is_empty() || has_space(uri) {
             self.note(400, "Malformed Request-Line");
         } else if uri.starts_with('<') {
             self.note(400, "Request-URI in angle brackets");
@@ -111,9 +111,9 @@ impl<'a> Reader<'a> {
     }
 
     fn status_line(&mut self, line: &str) {
-        let (version, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-        let rest = rest.trim_start();
-        let (status, reason) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+        let (version, rest) = split_at_space(line).unwrap_or((line, ""));
+        let rest = rest.trim_ascii_start();
+        let (status, reason) = split_at_space(rest).unwrap_or((rest, ""));
         if !version.eq_ignore_ascii_case("SIP/2.0") {
             self.note(505, reason_phrase(505));
         }
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
                 self.note(400, "Malformed Status-Line");
             }
         }
-        self.index.reason = self.span(reason.trim_start());
+        self.index.reason = self.span(reason.trim_ascii_start());
     }
 
     /// Via, From, To, Call-ID and CSeq (RFC 3261 §8.1.1). Max-Forwards may be missing, as it is in RFC 2543.
@@ -201,15 +201,15 @@ impl<'a> Reader<'a> {
     fn call_id(&mut self, field: Option<Span>) {
         let Some(field) = field else { return self.note(400, "Missing Call-ID") };
         self.index.call_id = field;
-        if field.is_empty() || self.at(field).contains([' ', '\t']) {
+        if field.is_empty() || has_space(self.at(field)) {
             self.note(400, "Malformed Call-ID");
         }
     }
 
     fn cseq(&mut self, field: Option<Span>) {
         let Some(field) = field else { return self.note(400, "Missing CSeq") };
-        let (number, method) = self.at(field).split_once([' ', '\t']).unwrap_or_default();
-        let method = method.trim_start();
+        let (number, method) = split_at_space(self.at(field)).unwrap_or_default();
+        let method = method.trim_ascii_start();
         if method.is_empty() || !method.bytes().all(is_token) || number.bytes().any(|b| !b.is_ascii_digit()) {
             return self.note(400, "Malformed CSeq");
         }

@@ -91,15 +91,15 @@ impl Head {
 }
 
 fn read_field(line: &[u8], at: usize) -> Option<Field> {
-    let colon = line.iter().position(|b| *b == b':')?;
-    let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-    let name = name.trim_ascii_end();
-    if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
+    let length = line.iter().position(|b| !is_token(*b))?;
+    let (name, rest) = line.split_at(length);
+    let spaces = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let (b':', value) = rest.get(spaces..)?.split_first()? else { return None };
+    if name.is_empty() {
         return None;
     }
-    let (start, end) = trimmed(value, at + colon + 1);
-    let known = std::str::from_utf8(name).map_or(HeaderName::Other, HeaderName::from_token);
-    Some(Field { name: known, token: Span::new(at, at + name.len()), value: Span::new(start, end) })
+    let (start, end) = trimmed(value, at + length + spaces + 1);
+    Some(Field { name: HeaderName::from_octets(name), token: Span::new(at, at + length), value: Span::new(start, end) })
 }
 
 /// Start and end in the message of `text`, which stands at `at`, without the white space around it.
@@ -183,6 +183,16 @@ pub(super) fn find_outside(text: &str, wanted: u8, angles: bool) -> Option<usize
         at += 1;
     }
     None
+}
+
+pub(super) fn has_space(text: &str) -> bool {
+    text.bytes().any(|b| matches!(b, b' ' | b'\t'))
+}
+
+/// What stands before and after the first space or tab.
+pub(super) fn split_at_space(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|b| matches!(b, b' ' | b'\t'))?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// RFC 3261 §25.1 `token`.

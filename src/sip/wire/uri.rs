@@ -31,7 +31,7 @@ const DECIDING_PARAMS: [&str; 5] = ["user", "ttl", "method", "maddr", "transport
 impl<'a> Uri<'a> {
     /// `None` without a scheme, with white space or <> inside, or if a sip: or sips: URI has no sound host and port.
     pub fn parse(text: &'a str) -> Option<Uri<'a>> {
-        let raw = text.trim();
+        let raw = text.trim_ascii();
         let (scheme, rest) = raw.split_once(':')?;
         let mut letters = scheme.bytes();
         let sound = letters.next().is_some_and(|b| b.is_ascii_alphabetic())

@@ -1,4 +1,4 @@
-use super::scan::{find_outside, is_token};
+use super::scan::{find_outside, is_token, split_at_space};
 use super::*;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ impl<'a> Params<'a> {
     /// All parameters in order, values as written (with their quotes); empty ones (`;;`) are passed over.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
         split(self.0, b';', false).map(|param| match find_outside(param, b'=', false) {
-            Some(at) => (param[..at].trim(), Some(param[at + 1..].trim())),
+            Some(at) => (param[..at].trim_ascii(), Some(param[at + 1..].trim_ascii())),
             None => (param, None),
         })
     }
@@ -32,7 +32,7 @@ pub(super) fn split(text: &str, separator: u8, angles: bool) -> impl Iterator<It
         let text = rest?;
         let end = find_outside(text, separator, angles);
         rest = end.map(|end| &text[end + 1..]);
-        Some(text[..end.unwrap_or(text.len())].trim())
+        Some(text[..end.unwrap_or(text.len())].trim_ascii())
     })
     .filter(|piece| !piece.is_empty())
 }
@@ -67,16 +67,16 @@ impl<'a> Via<'a> {
     pub fn parse(value: &'a str) -> Option<Via<'a>> {
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        let rest = rest.trim_start();
-        let (transport, rest) = rest.split_at(rest.find([' ', '\t'])?);
-        let sound = [protocol.trim(), version.trim(), transport];
+        let rest = rest.trim_ascii_start();
+        let (transport, rest) = split_at_space(rest)?;
+        let sound = [protocol.trim_ascii(), version.trim_ascii(), transport];
         if sound.iter().any(|token| token.is_empty() || !token.bytes().all(is_token)) {
             return None;
         }
         let params_at = rest.find(';').unwrap_or(rest.len());
         let (sent_by, params) = rest.split_at(params_at);
-        let (host, port) = split_host_port(sent_by.trim())?;
-        Some(Via { transport, host, port, params: Params(params.trim_end()) })
+        let (host, port) = split_host_port(sent_by.trim_ascii())?;
+        Some(Via { transport, host, port, params: Params(params.trim_ascii_end()) })
     }
 
     /// "" if none.
@@ -106,7 +106,7 @@ pub(super) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
         let end = text.find(']')? + 1;
         let (host, rest) = text.split_at(end);
         host.get(1..end - 1)?.parse::<std::net::Ipv6Addr>().ok()?;
-        let rest = rest.trim_start();
+        let rest = rest.trim_ascii_start();
         match rest.strip_prefix(':') {
             Some(port) => (host, Some(port)),
             None if rest.is_empty() => (host, None),
@@ -118,7 +118,7 @@ pub(super) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
                 text.parse::<std::net::Ipv6Addr>().ok()?;
                 return Some((text, None));
             }
-            Some((host, port)) => (host.trim_end(), Some(port)),
+            Some((host, port)) => (host.trim_ascii_end(), Some(port)),
             None => (text, None),
         }
     };
@@ -126,7 +126,7 @@ pub(super) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
     if host.is_empty() || !(host.starts_with('[') || host.bytes().all(is_host_octet)) {
         return None;
     }
-    match port.map(|port| decimal(port.trim())) {
+    match port.map(|port| decimal(port.trim_ascii())) {
         None => Some((host, None)),
         Some(port) => Some((host, Some(u16::try_from(port?).ok()?))),
     }
@@ -154,20 +154,23 @@ impl<'a> NameAddr<'a> {
     /// A display name with a comma but without quotes is accepted. `None` for an open quote or <, an empty URI, and
     /// text after the URI that is not parameters.
     pub fn parse(value: &'a str) -> Option<NameAddr<'a>> {
-        let value = value.trim();
+        let value = value.trim_ascii();
         let (display_raw, uri, rest) = match find_outside(value, b'<', false) {
             Some(open) => {
                 let (display, bracketed) = value.split_at(open);
                 let (uri, rest) = bracketed[1..].split_once('>')?;
-                (display.trim_end(), uri.trim(), rest.trim_start())
+                (display.trim_ascii_end(), uri.trim_ascii(), rest.trim_ascii_start())
             }
             None if value.starts_with('"') => return None,
             None => {
                 let (uri, rest) = value.split_at(value.find(';').unwrap_or(value.len()));
-                ("", uri.trim_end(), rest)
+                ("", uri.trim_ascii_end(), rest)
             }
         };
-        if uri.is_empty() || uri.contains([' ', '\t', '<', '"']) || !(rest.is_empty() || rest.starts_with(';')) {
+        if uri.is_empty()
+            || uri.bytes().any(|b| matches!(b, b' ' | b'\t' | b'<' | b'"'))
+            || !(rest.is_empty() || rest.starts_with(';'))
+        {
             return None;
         }
         Some(NameAddr { display_raw, uri, params: Params(rest) })

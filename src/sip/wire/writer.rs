@@ -83,7 +83,7 @@ impl Writer {
 
     /// The top Via as it came, with `received` and `rport` as RFC 3261 §18.2.1 and RFC 3581 §4 want them.
     fn top_via(mut self, value: &str, via: &Via<'_>, source: SocketAddr) -> Writer {
-        let sent_by = value.strip_suffix(via.params.0).unwrap_or(value).trim_end();
+        let sent_by = value.strip_suffix(via.params.0).unwrap_or(value).trim_ascii_end();
         let wants_port = via.params.get("rport").is_some();
         self.out.extend_from_slice(b"Via: ");
         put(&mut self.out, sent_by);
