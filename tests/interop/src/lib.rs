@@ -2,6 +2,7 @@
 //! and compares what each side saw and heard. Every program is ended by its process id; every port is free when taken.
 
 pub mod baresip;
+pub mod carriers;
 pub mod kamailio;
 pub mod lossy;
 pub mod process;

@@ -125,6 +125,57 @@ impl Tandem {
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("GET {path}: {e}: {body}"))
     }
 
+    /// Waits until `count` calls have ended and are stored; their records, oldest first.
+    pub fn cdrs(&self, count: usize) -> Vec<Value> {
+        let stored = || self.metric("tandem_store_records_total").filter(|n| *n >= count as f64);
+        if until(Duration::from_secs(10), stored).is_none() {
+            let all = self.metrics().iter().map(|(name, value)| format!("{name} {value}\n")).collect::<String>();
+            panic!("{count} calls are not stored after 10 s:\n{all}{}", self.process.tail());
+        }
+        let (mut records, mut page) = (Vec::new(), String::new());
+        loop {
+            let found = self.get_json(&format!("/tandem/v1/cdrs?limit=1000{page}"));
+            records.extend(found["cdrs"].as_array().expect("a list of records").iter().cloned());
+            match found["next"].as_str() {
+                Some(next) => page = format!("&page={next}"),
+                None => break,
+            }
+        }
+        records.sort_by_key(|r| r["started"].as_str().map(str::to_owned));
+        records
+    }
+
+    /// Nothing of a call is left: no leg, port, transaction or timer. Waits for the longest of RFC 3261's timers, 32 s
+    /// (H, F, B), and names what stayed.
+    pub fn assert_nothing_left(&self) {
+        const GAUGES: [&str; 7] = [
+            "tandem_calls_active",
+            "tandem_legs_active",
+            "tandem_media_legs_active",
+            "tandem_transactions_server",
+            "tandem_transactions_client",
+            "tandem_cdrs_unacknowledged",
+            "tandem_timers",
+        ];
+        let left = || {
+            let metrics = self.metrics();
+            let of = |name: &str| metrics.iter().find(|(n, _)| n == name).map_or(f64::NAN, |(_, value)| *value);
+            let left: Vec<String> =
+                GAUGES.iter().filter(|name| of(name) != 0.0).map(|name| format!("{name} {}", of(name))).collect();
+            left
+        };
+        let gone = until(Duration::from_secs(45), || left().is_empty().then_some(()));
+        assert!(gone.is_some(), "left over: {:?}\n{}", left(), self.process.tail());
+        assert_eq!(self.metric("tandem_bugs_total"), Some(0.0), "invariants found broken");
+    }
+
+    /// The timeline of a call, as `tandem trace` prints it.
+    pub fn trace(&self, call: &str) -> String {
+        let (status, text) = self.command(&["trace", call]);
+        assert_eq!(status, 0, "tandem trace {call}: {text}");
+        text
+    }
+
     /// The samples of /metrics: name with labels, value.
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let text = self.get("/metrics");

@@ -1,0 +1,98 @@
+//! Two baresips, registered at the switch with digest, call each other; each plays a melody and records what it hears.
+
+use std::time::Duration;
+
+use interop::baresip::Phone;
+use interop::process::until;
+use interop::scratch::{Scratch, free_ports};
+use interop::sound::{likeness, melody};
+use interop::tandem::{Setup, Tandem};
+
+const USERS: &str = "  - { name: alice, password: secret-a, context: internal }\n  - { name: bob, password: secret-b, context: internal }\n";
+const DIALPLAN: &str = "contexts:\n  internal:\n    - { name: phones, match: { to: /^[a-z]+$/ }, do: [ { dial: { user: \"${to}\", timeout: 10s } } ] }\n";
+
+/// Places a call from bob to alice; over `transport`, each with its codec.
+fn call(name: &str, transport: &str, codecs: [&str; 2]) {
+    let scratch = Scratch::new(name);
+    let tandem = Tandem::start(scratch.path(), &Setup { users: USERS, dialplan: DIALPLAN, ..Setup::default() });
+    let registrar = tandem.sip().to_string();
+    let port = free_ports(2 * Phone::PORTS);
+    let (song_a, song_b) = (melody(31, 5), melody(32, 5));
+    let alice = Phone {
+        user: "alice",
+        password: "secret-a",
+        registrar: &registrar,
+        port,
+        codec: codecs[0],
+        transport,
+        plays: &song_a,
+        dials: None,
+    };
+    let bob = Phone {
+        user: "bob",
+        password: "secret-b",
+        port: port + Phone::PORTS,
+        codec: codecs[1],
+        plays: &song_b,
+        ..alice.clone()
+    };
+    let (alice, bob) = (alice.start(scratch.path()), bob.start(scratch.path()));
+    alice.wait_registered();
+    bob.wait_registered();
+    let (status, listed) = tandem.command(&["registrations", "--json"]);
+    assert!(status == 0 && listed.contains("alice") && listed.contains("bob"), "{listed}");
+
+    bob.command("dial", &format!("sip:alice@{registrar};transport={transport}"));
+    bob.wait_established();
+    bob.wait_hung_up();
+    alice.wait_hung_up();
+    for (name, song, heard) in [("bob", &song_a, bob.heard()), ("alice", &song_b, alice.heard())] {
+        let alike = likeness(&song[..32_000], &heard, 400);
+        assert!(
+            alike >= 0.9,
+            "{name} heard {} samples, likeness {alike}:\n{}",
+            heard.len(),
+            tandem.command(&["trace", "last"]).1
+        );
+    }
+    let record = tandem.cdrs(1).remove(0);
+    assert_eq!((&record["user"], &record["rule"]), (&"bob".into(), &"phones".into()), "{record}");
+    assert!(record["billable_us"].as_u64().unwrap_or(0) > 4_000_000, "{record}");
+
+    // Both take their registration back when they end.
+    drop((alice, bob));
+    let gone = until(Duration::from_secs(5), || (tandem.metric("tandem_registrations") == Some(0.0)).then_some(()));
+    assert!(gone.is_some(), "registrations stayed");
+}
+
+#[test]
+fn registered_phones_hear_each_other() {
+    call("phones-udp", "udp", ["pcmu", "pcmu"]);
+}
+
+#[test]
+fn phones_of_different_codecs_hear_each_other_over_tcp() {
+    call("phones-tcp", "tcp", ["pcmu", "pcma"]);
+}
+
+#[test]
+fn a_wrong_password_registers_nobody() {
+    let scratch = Scratch::new("phones-denied");
+    let tandem = Tandem::start(scratch.path(), &Setup { users: USERS, dialplan: DIALPLAN, ..Setup::default() });
+    let registrar = tandem.sip().to_string();
+    let alice = Phone {
+        user: "alice",
+        password: "wrong",
+        registrar: &registrar,
+        port: free_ports(Phone::PORTS),
+        codec: "pcmu",
+        transport: "udp",
+        plays: &[0; 160],
+        dials: None,
+    }
+    .start(scratch.path());
+    let denied = until(Duration::from_secs(10), || tandem.metric("tandem_messages_denied_total").filter(|n| *n > 0.0));
+    assert!(denied.is_some(), "nothing was denied:\n{}", alice.process.tail());
+    assert_eq!(tandem.metric("tandem_registrations"), Some(0.0));
+    assert!(!alice.process.printed().contains("200 OK"), "{}", alice.process.tail());
+}
