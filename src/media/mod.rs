@@ -3,3 +3,17 @@
 //! Here stands the sans-IO part: a [`shard`] is fed packets and ticks and gives packets. Sockets and threads are the shell's.
 
 pub mod command;
+
+pub mod latch;
+
+pub mod stream;
+
+pub mod bridge;
+
+pub mod player;
+
+pub mod report;
+
+pub mod leg;
+
+pub mod shard;

@@ -1,0 +1,139 @@
+//! Symmetric RTP (RFC 4961): where a peer really is, learned from the first packet, and held against everybody else.
+
+use crate::base::time::{Duration, Instant};
+use std::net::SocketAddr;
+
+/// After a changed remote address the source of before is not learned again for so long: its packets are still on their way.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What is to be done with a packet that parses and has a known payload type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Accept,
+    /// Accept it: its source is now the peer's.
+    Learned,
+    /// Foreign. `first` is true once in a latch's life.
+    Refuse {
+        first: bool,
+    },
+    /// Nothing is negotiated: there is no peer yet.
+    Early,
+}
+
+/// One leg's latch. While it learns, packets go to the negotiated address; once a source is learned, there, and only from there
+/// are packets taken. A leg that does not learn takes packets from the negotiated address's host, whatever the port.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latch {
+    negotiated: Option<SocketAddr>,
+    learns: bool,
+    learned: Option<SocketAddr>,
+    /// The source learned before the latch was opened again, and when it may be learned again.
+    before: Option<(SocketAddr, Instant)>,
+    refused: bool,
+}
+
+impl Latch {
+    /// The negotiated address, and whether to learn. A changed address opens the latch again.
+    pub fn set(&mut self, now: Instant, negotiated: Option<SocketAddr>, learns: bool) {
+        if self.negotiated != negotiated {
+            self.before = self.learned.take().filter(|l| Some(*l) != negotiated).map(|l| (l, now + GRACE));
+        }
+        (self.negotiated, self.learns) = (negotiated, learns);
+        if !learns {
+            self.learned = None;
+        }
+    }
+
+    /// Judges a packet by its source.
+    #[inline]
+    pub fn judge(&mut self, now: Instant, source: SocketAddr) -> Verdict {
+        if self.learned == Some(source) {
+            return Verdict::Accept;
+        }
+        let Some(negotiated) = self.negotiated else { return Verdict::Early };
+        if !self.learns {
+            return if negotiated.ip() == source.ip() { Verdict::Accept } else { self.refuse() };
+        }
+        if self.learned.is_some() {
+            return self.refuse();
+        }
+        if self.before.is_some_and(|(before, until)| before == source && now < until) {
+            return Verdict::Accept;
+        }
+        self.learned = Some(source);
+        Verdict::Learned
+    }
+
+    fn refuse(&mut self) -> Verdict {
+        Verdict::Refuse { first: !std::mem::replace(&mut self.refused, true) }
+    }
+
+    /// Where packets to the peer go.
+    #[inline]
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.negotiated?;
+        self.learned.or(self.negotiated)
+    }
+
+    /// The learned source, if it is not what was negotiated: the peer stands behind a NAT.
+    pub fn translated(&self) -> Option<SocketAddr> {
+        self.learned.filter(|l| self.negotiated.is_some_and(|n| n != *l))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Verdict::{Accept, Early, Learned, Refuse};
+
+    fn peer(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1_000)
+    }
+
+    #[test]
+    fn the_first_source_is_learned_and_later_ones_are_refused() {
+        let mut latch = Latch::default();
+        assert_eq!((latch.judge(at(0), peer(1)), latch.target()), (Early, None));
+        latch.set(at(0), Some(peer(4000)), true);
+        assert_eq!(latch.target(), Some(peer(4000)));
+        assert_eq!(latch.judge(at(1), peer(7)), Learned);
+        assert_eq!((latch.target(), latch.translated()), (Some(peer(7)), Some(peer(7))));
+        assert_eq!(latch.judge(at(2), peer(8)), Refuse { first: true });
+        assert_eq!(latch.judge(at(3), peer(4000)), Refuse { first: false });
+        assert_eq!(latch.judge(at(4), peer(7)), Accept);
+        latch.set(at(5), Some(peer(4000)), true);
+        assert_eq!(latch.judge(at(6), peer(9)), Refuse { first: false }, "the same address keeps the latch");
+    }
+
+    #[test]
+    fn a_changed_address_opens_the_latch_but_not_to_stragglers() {
+        let mut latch = Latch::default();
+        latch.set(at(0), Some(peer(4000)), true);
+        assert_eq!(latch.judge(at(1), peer(7)), Learned);
+        latch.set(at(1_000), Some(peer(5000)), true);
+        assert_eq!((latch.judge(at(1_001), peer(7)), latch.target()), (Accept, Some(peer(5000))));
+        assert_eq!((latch.judge(at(1_002), peer(6)), latch.target()), (Learned, Some(peer(6))));
+        assert_eq!(latch.judge(at(1_003), peer(7)), Refuse { first: true });
+        // A peer whose NAT kept the mapping is learned again after a while.
+        latch.set(at(2_000), Some(peer(4000)), true);
+        assert_eq!(latch.judge(at(2_499), peer(6)), Accept);
+        assert_eq!(latch.judge(at(2_500), peer(6)), Learned);
+        // At once where the new address is just that source.
+        latch.set(at(3_000), Some(peer(6)), true);
+        assert_eq!(latch.judge(at(3_001), peer(6)), Learned);
+        latch.set(at(4_000), None, true);
+        assert_eq!((latch.target(), latch.judge(at(4_001), peer(6))), (None, Early));
+    }
+
+    #[test]
+    fn without_learning_the_negotiated_host_is_taken_from_any_port() {
+        let mut latch = Latch::default();
+        latch.set(at(0), Some(peer(4000)), false);
+        assert_eq!((latch.judge(at(1), peer(9)), latch.target()), (Accept, Some(peer(4000))));
+        assert_eq!(latch.judge(at(1), SocketAddr::from(([192, 0, 2, 2], 4000))), Refuse { first: true });
+    }
+}

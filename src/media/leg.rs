@@ -1,0 +1,409 @@
+//! One media leg: what comes from a peer, what goes to it, and its account.
+
+use super::bridge::Bridge;
+use super::command::{Codec, Event, Format, Hears, LegId, LegState, PlayId};
+use super::latch::{Latch, Verdict};
+use super::player::{Filled, Player, SAMPLE_RATE};
+use super::report::{NtpClock, Reports};
+use super::stream::{Origin, Relayed, Stream};
+use crate::base::rng::Rng;
+use crate::base::time::{Duration, Instant};
+use crate::event::Quality;
+use crate::rtp::packet::{Fields, HEADER_LEN, Header};
+use crate::rtp::rtcp::REPORT_LEN_MAX;
+use crate::rtp::stats::{Arrival, G711, Reception, mos};
+use crate::rtp::telephone_event::{self as telephone, Digit};
+use std::net::SocketAddr;
+
+/// Receive formats that are looked at; [`LegState::receive`] says so.
+const FORMATS_MAX: usize = 8;
+/// A digit whose end packets were lost is over when nothing of it came for so long (RFC 4733 §2.5.2.2: three intervals).
+const DIGIT_PAUSE: Duration = Duration::from_millis(150);
+/// Sound per packet that we make: 60 ms at 8 kHz.
+const FRAME_MAX: usize = 480;
+/// What a listener's packet and its playout buffer add to the way there, for the E-model, in milliseconds.
+const PLAYOUT_MS: f32 = 40.0;
+
+/// A leg's desired state and the player that it asks for, made and freed on the control thread's side.
+#[derive(Debug, Default)]
+pub struct Setting {
+    pub state: LegState,
+    pub player: Player,
+}
+
+/// What a packet that was taken carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Carried {
+    Media(Codec),
+    Event,
+}
+
+/// A packet that was taken, for whoever hears the leg.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub header: Header,
+    pub carried: Carried,
+    relayed: Relayed,
+}
+
+/// What a packet did; at most three events are told of one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    pub taken: Option<Taken>,
+    pub latched: bool,
+    pub refused: bool,
+    pub digits: [Option<Digit>; 2],
+}
+
+/// See the module's documentation.
+///
+/// ```text
+///              ┌ latch ─ payload type ─ reception (loss, jitter) ─ events (digits) ┐
+///  peer ═ port ┤                                                                   ├─► bridge ─► stream of each leg that hears it
+///              │                                                                   │
+///              └ stream ◄─ bridge ◄── the leg heard (relay, transcode; on receipt)
+///                     ▲
+///                     └─── player, silence (on the tick)
+/// ```
+///
+/// A jitter buffer will stand behind `reception`, decryption before the latch, a mixer and taps at the bridge.
+#[derive(Debug)]
+pub struct Leg {
+    pub id: LegId,
+    setting: Box<Setting>,
+    latch: Latch,
+    formats: [Option<Format>; FORMATS_MAX],
+    reception: Reception,
+    events: telephone::Receiver,
+    /// Arrival of the latest packet of an event.
+    event_at: Instant,
+    stream: Stream,
+    reports: Reports,
+    /// Where the peer's RTCP came from.
+    rtcp_source: Option<SocketAddr>,
+    origin: Origin,
+    /// Clock rate of the latest media that came, in Hz.
+    receive_rate: u32,
+    /// When RTP last came, or began to be expected.
+    heard_at: Instant,
+    timeout_told: bool,
+    refused: u64,
+    digits: u32,
+    account: Box<Quality>,
+}
+
+impl Leg {
+    /// A leg that nothing is known of yet. `account` is given back by [`Leg::close`].
+    pub fn new(now: Instant, id: LegId, setting: Box<Setting>, account: Box<Quality>, rng: &mut Rng) -> Leg {
+        Leg {
+            id,
+            setting,
+            latch: Latch::default(),
+            formats: [None; FORMATS_MAX],
+            reception: Reception::default(),
+            events: telephone::Receiver::default(),
+            event_at: now,
+            stream: Stream::new(rng),
+            reports: Reports::new(now, rng),
+            rtcp_source: None,
+            origin: Origin { leg: id, run: 0 },
+            receive_rate: 8_000,
+            heard_at: now,
+            timeout_told: false,
+            refused: 0,
+            digits: 0,
+            account,
+        }
+    }
+
+    pub fn hears(&self) -> &Hears {
+        &self.setting.state.hears
+    }
+
+    /// Whether packets are made for it on the tick.
+    pub fn generates(&self) -> bool {
+        matches!(self.hears(), Hears::Silence | Hears::Play { .. } | Hears::Tone { .. })
+    }
+
+    /// Sound per packet that we make, in steps of 5 ms: 2 to 12.
+    pub fn ptime_steps(&self) -> u64 {
+        match self.setting.state.ptime_ms {
+            0 => 4,
+            ms => u64::from(ms / 5).clamp(2, 12),
+        }
+    }
+
+    /// Makes the desired state so, and returns the former one. A playing that both name goes on.
+    pub fn set(&mut self, now: Instant, mut setting: Box<Setting>) -> Box<Setting> {
+        let (old, new) = (&mut self.setting, &mut setting);
+        if old.state.hears != new.state.hears {
+            if playing(&old.state).is_some() && playing(&old.state) == playing(&new.state) {
+                std::mem::swap(&mut old.player, &mut new.player);
+            } else {
+                self.stream.switch();
+            }
+        } else if playing(&old.state).is_some() {
+            std::mem::swap(&mut old.player, &mut new.player);
+        }
+        if new.state.remote_rtp != old.state.remote_rtp {
+            self.rtcp_source = None;
+            self.stream.switch();
+        }
+        if new.state.receiving && (!old.state.receiving || old.state.remote_rtp.is_none()) {
+            self.heard_at = now;
+            self.reception.resume();
+            self.origin.run = self.origin.run.wrapping_add(1);
+        }
+        if old.state.rtp_timeout != new.state.rtp_timeout {
+            self.heard_at = now;
+        }
+        self.latch.set(now, new.state.remote_rtp, new.state.latch);
+        for (i, slot) in self.formats.iter_mut().enumerate() {
+            *slot = new.state.receive.get(i).copied();
+        }
+        std::mem::replace(&mut self.setting, setting)
+    }
+
+    /// The prompt of a playing has been read, or could not be.
+    pub fn load(&mut self, id: PlayId, prompt: Option<std::sync::Arc<super::player::Prompt>>) {
+        if playing(&self.setting.state) == Some(id) {
+            self.setting.player.load(prompt);
+        }
+    }
+
+    /// Takes a packet from the RTP port.
+    #[inline]
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Received {
+        let mut received = Received::default();
+        let known = Header::parse(bytes).ok().and_then(|h| Some((h, self.carried(h.payload_type)?)));
+        let Some((header, carried)) = known else {
+            self.refused += 1;
+            return received;
+        };
+        match self.latch.judge(now, source) {
+            Verdict::Accept => {}
+            Verdict::Learned => received.latched = true,
+            Verdict::Refuse { first } => {
+                self.refused += 1;
+                received.refused = first;
+                return received;
+            }
+            Verdict::Early => {
+                self.refused += 1;
+                return received;
+            }
+        }
+        if !self.setting.state.receiving {
+            return received;
+        }
+        self.heard_at = now;
+        let payload = header.payload(bytes);
+        match self.reception.packet(header.ssrc, header.sequence, payload.len()) {
+            Arrival::Next | Arrival::Late => {}
+            Arrival::First => {
+                self.origin.run = self.origin.run.wrapping_add(1);
+                received.digits[0] = self.events.restart();
+            }
+            Arrival::Duplicate | Arrival::Stray => return received,
+        }
+        let duration = match carried {
+            Carried::Media(codec) => {
+                self.receive_rate = codec.clock_rate();
+                self.reception.timestamp(now, header.timestamp, self.receive_rate);
+                codec.duration(payload.len()).max(1)
+            }
+            Carried::Event => {
+                self.event_at = now;
+                let block = telephone::Block::parse(payload);
+                received.digits[1] = block.and_then(|b| self.events.receive(header.timestamp, b));
+                0
+            }
+        };
+        self.digits += received.digits.iter().flatten().count() as u32;
+        let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
+        received.taken = Some(Taken { header, carried, relayed });
+        received
+    }
+
+    #[inline]
+    fn carried(&self, payload_type: u8) -> Option<Carried> {
+        if self.setting.state.dtmf_receive == Some(payload_type) {
+            return Some(Carried::Event);
+        }
+        let format = self.formats.iter().flatten().find(|f| f.payload_type == payload_type)?;
+        Some(Carried::Media(format.codec))
+    }
+
+    /// Takes a packet that another leg (or this one, if it hears its echo) has taken, and says what becomes of it: the fields
+    /// of its new header and where it goes, and by which bridge.
+    #[inline]
+    pub fn hear(&mut self, now: Instant, taken: &Taken) -> Option<(Fields, SocketAddr, Bridge)> {
+        let state = &self.setting.state;
+        let to = self.latch.target().filter(|_| state.sending)?;
+        let (payload_type, bridge) = match taken.carried {
+            Carried::Event => (state.dtmf_send?, Bridge::Relay),
+            Carried::Media(spoken) => {
+                let format = state.send?;
+                (format.payload_type, Bridge::between(spoken, format.codec)?)
+            }
+        };
+        let fields = self.stream.relayed(now, &taken.relayed, payload_type)?;
+        self.stream.count(taken.header.payload_range().len());
+        Some((fields, to, bridge))
+    }
+
+    /// Makes the packet that is due at `due` into `buffer`. Returns where it goes and its length, if it goes anywhere, and
+    /// the end of a playing.
+    pub fn generate(&mut self, due: Instant, buffer: &mut [u8; HEADER_LEN + FRAME_MAX]) -> Generated {
+        let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
+        let Setting { state, player } = &mut *self.setting;
+        let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return Generated::default() };
+        let id = playing(state);
+        if matches!(format.codec, Codec::Opaque { .. }) {
+            return Generated { packet: None, ended: id.filter(|_| player.end()).map(|id| (id, false)) };
+        }
+        let mut sound = [0; FRAME_MAX];
+        let mut generated = Generated::default();
+        let Some(frame) = sound.get_mut(..samples) else { return generated };
+        if let Some(id) = id {
+            match player.fill(frame) {
+                Filled::Sound => {}
+                Filled::End { played } => generated.ended = Some((id, played)),
+                Filled::Nothing => return generated,
+            }
+        }
+        if !state.sending || matches!(generated.ended, Some((_, false))) {
+            return generated;
+        }
+        let (header, payload) = buffer.split_at_mut(HEADER_LEN);
+        format.codec.encode(frame, payload);
+        self.stream.generated(due, samples as u32, format.payload_type).write(header);
+        self.stream.count(samples);
+        generated.packet = Some((to, HEADER_LEN + samples));
+        generated
+    }
+
+    /// What is due whether packets come or not: a digit whose end was lost, and the peer's silence.
+    pub fn look(&mut self, now: Instant) -> (Option<Digit>, bool) {
+        let over = self.events.is_open() && now.since(self.event_at) >= DIGIT_PAUSE;
+        let digit = if over { self.events.finish() } else { None };
+        self.digits += u32::from(digit.is_some());
+        let state = &self.setting.state;
+        let silent = state.receiving
+            && state.remote_rtp.is_some()
+            && state.rtp_timeout.is_some_and(|limit| now.since(self.heard_at) >= limit);
+        (digit, silent && !std::mem::replace(&mut self.timeout_told, silent))
+    }
+
+    /// A digit as it is told.
+    pub fn digit(&self, digit: Digit) -> Event {
+        let duration_ms = u64::from(digit.duration) * 1_000 / u64::from(self.receive_rate.max(1));
+        Event::Digit { leg: self.id, digit: digit.digit, duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX) }
+    }
+
+    /// Takes RTCP from the peer; `own_port` is false where it came to the RTP port.
+    pub fn receive_rtcp(&mut self, now: Instant, clock: NtpClock, source: SocketAddr, own_port: bool, bytes: &[u8]) {
+        let is_peer = self.latch.target().is_some_and(|peer| peer.ip() == source.ip());
+        if !is_peer || !self.reports.read(now, clock, &self.stream, bytes) {
+            self.refused += 1;
+            return;
+        }
+        if own_port && self.setting.state.latch {
+            self.rtcp_source = Some(source);
+        }
+    }
+
+    /// The report that is due, and where it goes.
+    pub fn report<'b>(
+        &mut self,
+        now: Instant,
+        clock: NtpClock,
+        rng: &mut Rng,
+        buffer: &'b mut [u8; REPORT_LEN_MAX],
+    ) -> Option<(SocketAddr, &'b [u8])> {
+        if !self.reports.is_due(now) {
+            return None;
+        }
+        self.reports.postpone(now, rng);
+        let to = self.rtcp_target()?;
+        Some((to, self.write_report(now, clock, false, buffer)))
+    }
+
+    fn write_report<'b>(
+        &mut self,
+        now: Instant,
+        clock: NtpClock,
+        bye: bool,
+        buffer: &'b mut [u8; REPORT_LEN_MAX],
+    ) -> &'b [u8] {
+        self.reports.write(now, clock, &self.stream, (&mut self.reception, self.receive_rate), bye, buffer)
+    }
+
+    /// Where the peer's RTCP came from; else, behind a NAT, next to its RTP; else what was negotiated.
+    fn rtcp_target(&self) -> Option<SocketAddr> {
+        let state = &self.setting.state;
+        let next = |rtp: SocketAddr| rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port));
+        let negotiated = state.remote_rtp?;
+        self.rtcp_source
+            .or_else(|| self.latch.translated().and_then(next))
+            .or(state.remote_rtcp)
+            .or_else(|| next(negotiated))
+    }
+
+    /// The leg's end: the last report with BYE, if it ever sent or received; its account; its setting, to be freed elsewhere.
+    pub fn close<'b>(mut self, now: Instant, clock: NtpClock, buffer: &'b mut [u8; REPORT_LEN_MAX]) -> Closed<'b> {
+        let used = self.stream.packets() > 0 || self.reception.received() > 0;
+        let to = self.rtcp_target().filter(|_| used);
+        let bye = to.map(|to| (to, self.write_report(now, clock, true, buffer)));
+        *self.account = self.quality();
+        Closed { bye, account: self.account, setting: self.setting }
+    }
+
+    fn quality(&self) -> Quality {
+        let (reception, reports) = (&self.reception, &self.reports);
+        let (jitter_ms, jitter_ms_max) = reception.jitter_ms();
+        let (received, lost) = (reception.received(), reception.lost());
+        let round_trip_ms = reports.round_trip_ms();
+        let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms + PLAYOUT_MS;
+        let loss = lost as f32 / (received + lost).max(1) as f32;
+        Quality {
+            packets_received: received,
+            bytes_received: reception.bytes(),
+            packets_sent: self.stream.packets(),
+            bytes_sent: self.stream.octets(),
+            packets_lost: lost,
+            packets_duplicate: reception.duplicates(),
+            packets_reordered: reception.late(),
+            packets_refused: self.refused,
+            jitter_ms,
+            jitter_ms_max,
+            remote_lost: reports.remote_lost(),
+            remote_jitter_ms: reports.remote_jitter_ms(),
+            round_trip_ms,
+            mos: (received > 0).then(|| mos(G711, loss, delay_ms)),
+            digits: self.digits,
+        }
+    }
+}
+
+/// What came of a tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Generated {
+    pub packet: Option<(SocketAddr, usize)>,
+    pub ended: Option<(PlayId, bool)>,
+}
+
+/// What a closed leg leaves.
+pub struct Closed<'b> {
+    pub bye: Option<(SocketAddr, &'b [u8])>,
+    pub account: Box<Quality>,
+    pub setting: Box<Setting>,
+}
+
+/// The playing that a state asks for.
+pub const fn playing(state: &LegState) -> Option<PlayId> {
+    match &state.hears {
+        Hears::Play { id, .. } | Hears::Tone { id, .. } => Some(*id),
+        Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo => None,
+    }
+}

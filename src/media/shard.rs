@@ -1,0 +1,425 @@
+//! A shard: the legs of some calls, owned by value, driven by packets, orders and ticks. It reads no clock and opens no socket.
+//!
+//! Packets are relayed when they come. What we make ourselves runs on a wheel of 5 ms steps: each leg has its own step, so
+//! that 20 ms of work never burst, and its deadlines stand on the absolute clock. A tick that is a whole period late is
+//! skipped and counted, never made up for.
+
+use super::bridge::Bridge;
+use super::command::{Event, Hears, LegId, PlayId};
+use super::leg::{Leg, Setting, Taken};
+use super::player::Prompt;
+use super::report::NtpClock;
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, Now};
+use crate::event::Quality;
+use crate::rtp::packet::{HEADER_LEN, is_rtcp};
+use crate::rtp::rtcp::REPORT_LEN_MAX;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Length of a step in microseconds.
+const STEP_US: u64 = 5_000;
+/// Places on the wheel: more than the longest period (60 ms) has steps.
+const WHEEL: usize = 16;
+/// A step so late is skipped: one period of 20 ms.
+const LATE_STEPS: u64 = 4;
+/// Every leg is looked at (timeouts, reports) once in so many steps, a fifth of them every fourth step.
+const LOOK_STEPS: u64 = 4;
+const LOOK_PARTS: usize = 5;
+/// Longer packets are no speech: 1,500 bytes of Ethernet.
+const PACKET_MAX: usize = 1_500;
+
+/// What a shard is told: the switch's commands with what they name resolved.
+#[derive(Debug)]
+pub enum Order {
+    /// `port` is the slot of the socket pair, unused by any other leg of the shard.
+    Open {
+        leg: LegId,
+        port: u32,
+        setting: Box<Setting>,
+        account: Box<Quality>,
+    },
+    Set {
+        leg: LegId,
+        setting: Box<Setting>,
+    },
+    /// The prompt of a playing that waits for it; `None` if it cannot be read.
+    Load {
+        leg: LegId,
+        id: PlayId,
+        prompt: Option<Arc<Prompt>>,
+    },
+    Close {
+        leg: LegId,
+    },
+}
+
+/// Where a shard's packets and events go.
+pub trait Sink {
+    fn rtp(&mut self, port: u32, to: SocketAddr, packet: &[u8]);
+    fn rtcp(&mut self, port: u32, to: SocketAddr, packet: &[u8]);
+    fn event(&mut self, event: Event);
+    /// A setting that is no longer in force: to be freed by who made it.
+    fn spent(&mut self, setting: Box<Setting>);
+}
+
+/// Which socket of a pair a packet came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Socket {
+    Rtp,
+    Rtcp,
+}
+
+/// Counted since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShardStats {
+    /// Packets that we made.
+    pub ticks: u64,
+    /// Packets that were not made, as their time had passed.
+    pub ticks_late: u64,
+    pub packets_received: u64,
+    pub packets_relayed: u64,
+    pub legs: u64,
+}
+
+/// A leg's place: the leg and who hears it, as a list threaded through the places.
+struct Place {
+    leg: Leg,
+    /// The place of the leg that this one hears.
+    heard: Option<u32>,
+    first_listener: Option<u32>,
+    next_listener: Option<u32>,
+}
+
+/// See the module's documentation.
+pub struct Shard {
+    places: Vec<Option<Place>>,
+    index: BTreeMap<LegId, u32>,
+    /// Places whose packets are due in each step; a place is on it once, as `on_wheel` says.
+    wheel: [Vec<u32>; WHEEL],
+    on_wheel: Vec<bool>,
+    /// The next step to run.
+    step: u64,
+    /// Legs that hear one which is not open; 0 or more.
+    dangling: usize,
+    clock: NtpClock,
+    rng: Rng,
+    stats: ShardStats,
+}
+
+impl Shard {
+    pub fn new(now: Now, seed: u64) -> Shard {
+        Shard {
+            places: Vec::new(),
+            index: BTreeMap::new(),
+            wheel: Default::default(),
+            on_wheel: Vec::new(),
+            step: now.mono.as_micros() / STEP_US + 1,
+            dangling: 0,
+            clock: NtpClock::new(now.mono, now.wall),
+            rng: Rng::from_seed(seed),
+            stats: ShardStats::default(),
+        }
+    }
+
+    pub fn stats(&self) -> ShardStats {
+        ShardStats { legs: self.index.len() as u64, ..self.stats }
+    }
+
+    /// When [`Shard::tick`] is to be called next; `None` while there is no leg.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let look = self.step.next_multiple_of(LOOK_STEPS);
+        let sound = (self.step..look).find(|s| self.wheel.get(*s as usize % WHEEL).is_some_and(|w| !w.is_empty()));
+        Some(Instant::from_micros(sound.unwrap_or(look) * STEP_US))
+    }
+
+    pub fn order(&mut self, now: Instant, order: Order, out: &mut impl Sink) {
+        match order {
+            Order::Open { leg, port, setting, account } => self.open(now, (leg, port), setting, account),
+            Order::Set { leg, setting } => self.set(now, leg, setting, out),
+            Order::Load { leg, id, prompt } => {
+                if let Some(place) = self.find(leg).and_then(|port| self.place(port)) {
+                    place.leg.load(id, prompt);
+                }
+            }
+            Order::Close { leg } => self.close(now, leg, out),
+        }
+    }
+
+    /// A packet from a port. It is rewritten in place where it is relayed.
+    #[inline]
+    pub fn packet(
+        &mut self,
+        now: Instant,
+        (port, socket): (u32, Socket),
+        source: SocketAddr,
+        bytes: &mut [u8],
+        out: &mut impl Sink,
+    ) {
+        self.stats.packets_received += 1;
+        let clock = self.clock;
+        let Some(place) = self.place(port) else { return };
+        if socket == Socket::Rtcp || is_rtcp(bytes) {
+            return place.leg.receive_rtcp(now, clock, source, socket == Socket::Rtcp, bytes);
+        }
+        let received = place.leg.receive(now, source, bytes);
+        let leg = place.leg.id;
+        if received.latched {
+            out.event(Event::Latched { leg, source });
+        }
+        if received.refused {
+            out.event(Event::Refused { leg, source });
+        }
+        for digit in received.digits.into_iter().flatten() {
+            out.event(place.leg.digit(digit));
+        }
+        let first = place.first_listener;
+        if let Some(taken) = received.taken {
+            self.relay(now, first, &taken, bytes, out);
+        }
+    }
+
+    fn relay(&mut self, now: Instant, first: Option<u32>, taken: &Taken, bytes: &mut [u8], out: &mut impl Sink) {
+        let mut next = first;
+        while let Some(port) = next {
+            let Some(place) = self.place(port) else { break };
+            next = place.next_listener;
+            let Some((fields, to, bridge)) = place.leg.hear(now, taken) else { continue };
+            self.stats.packets_relayed += 1;
+            let packet = taken.header.rewrite(fields, bytes);
+            if bridge == Bridge::Relay {
+                out.rtp(port, to, packet);
+                continue;
+            }
+            // The payload stays as it came, for whoever else hears it.
+            let mut copy = [0; PACKET_MAX];
+            let Some(copy) = copy.get_mut(..packet.len()) else { continue };
+            copy.copy_from_slice(packet);
+            bridge.transcode(copy.get_mut(HEADER_LEN..).unwrap_or_default());
+            out.rtp(port, to, copy);
+        }
+    }
+
+    /// Runs every step that is due.
+    pub fn tick(&mut self, now: Instant, out: &mut impl Sink) {
+        let current = now.as_micros() / STEP_US;
+        // After a stop of the whole machine nothing between is worth being counted.
+        self.step = self.step.max(current.saturating_sub(10_000_000 / STEP_US));
+        while self.step <= current {
+            let (step, late) = (self.step, current - self.step >= LATE_STEPS);
+            self.step += 1;
+            if let Some(due) = self.wheel.get_mut(step as usize % WHEEL).map(std::mem::take) {
+                for port in &due {
+                    self.generate(*port, step, late, out);
+                }
+                self.give_back(step, due);
+            }
+            if step % LOOK_STEPS == 0 && !late {
+                self.look(now, (step / LOOK_STEPS) as usize % LOOK_PARTS, out);
+            }
+        }
+    }
+
+    /// The emptied list goes back on the wheel, so that its memory is used again.
+    fn give_back(&mut self, step: u64, mut due: Vec<u32>) {
+        due.clear();
+        if let Some(place) = self.wheel.get_mut(step as usize % WHEEL) {
+            *place = due;
+        }
+    }
+
+    fn generate(&mut self, port: u32, step: u64, late: bool, out: &mut impl Sink) {
+        let Some(place) = self.place(port).filter(|p| p.leg.generates()) else {
+            self.leave_wheel(port);
+            return;
+        };
+        let next = step + place.leg.ptime_steps();
+        if late {
+            self.stats.ticks_late += 1;
+        } else {
+            let mut buffer = [0; HEADER_LEN + 480];
+            let generated = place.leg.generate(Instant::from_micros(step * STEP_US), &mut buffer);
+            let leg = place.leg.id;
+            if let Some((to, len)) = generated.packet {
+                out.rtp(port, to, buffer.get(..len).unwrap_or_default());
+            }
+            if let Some((id, played)) = generated.ended {
+                out.event(Event::PlayEnded { leg, id, played });
+            }
+            self.stats.ticks += 1;
+        }
+        if let Some(due) = self.wheel.get_mut(next as usize % WHEEL) {
+            due.push(port);
+        }
+    }
+
+    fn leave_wheel(&mut self, port: u32) {
+        if let Some(on) = self.on_wheel.get_mut(port as usize) {
+            *on = false;
+        }
+    }
+
+    /// A place gets its step: one of the next four, the same for the leg's whole life.
+    fn enter_wheel(&mut self, port: u32) {
+        let phase = u64::from(port) % LATE_STEPS;
+        let step = self.step + (phase + LATE_STEPS - self.step % LATE_STEPS) % LATE_STEPS;
+        let (Some(on), Some(due)) = (self.on_wheel.get_mut(port as usize), self.wheel.get_mut(step as usize % WHEEL))
+        else {
+            return;
+        };
+        if !std::mem::replace(on, true) {
+            due.push(port);
+        }
+    }
+
+    /// Looks at a part of the legs: digits, timeouts, reports.
+    fn look(&mut self, now: Instant, part: usize, out: &mut impl Sink) {
+        let clock = self.clock;
+        for (port, place) in self.places.iter_mut().enumerate().skip(part).step_by(LOOK_PARTS) {
+            let Some(Place { leg, .. }) = place else { continue };
+            let (digit, silent) = leg.look(now);
+            if let Some(digit) = digit {
+                out.event(leg.digit(digit));
+            }
+            if silent {
+                out.event(Event::Timeout { leg: leg.id });
+            }
+            if let Some((to, report)) = leg.report(now, clock, &mut self.rng, &mut [0; REPORT_LEN_MAX]) {
+                out.rtcp(port as u32, to, report);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, (id, port): (LegId, u32), setting: Box<Setting>, account: Box<Quality>) {
+        if self.index.is_empty() {
+            self.step = self.step.max(now.as_micros() / STEP_US + 1);
+        }
+        let slots = port as usize + 1;
+        if self.places.len() < slots {
+            self.places.resize_with(slots, || None);
+            self.on_wheel.resize(slots, false);
+            // Each place may stand in any step: room for all of them, so that no tick allocates.
+            for due in &mut self.wheel {
+                due.reserve(self.places.capacity() - due.len());
+            }
+        }
+        let leg = Leg::new(now, id, setting, account, &mut self.rng);
+        let Some(slot) = self.places.get_mut(port as usize) else { return };
+        if slot.is_some() || self.index.insert(id, port).is_some() {
+            crate::bug!("leg {id:?} opened twice, or its port {port} is another leg's");
+            return;
+        }
+        *slot = Some(Place { leg, heard: None, first_listener: None, next_listener: None });
+        if self.dangling > 0 {
+            self.link_dangling();
+        }
+    }
+
+    fn set(&mut self, now: Instant, id: LegId, setting: Box<Setting>, out: &mut impl Sink) {
+        let Some(port) = self.find(id) else { return out.spent(setting) };
+        let heard = self.heard_by(&setting.state.hears, port);
+        let Some(place) = self.place(port) else { return out.spent(setting) };
+        let relinks = place.heard != heard;
+        let dangled = place.dangles();
+        let old = place.leg.set(now, setting);
+        let (dangles, generates) =
+            (heard.is_none() && matches!(place.leg.hears(), Hears::Leg(_)), place.leg.generates());
+        if relinks {
+            self.unlink(port);
+            self.link(port, heard);
+        }
+        self.dangling = (self.dangling + usize::from(dangles)).saturating_sub(usize::from(dangled));
+        if generates {
+            self.enter_wheel(port);
+        }
+        out.spent(old);
+    }
+
+    fn close(&mut self, now: Instant, id: LegId, out: &mut impl Sink) {
+        let Some(port) = self.index.remove(&id) else { return };
+        self.unlink(port);
+        let Some(place) = self.places.get_mut(port as usize).and_then(Option::take) else { return };
+        self.dangling = self.dangling.saturating_sub(usize::from(place.dangles()));
+        let mut next = place.first_listener;
+        while let Some(listener) = next.and_then(|port| self.place(port)) {
+            listener.heard = None;
+            next = listener.next_listener.take();
+            self.dangling += 1;
+        }
+        let mut buffer = [0; REPORT_LEN_MAX];
+        let closed = place.leg.close(now, self.clock, &mut buffer);
+        if let Some((to, bye)) = closed.bye {
+            out.rtcp(port, to, bye);
+        }
+        out.event(Event::Closed { leg: id, quality: closed.account });
+        out.spent(closed.setting);
+    }
+
+    fn find(&self, leg: LegId) -> Option<u32> {
+        self.index.get(&leg).copied()
+    }
+
+    #[inline]
+    fn place(&mut self, port: u32) -> Option<&mut Place> {
+        self.places.get_mut(port as usize)?.as_mut()
+    }
+
+    /// The place of what a leg hears: itself for its echo.
+    fn heard_by(&self, hears: &Hears, own: u32) -> Option<u32> {
+        match hears {
+            Hears::Leg(leg) => self.find(*leg),
+            Hears::Echo => Some(own),
+            Hears::Nothing | Hears::Silence | Hears::Play { .. } | Hears::Tone { .. } => None,
+        }
+    }
+
+    fn link(&mut self, port: u32, heard: Option<u32>) {
+        let Some(source) = heard.and_then(|h| self.place(h)) else { return };
+        let first = source.first_listener.replace(port);
+        if let Some(place) = self.place(port) {
+            (place.heard, place.next_listener) = (heard, first);
+        }
+    }
+
+    fn unlink(&mut self, port: u32) {
+        let Some(place) = self.place(port) else { return };
+        let (heard, after) = (place.heard.take(), place.next_listener.take());
+        let Some(source) = heard.and_then(|h| self.place(h)) else { return };
+        if source.first_listener == Some(port) {
+            source.first_listener = after;
+            return;
+        }
+        let mut at = source.first_listener;
+        while let Some(place) = at.and_then(|p| self.place(p)) {
+            if place.next_listener == Some(port) {
+                place.next_listener = after;
+                return;
+            }
+            at = place.next_listener;
+        }
+    }
+
+    /// A leg has opened: whoever wanted to hear it does.
+    fn link_dangling(&mut self) {
+        self.dangling = 0;
+        for port in 0..self.places.len() as u32 {
+            let Some(place) = self.place(port).filter(|p| p.dangles()) else { continue };
+            let Hears::Leg(wanted) = *place.leg.hears() else { continue };
+            match self.find(wanted) {
+                Some(heard) => self.link(port, Some(heard)),
+                None => self.dangling += 1,
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Whether it hears a leg that is not open.
+    fn dangles(&self) -> bool {
+        self.heard.is_none() && matches!(self.leg.hears(), Hears::Leg(_))
+    }
+}
