@@ -11,5 +11,6 @@ pub mod control;
 pub mod ledger;
 pub mod logs;
 pub mod mail;
+pub mod media;
 pub mod net;
 pub mod store;

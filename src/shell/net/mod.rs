@@ -8,7 +8,7 @@ mod udp;
 pub use address::{advertised, raise_open_files};
 pub use poll::{Epoll, Ready, Waker};
 pub use stream::{Limits, Streams};
-pub use udp::{Flushed, Inbox, Udp};
+pub use udp::{Flushed, Inbox, Udp, read_address, write_address};
 
 use crate::config::{Listen, Scheme};
 use crate::sip::transport::{ListenerId, Transport};

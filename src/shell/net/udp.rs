@@ -220,7 +220,7 @@ impl Inbox {
     }
 }
 
-fn read_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub fn read_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let from: *const libc::sockaddr_storage = name;
     match libc::c_int::from(name.ss_family) {
         libc::AF_INET => {
@@ -240,7 +240,7 @@ fn read_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
 }
 
 /// Writes `address` into `name`; the length in use.
-fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+pub fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
     let into: *mut libc::sockaddr_storage = name;
     match address {
         SocketAddr::V4(v4) => {

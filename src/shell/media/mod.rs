@@ -1,0 +1,395 @@
+//! The media engine: shard threads, their sockets and prompts, seen from the control thread.
+//!
+//! Commands go down and events come up by one ring each a shard; nothing here waits. Ports are bound on the control thread, so
+//! that a leg's address is known at once; sockets then belong to the shard.
+
+pub mod io;
+pub mod ports;
+pub mod prompt;
+pub mod thread;
+
+pub use prompt::{PromptError, Prompts};
+
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, Now};
+use crate::event::Quality;
+use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, PlayId, Tone};
+use crate::media::leg::Setting;
+use crate::media::player::Player;
+use crate::media::shard::{Order, Shard};
+use crate::shell::clock::Clock;
+use crate::shell::control::Media;
+use crate::shell::net::Waker;
+use io::Portable;
+use ports::PortPool;
+use prompt::Found;
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use thread::{Counts, DOWN_MAX, Doorbell, Down, UP_MAX, Up, Uplink, Worker};
+
+/// What an engine is built from.
+#[derive(Clone, Debug)]
+pub struct MediaSettings {
+    /// At most one of each family is used.
+    pub addresses: Vec<IpAddr>,
+    /// Stands in session descriptions instead of the address of its family.
+    pub external: Option<IpAddr>,
+    /// Inclusive.
+    pub ports: (u16, u16),
+    /// `None`: cores − 1, at least 1.
+    pub threads: Option<usize>,
+    /// Of tones whose own country is not known.
+    pub country: String,
+    pub seed: u64,
+}
+
+/// Sums over all shards, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MediaStats {
+    /// Packets that we made ourselves, and those that were skipped as their time had passed.
+    pub ticks: u64,
+    pub ticks_late: u64,
+    pub packets_received: u64,
+    pub packets_relayed: u64,
+    /// Refused by the system.
+    pub packets_unsent: u64,
+    /// Telemetry that found no room on its way up.
+    pub events_dropped: u64,
+    pub legs: u64,
+    /// Port pairs that are bound, and those of them that no leg uses.
+    pub ports_bound: u64,
+    pub ports_resting: u64,
+}
+
+/// A shard as the control thread sees it.
+struct Handle {
+    down: Producer<Down>,
+    /// What the ring had no room for, in order.
+    backlog: VecDeque<Down>,
+    up: Consumer<Up>,
+    doorbell: Doorbell,
+    counts: Arc<Counts>,
+    legs: usize,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Handle {
+    fn give(&mut self, down: Down) {
+        self.backlog.push_back(down);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let before = self.backlog.len();
+        while let Some(down) = self.backlog.pop_front() {
+            if let Err(PushError::Full(down)) = self.down.push(down) {
+                self.backlog.push_front(down);
+                break;
+            }
+        }
+        if self.backlog.len() < before {
+            self.doorbell.ring();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    shard: usize,
+    slot: u32,
+    group: u64,
+}
+
+/// A group's shard and how many of its legs are open.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    shard: usize,
+    legs: usize,
+}
+
+/// See the module's documentation. Dropping it stops the threads.
+pub struct MediaEngine {
+    settings: MediaSettings,
+    clock: Clock,
+    shards: Vec<Handle>,
+    pool: PortPool,
+    legs: HashMap<LegId, Home>,
+    groups: HashMap<u64, Group>,
+    prompts: Arc<Prompts>,
+    /// Playings that wait for a prompt.
+    waiting: Vec<(Arc<str>, LegId, PlayId)>,
+    /// Rung by shards and by the prompts' loader.
+    waker: Waker,
+    /// Events that are known at once, for whoever uses [`Media`].
+    ready: VecDeque<Event>,
+}
+
+impl MediaEngine {
+    /// Starts the shard threads. An error where the system grants no thread or no descriptor.
+    pub fn start(settings: MediaSettings, prompts: Arc<Prompts>, clock: Clock) -> std::io::Result<MediaEngine> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = settings.threads.unwrap_or(cores.saturating_sub(1)).max(1);
+        let mut rng = Rng::from_seed(settings.seed);
+        let pool = PortPool::new(&settings.addresses, settings.ports, threads, &mut rng);
+        let waker = prompts.waker().clone();
+        let start = |n: usize| start_shard(n, clock, &waker, rng.next_u64(), threads < cores);
+        let shards = (0..threads).map(start).collect::<Result<_, _>>()?;
+        Ok(MediaEngine {
+            settings,
+            clock,
+            shards,
+            pool,
+            legs: HashMap::new(),
+            groups: HashMap::new(),
+            prompts,
+            waiting: Vec::new(),
+            waker,
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// Carries a command out, or gives it to its shard. Answers that are known at once are returned: `Opened`, `OpenFailed`,
+    /// and `Closed` of a leg that never opened.
+    pub fn execute(&mut self, now: Now, command: Command) -> Option<Event> {
+        match command {
+            Command::Open { leg, group, family } => Some(self.open(now.mono, leg, group, family)),
+            Command::Set { leg, state } => {
+                self.set(leg, *state);
+                None
+            }
+            Command::Close { leg } => self.close(now.mono, leg),
+        }
+    }
+
+    /// Readable when [`MediaEngine::poll_event`] has something.
+    pub fn event_fd(&self) -> RawFd {
+        self.waker.fd()
+    }
+
+    /// The next event; `None` when there is none. Before a round of polls the waker is to be cleared
+    /// ([`MediaEngine::clear`]), and each round goes on until `None` or is begun again without waiting.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.ready.pop_front() {
+            return Some(event);
+        }
+        while let Some((name, prompt)) = self.prompts.loaded() {
+            self.loaded(&name, prompt);
+        }
+        let now = self.clock.mono();
+        for (n, shard) in self.shards.iter_mut().enumerate() {
+            shard.flush();
+            while let Ok(up) = shard.up.pop() {
+                match up {
+                    Up::Event(event) => return Some(event),
+                    Up::Spent(setting) => drop(setting),
+                    Up::Retired { port } => self.pool.retired(now, n, port),
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes the ring of [`MediaEngine::event_fd`] back; call it before a round of polls.
+    pub fn clear(&self) {
+        self.waker.clear();
+    }
+
+    pub fn stats(&self) -> MediaStats {
+        let mut sum = MediaStats {
+            legs: self.legs.len() as u64,
+            ports_bound: self.pool.bound() as u64,
+            ports_resting: self.pool.resting() as u64,
+            ..MediaStats::default()
+        };
+        for Handle { counts, .. } in &self.shards {
+            sum.ticks += counts.ticks.load(Ordering::Relaxed);
+            sum.ticks_late += counts.ticks_late.load(Ordering::Relaxed);
+            sum.packets_received += counts.packets_received.load(Ordering::Relaxed);
+            sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed);
+            sum.packets_unsent += counts.packets_unsent.load(Ordering::Relaxed);
+            sum.events_dropped += counts.events_dropped.load(Ordering::Relaxed);
+        }
+        sum
+    }
+
+    /// Stops the threads and waits for them; what they had been given before is done. Events can still be polled.
+    pub fn shutdown(&mut self) {
+        for shard in &mut self.shards {
+            let Some(thread) = shard.thread.take() else { continue };
+            shard.give(Down::Stop);
+            while !shard.backlog.is_empty() && !thread.is_finished() {
+                std::thread::yield_now();
+                shard.flush();
+            }
+            let _ = thread.join();
+        }
+    }
+
+    fn open(&mut self, now: Instant, leg: LegId, group: u64, family: Family) -> Event {
+        if self.legs.contains_key(&leg) {
+            return Event::OpenFailed { leg, why: "the leg is open" };
+        }
+        let known = self.groups.get(&group).map(|g| g.shard);
+        let idlest = || self.shards.iter().enumerate().min_by_key(|(_, s)| s.legs).map_or(0, |(n, _)| n);
+        let mut shard = known.unwrap_or_else(idlest);
+        let mut taken = self.pool.take(now, family, shard);
+        // Ports may rest at another shard; only a call's first leg is free to go there.
+        for other in (0..self.shards.len()).filter(|_| known.is_none()) {
+            if taken.is_err() && other != shard {
+                taken = self.pool.take(now, family, other);
+                shard = if taken.is_ok() { other } else { shard };
+            }
+        }
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(why) => return Event::OpenFailed { leg, why },
+        };
+        let Some(handle) = self.shards.get_mut(shard) else { return Event::OpenFailed { leg, why: "no media thread" } };
+        if let Some(pair) = taken.fresh {
+            handle.give(Down::Adopt { port: taken.slot, pair });
+        }
+        let (setting, account) = (Box::<Setting>::default(), Box::<Quality>::default());
+        handle.give(Down::Order(Order::Open { leg, port: taken.slot, setting, account }));
+        handle.legs += 1;
+        self.groups.entry(group).or_insert(Group { shard, legs: 0 }).legs += 1;
+        self.legs.insert(leg, Home { shard, slot: taken.slot, group });
+        Event::Opened { leg, rtp: self.advertised(taken.rtp) }
+    }
+
+    fn advertised(&self, rtp: SocketAddr) -> SocketAddr {
+        let external = self.settings.external.filter(|e| e.is_ipv4() == rtp.is_ipv4());
+        SocketAddr::new(external.unwrap_or_else(|| rtp.ip()), rtp.port())
+    }
+
+    fn set(&mut self, leg: LegId, state: LegState) {
+        let player = self.player(leg, &state);
+        self.give(leg, Order::Set { leg, setting: Box::new(Setting { state, player }) });
+    }
+
+    fn player(&mut self, leg: LegId, state: &LegState) -> Player {
+        match &state.hears {
+            Hears::Play { id, file, loops } => match self.prompts.find(file) {
+                Found::Ready(prompt) => Player::prompt(prompt, *loops),
+                Found::Coming => {
+                    self.waiting.push((file.clone(), leg, *id));
+                    Player::waiting(*loops)
+                }
+                Found::Refused => Player::missing(),
+            },
+            Hears::Tone { tone, country, duration, .. } => {
+                let name = tone_name(*tone);
+                let spec = [country, self.settings.country.as_str(), "us"]
+                    .into_iter()
+                    .find_map(|country| codecs::tone::by_name(country, name));
+                let ms = duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+                spec.map_or_else(Player::missing, |spec| Player::tone(&spec, ms))
+            }
+            Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo => Player::default(),
+        }
+    }
+
+    fn loaded(&mut self, name: &Arc<str>, prompt: Option<Arc<crate::media::player::Prompt>>) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|(wanted, leg, id)| {
+            if wanted == name {
+                self.give(*leg, Order::Load { leg: *leg, id: *id, prompt: prompt.clone() });
+            }
+            wanted != name && self.legs.contains_key(leg)
+        });
+        self.waiting = waiting;
+    }
+
+    fn close(&mut self, now: Instant, leg: LegId) -> Option<Event> {
+        let Some(home) = self.legs.get(&leg).copied() else {
+            return Some(Event::Closed { leg, quality: Box::default() });
+        };
+        self.give(leg, Order::Close { leg });
+        self.legs.remove(&leg);
+        let retire = self.pool.rest(now, home.shard, home.slot);
+        if let Some(shard) = self.shards.get_mut(home.shard) {
+            shard.legs = shard.legs.saturating_sub(1);
+            if let Some(port) = retire {
+                shard.give(Down::Retire { port });
+            }
+        }
+        if let Some(group) = self.groups.get_mut(&home.group) {
+            group.legs = group.legs.saturating_sub(1);
+            if group.legs == 0 {
+                self.groups.remove(&home.group);
+            }
+        }
+        None
+    }
+
+    fn give(&mut self, leg: LegId, order: Order) {
+        let home = self.legs.get(&leg).copied();
+        if let Some(shard) = home.and_then(|h| self.shards.get_mut(h.shard)) {
+            shard.give(Down::Order(order));
+        }
+    }
+}
+
+impl Drop for MediaEngine {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Media for MediaEngine {
+    fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        if let Some(event) = self.execute(now, command) {
+            self.ready.push_back(event);
+            self.waker.wake();
+        }
+    }
+    fn flush(&mut self) {}
+    fn event(&mut self) -> Option<Event> {
+        self.poll_event()
+    }
+    fn fd(&self) -> Option<RawFd> {
+        Some(self.event_fd())
+    }
+    fn clear(&mut self) {
+        MediaEngine::clear(self);
+    }
+}
+
+fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool) -> std::io::Result<Handle> {
+    let (down, orders) = RingBuffer::new(DOWN_MAX);
+    let (ring, up) = RingBuffer::new(UP_MAX);
+    let doorbell = Doorbell { asleep: Arc::new(AtomicBool::new(false)), waker: Waker::new()? };
+    let counts = Arc::new(Counts::default());
+    let worker = Worker {
+        shard: Shard::new(clock.now(), seed),
+        io: Portable::new(doorbell.waker.clone())?,
+        orders,
+        doorbell: doorbell.clone(),
+        uplink: Uplink::new(ring, up_waker.clone(), counts.clone()),
+        outbox: Default::default(),
+        clock,
+        counts: counts.clone(),
+    };
+    let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
+        if pinned && !thread::pin(n) {
+            tracing::debug!(shard = n, "the media thread could not be pinned to a processor");
+        }
+        worker.run();
+    })?;
+    Ok(Handle { down, backlog: VecDeque::new(), up, doorbell, counts, legs: 0, thread: Some(thread) })
+}
+
+/// As the codecs' table of tones names it.
+const fn tone_name(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Ringback => "ringback",
+        Tone::Busy => "busy",
+        Tone::Congestion => "congestion",
+        Tone::Dial => "dial",
+        Tone::Information => "sit",
+    }
+}

@@ -1,0 +1,282 @@
+//! A shard's thread: orders in, packets in and out, ticks, events up. It sleeps in `PacketIo::wait` and nowhere else.
+
+use super::io::{Outbox, PacketIo, Pair};
+use crate::base::time::Duration;
+use crate::media::command::Event;
+use crate::media::leg::Setting;
+use crate::media::shard::{Order, Shard, Sink, Socket};
+use crate::shell::clock::Clock;
+use crate::shell::net::Waker;
+use rtrb::{Consumer, Producer, PushError};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+
+/// Orders that wait for a shard; the engine keeps what is beyond.
+pub const DOWN_MAX: usize = 4_096;
+/// What waits for the control thread, a shard.
+pub const UP_MAX: usize = 4_096;
+/// Places of `UP_MAX` that only endings and digits may take.
+const UP_RESERVED: usize = 1_024;
+/// Endings and digits kept back while the ring is full. Endings are bounded by the legs; digits beyond are dropped.
+const OVERFLOW_MAX: usize = 4_096;
+/// Orders taken between two looks at the sockets.
+const ORDERS_MAX: usize = 64;
+
+/// To a shard.
+#[derive(Debug)]
+pub enum Down {
+    Order(Order),
+    Adopt { port: u32, pair: Pair },
+    Retire { port: u32 },
+    Stop,
+}
+
+/// From a shard.
+#[derive(Debug)]
+pub enum Up {
+    Event(Event),
+    /// To be freed.
+    Spent(Box<Setting>),
+    Retired {
+        port: u32,
+    },
+}
+
+/// What a shard counts, for whoever asks. Written by the shard only.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub ticks: AtomicU64,
+    pub ticks_late: AtomicU64,
+    pub packets_received: AtomicU64,
+    pub packets_relayed: AtomicU64,
+    pub packets_unsent: AtomicU64,
+    pub events_dropped: AtomicU64,
+}
+
+/// Tells whether the shard sleeps, so that it is woken only then.
+#[derive(Clone, Debug)]
+pub struct Doorbell {
+    pub asleep: Arc<AtomicBool>,
+    pub waker: Waker,
+}
+
+impl Doorbell {
+    /// Call it after the ring has the order.
+    pub fn ring(&self) {
+        // Pairs with the fence in `Worker::wait`: either the shard sees the order or we see it asleep.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) {
+            self.waker.wake();
+        }
+    }
+}
+
+/// The way up: nothing is said twice, endings and digits are not lost, the rest is dropped and counted when there is no room.
+pub struct Uplink {
+    ring: Producer<Up>,
+    kept: VecDeque<Up>,
+    waker: Waker,
+    counts: Arc<Counts>,
+    news: bool,
+}
+
+impl Uplink {
+    pub fn new(ring: Producer<Up>, waker: Waker, counts: Arc<Counts>) -> Uplink {
+        Uplink { ring, kept: VecDeque::with_capacity(64), waker, counts, news: false }
+    }
+
+    fn event(&mut self, event: Event) {
+        let room = match event {
+            Event::Latched { .. } | Event::Refused { .. } => self.ring.slots() > UP_RESERVED && self.kept.is_empty(),
+            Event::Digit { .. } => self.kept.len() < OVERFLOW_MAX,
+            _ => true,
+        };
+        if room {
+            self.push(Up::Event(event));
+        } else {
+            self.counts.events_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn push(&mut self, up: Up) {
+        self.news = true;
+        if !self.kept.is_empty() {
+            return self.kept.push_back(up);
+        }
+        if let Err(PushError::Full(up)) = self.ring.push(up) {
+            self.kept.push_back(up);
+        }
+    }
+
+    /// Moves what was kept back and wakes the control thread if there is news for it. `true` while something is kept.
+    fn flush(&mut self) -> bool {
+        while let Some(up) = self.kept.pop_front() {
+            if let Err(PushError::Full(up)) = self.ring.push(up) {
+                self.kept.push_front(up);
+                break;
+            }
+        }
+        if std::mem::take(&mut self.news) {
+            self.waker.wake();
+        }
+        !self.kept.is_empty()
+    }
+}
+
+/// Everything that a shard's thread owns.
+pub struct Worker<I> {
+    pub shard: Shard,
+    pub io: I,
+    pub orders: Consumer<Down>,
+    pub doorbell: Doorbell,
+    pub uplink: Uplink,
+    pub outbox: Outbox,
+    pub clock: Clock,
+    pub counts: Arc<Counts>,
+}
+
+struct Out<'a> {
+    outbox: &'a mut Outbox,
+    uplink: &'a mut Uplink,
+}
+
+impl Sink for Out<'_> {
+    fn rtp(&mut self, port: u32, to: SocketAddr, packet: &[u8]) {
+        self.outbox.push(port, Socket::Rtp, to, packet);
+    }
+    fn rtcp(&mut self, port: u32, to: SocketAddr, packet: &[u8]) {
+        self.outbox.push(port, Socket::Rtcp, to, packet);
+    }
+    fn event(&mut self, event: Event) {
+        self.uplink.event(event);
+    }
+    fn spent(&mut self, setting: Box<Setting>) {
+        self.uplink.push(Up::Spent(setting));
+    }
+}
+
+impl<I: PacketIo> Worker<I> {
+    /// Runs until it is told to stop, or the engine is gone.
+    pub fn run(mut self) {
+        while self.turn() {}
+    }
+
+    /// One turn: orders, ticks, sleep, packets. `false` when it is over.
+    pub fn turn(&mut self) -> bool {
+        let more = match self.take_orders() {
+            Some(more) => more,
+            None => return false,
+        };
+        self.tick();
+        self.io.send(&mut self.outbox);
+        let kept = self.uplink.flush();
+        self.publish();
+        self.wait(more, kept);
+        self.take_packets();
+        true
+    }
+
+    /// `None`: stop; `true`: more orders wait.
+    fn take_orders(&mut self) -> Option<bool> {
+        for _ in 0..ORDERS_MAX {
+            match self.orders.pop() {
+                Ok(Down::Order(order)) => {
+                    let now = self.clock.mono();
+                    let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink };
+                    self.shard.order(now, order, &mut out);
+                }
+                Ok(Down::Adopt { port, pair }) => {
+                    if let Err(error) = self.io.adopt(port, pair) {
+                        tracing::error!(port, "a media socket could not be watched: {error}");
+                    }
+                }
+                Ok(Down::Retire { port }) => {
+                    self.io.retire(port);
+                    self.uplink.push(Up::Retired { port });
+                }
+                Ok(Down::Stop) => {
+                    self.io.send(&mut self.outbox);
+                    self.uplink.flush();
+                    return None;
+                }
+                Err(_) if self.orders.is_abandoned() => return None,
+                Err(_) => return Some(false),
+            }
+        }
+        Some(true)
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.mono();
+        if self.shard.deadline().is_some_and(|due| due <= now) {
+            self.shard.tick(now, &mut Out { outbox: &mut self.outbox, uplink: &mut self.uplink });
+        }
+    }
+
+    fn wait(&mut self, more: bool, kept: bool) {
+        let mut timeout = self.shard.deadline().map(|due| due.since(self.clock.mono()));
+        if more {
+            timeout = Some(Duration::ZERO);
+        } else if kept {
+            timeout = Some(timeout.unwrap_or(Duration::MAX).min(Duration::from_millis(5)));
+        }
+        self.doorbell.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !self.orders.is_empty() {
+            timeout = Some(Duration::ZERO);
+        }
+        if let Err(error) = self.io.wait(timeout) {
+            tracing::error!("media threads cannot wait for packets: {error}");
+        }
+        self.doorbell.asleep.store(false, Ordering::Relaxed);
+    }
+
+    fn take_packets(&mut self) {
+        while let Some(batch) = self.io.receive() {
+            let now = self.clock.mono();
+            let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink };
+            for datagram in batch.datagrams.iter_mut() {
+                if let Some((source, bytes)) = datagram.parts() {
+                    self.shard.packet(now, (batch.port, batch.socket), source, bytes, &mut out);
+                }
+            }
+            self.io.send(&mut self.outbox);
+        }
+    }
+
+    fn publish(&self) {
+        let stats = self.shard.stats();
+        let counts = &self.counts;
+        for (to, from) in [
+            (&counts.ticks, stats.ticks),
+            (&counts.ticks_late, stats.ticks_late),
+            (&counts.packets_received, stats.packets_received),
+            (&counts.packets_relayed, stats.packets_relayed),
+            (&counts.packets_unsent, self.io.unsent()),
+        ] {
+            to.store(from, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Pins the calling thread to the `n`th last of the processors that the process may use: the first ones stay free for the
+/// control thread. `false` where the system does not allow it.
+pub fn pin(n: usize) -> bool {
+    // SAFETY: the set lives through both calls and is of the size that is told; CPU_* stay within it.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        let size = std::mem::size_of_val(&allowed);
+        if libc::sched_getaffinity(0, size, &mut allowed) != 0 {
+            return false;
+        }
+        let cpus: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(|c| libc::CPU_ISSET(*c, &allowed)).collect();
+        let Some(cpu) = cpus.len().checked_sub(1 + n % cpus.len().max(1)).and_then(|i| cpus.get(i)) else {
+            return false;
+        };
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(*cpu, &mut one);
+        libc::sched_setaffinity(0, size, &one) == 0
+    }
+}
