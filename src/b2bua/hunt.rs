@@ -93,6 +93,11 @@ impl<A> Hunt<A> {
         self.tracks.iter().any(|t| t.leg == Some(leg))
     }
 
+    /// There was no attempt that could have failed.
+    pub fn tried_nothing(&self) -> bool {
+        self.refusal.is_none() && !self.rang_out
+    }
+
     /// What it amounts to when every stage is over: outcome, the status to refuse the caller with, and its phrase.
     pub fn outcome(&self) -> (Outcome, u16, &str) {
         if self.rang_out {

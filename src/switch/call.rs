@@ -142,17 +142,13 @@ impl Call {
     pub fn book(&mut self, w: &mut World, index: u8) {
         let me = LegRef { call: self.key, leg: index };
         let now = w.now.mono;
-        let mut began = [None; 4];
-        let mut count = 0;
+        let mut began = Vec::new();
         for sent in w.ep.take_sent() {
-            if let (Some(b), true) = (sent.began, count < began.len()) {
-                began[count] = Some(b);
-                count += 1;
-            }
+            began.extend(sent.began);
             let what = What::Sent { line: sent.line, cseq: sent.cseq, target: sent.target };
             self.timeline.push(now, Side::Leg(index), what);
         }
-        for (id, method) in began.into_iter().flatten() {
+        for (id, method) in began {
             w.add_client(id, Purpose::Leg(me, method));
         }
     }
@@ -218,7 +214,7 @@ impl Call {
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring => self.on_ring_out(w),
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
-            CallTimer::Limit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
+            CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
     }
 
@@ -370,11 +366,12 @@ impl Call {
     pub fn send_answer(&mut self, w: &mut World, body: Option<&Body>) {
         self.with_leg(w, 0, |leg, ep, now| leg.accept(ep, now, body));
         self.answered = Some(w.now);
+        self.invite_body = None;
         w.counters.calls_answered += 1;
         w.fact(Fact::CallAnswered { call: self.id });
         let limit = w.config.limits.call_duration;
         if !limit.is_zero() {
-            self.set_timer(w, CallTimer::Limit, limit);
+            self.set_timer(w, CallTimer::CallLimit, limit);
         }
     }
 

@@ -248,7 +248,7 @@ impl Call {
             return;
         }
         if let Some(limit) = dialing.dial.time_limit {
-            self.set_timer(w, CallTimer::Limit, limit);
+            self.set_timer(w, CallTimer::TalkLimit, limit);
         }
         let codec = self.legs[usize::from(index)].session.codec_name().unwrap_or("direct");
         let text = format!("{} answered, {codec}", self.legs[usize::from(index)].peer.as_str());
@@ -300,6 +300,7 @@ impl Call {
             _ if status == 404 || status == 410 || status == 484 => Ending::new(Class::Callee, "not_found", status),
             _ if status == 488 => Ending::new(Class::Callee, "not_acceptable", status),
             _ if status == 504 => Ending::new(Class::Peer, "unreachable", status),
+            _ if hunt.tried_nothing() => Ending::new(Class::Callee, "unreachable", status),
             _ => Ending::new(Class::Peer, "failed", status),
         });
         if let Some(script) = &mut self.script {
@@ -323,7 +324,7 @@ impl Call {
         if !self.direct {
             self.hear(w, 0, Hears::Silence);
         }
-        self.cancel_timer(w, CallTimer::Limit);
+        self.cancel_timer(w, CallTimer::TalkLimit);
         self.step_done(w, Outcome::Answered);
     }
 }

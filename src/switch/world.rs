@@ -51,8 +51,10 @@ pub enum CallTimer {
     Ring,
     /// The leg has heard nothing at all, and there is another target to try.
     Unreachable(u8),
-    /// The longest that the call may last.
-    Limit,
+    /// The longest that the call may last (`limits.call_duration`).
+    CallLimit,
+    /// The longest that a dial may be joined (`time_limit`).
+    TalkLimit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -68,7 +70,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Step) => "call_step",
             TimerKey::Call(_, CallTimer::Ring) => "call_ring",
             TimerKey::Call(_, CallTimer::Unreachable(_)) => "call_unreachable",
-            TimerKey::Call(_, CallTimer::Limit) => "call_limit",
+            TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
         }
     }
