@@ -16,6 +16,9 @@ mod report;
 mod trunks;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 pub use io::{CallView, Counters, Input, Operator, Output, RegistrationView, Reply, Setup, TrunkView};
 
 use crate::b2bua::leg::{Asked, Heard};

@@ -1,0 +1,225 @@
+//! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
+
+use super::*;
+use crate::base::time::{Duration, Wall};
+use crate::config::{Config, Http, Limits, Media, Network, Sip, Trunk};
+use crate::dialplan::{Dialplan, Names};
+use crate::sip::transport::{Listener, ListenerId, Transport};
+use crate::sip::wire::HeaderName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const US: &str = "127.0.0.1:5060";
+const CALLER: &str = "127.0.0.1:6000";
+const CALLEE: &str = "127.0.0.1:7000";
+
+fn setup(plan: &str) -> Setup {
+    let dialplan =
+        Dialplan::load(&[("test.yaml".into(), plan.into())], &Names::ANY).expect("the test's dialplan loads");
+    let local: SocketAddr = US.parse().unwrap();
+    Setup {
+        config: Arc::new(minimal()),
+        dialplan: Arc::new(dialplan),
+        listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, local, advertised: local }],
+        resolved: Vec::new(),
+    }
+}
+
+fn minimal() -> Config {
+    let trunk = Trunk {
+        name: "carrier".into(),
+        targets: Vec::new(),
+        inbound: vec![Network { address: [127, 0, 0, 1].into(), prefix: 32 }],
+        context: "any".into(),
+        auth: None,
+        inbound_auth: None,
+        register: false,
+        calls_max: 0,
+        cps_max: 0,
+        options_ping: None,
+        codecs: Vec::new(),
+        media_direct: false,
+    };
+    Config {
+        node: "n".into(),
+        data_dir: ".".into(),
+        store: "sqlite".into(),
+        sip: Sip {
+            domain: "pbx.test".into(),
+            listen: Vec::new(),
+            external_address: None,
+            user_agent: "Tandem".into(),
+            anonymous_context: None,
+        },
+        media: Media {
+            addresses: Vec::new(),
+            ports: (30_000, 39_999),
+            threads: None,
+            codecs: vec!["pcmu".into(), "pcma".into()],
+            country: "us".into(),
+            prompts: ".".into(),
+            rtp_timeout: None,
+        },
+        http: Http { listen: ([127, 0, 0, 1], 8080).into(), account_sid: None, auth_token: None, behind_proxy: false },
+        limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
+        trunks: vec![trunk],
+        users: Vec::new(),
+        dialplans: Vec::new(),
+        drain_timeout: Duration::from_secs(60),
+    }
+}
+
+struct Bench {
+    switch: Switch,
+    now: Now,
+    sent: Vec<(SocketAddr, Message)>,
+    ports: u16,
+    ended: Vec<crate::event::CallRecord>,
+}
+
+impl Bench {
+    fn new(plan: &str) -> Bench {
+        let now = Now { mono: Instant::from_micros(1), wall: Wall(1_000_000) };
+        Bench { switch: Switch::new(setup(plan), 7, now), now, sent: Vec::new(), ports: 30_000, ended: Vec::new() }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.switch.handle(self.now, input);
+        while let Some(output) = self.switch.poll() {
+            match output {
+                Output::Send { flow, bytes } => self.sent.push((flow.peer, Message::parse(bytes).expect("strict out"))),
+                Output::Media(media::Command::Open { leg, .. }) => {
+                    self.ports += 2;
+                    let rtp = SocketAddr::from(([127, 0, 0, 1], self.ports));
+                    self.input(Input::Media(media::Event::Opened { leg, rtp }));
+                }
+                Output::Media(media::Command::Close { leg }) => {
+                    self.input(Input::Media(media::Event::Closed { leg, quality: Box::default() }));
+                }
+                Output::Fact(crate::event::Fact::CallEnded(record)) => {
+                    let call = record.cdr.call;
+                    self.ended.push(*record);
+                    self.input(Input::Stored { call });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, from: &str, text: String) {
+        let flow =
+            Flow { listener: ListenerId(0), transport: Transport::Udp, peer: from.parse().unwrap(), connection: 0 };
+        self.input(Input::Received { flow, bytes: Bytes::from(text) });
+    }
+
+    /// What was sent to `to` last.
+    fn last(&self, to: &str) -> &Message {
+        let to: SocketAddr = to.parse().unwrap();
+        self.sent.iter().rev().find(|(peer, _)| *peer == to).map(|(_, m)| m).expect("something was sent there")
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.mono + time;
+        while let Some((at, _)) = self.switch.deadline().filter(|(at, _)| *at <= end) {
+            self.now.mono = at.max(self.now.mono);
+            self.input(Input::Tick);
+        }
+        self.now.mono = end;
+    }
+
+    fn answer(&mut self, from: &str, request: &Message, status: &str, tag: &str, sdp_port: Option<u16>) {
+        let copy = |name: HeaderName| request.header(name).unwrap_or_default().to_owned();
+        let body = sdp_port.map_or(String::new(), sdp);
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let text = format!(
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag={tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:callee@{from}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            copy(HeaderName::Via),
+            copy(HeaderName::From),
+            copy(HeaderName::To),
+            copy(HeaderName::CallId),
+            copy(HeaderName::CSeq),
+            body.len()
+        );
+        self.receive(from, text);
+    }
+}
+
+fn sdp(port: u16) -> String {
+    format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n")
+}
+
+fn request(method: &str, n: usize, cseq: u32, to_tag: &str, body: &str) -> String {
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "{method} sip:100@{US} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK{method}{n}\r\nMax-Forwards: 70\r\n\
+         From: <sip:+1212@{CALLER}>;tag=caller{n}\r\nTo: <sip:100@{US}>{to_tag}\r\nCall-ID: call{n}\r\nCSeq: {cseq} {method}\r\n\
+         Contact: <sip:caller@{CALLER}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+const DIAL: &str = "contexts:\n  any:\n    - match: { to: \"100\" }\n      do:\n        - dial: { uri: \"sip:200@127.0.0.1:7000\", timeout: 20s }\n";
+
+/// A whole call: INVITE through, 180, 200, ACK, BYE from the caller.
+fn one_call(b: &mut Bench, n: usize) {
+    b.receive(CALLER, request("INVITE", n, 1, "", &sdp(4000)));
+    let invite = b.last(CALLEE).clone();
+    b.answer(CALLEE, &invite, "180 Ringing", "callee", None);
+    assert_eq!(b.last(CALLER).status(), 180);
+    b.answer(CALLEE, &invite, "200 OK", "callee", Some(5000));
+    assert_eq!(b.last(CALLEE).method(), Method::Ack);
+    let ok = b.last(CALLER).clone();
+    assert_eq!((ok.status(), ok.contact().map(|c| c.uri)), (200, Some("sip:127.0.0.1:5060")));
+    let to_tag = format!(";tag={}", ok.to_tag());
+    b.receive(CALLER, request("ACK", n, 1, &to_tag, ""));
+    b.receive(CALLER, request("BYE", n, 2, &to_tag, ""));
+    let bye = b.last(CALLEE).clone();
+    assert_eq!((bye.method(), b.last(CALLER).status()), (Method::Bye, 200));
+    b.answer(CALLEE, &bye, "200 OK", "", None);
+}
+
+#[test]
+fn a_call_goes_through_and_leaves_one_record_and_nothing_else() {
+    let mut b = Bench::new(DIAL);
+    one_call(&mut b, 1);
+    let cdr = &b.ended[0].cdr;
+    assert_eq!((cdr.ending.class, cdr.ending.reason, cdr.legs.len()), (Class::Caller, "hangup", 2));
+    assert_eq!((cdr.from.as_str(), cdr.to.as_str(), cdr.legs[1].status), ("+1212", "100", 200));
+    assert!(b.ended[0].timeline.entries().len() > 12);
+    b.pass(Duration::from_secs(200));
+    let c = b.switch.counters();
+    assert_eq!((c.calls_active, c.legs_active, c.media_legs_active, c.cdrs_unacknowledged), (0, 0, 0, 0));
+    assert_eq!((c.transactions_server, c.transactions_client, c.timers), (0, 0, 0));
+}
+
+#[test]
+fn a_refusal_reaches_the_caller() {
+    let mut b = Bench::new(DIAL);
+    b.receive(CALLER, request("INVITE", 1, 1, "", &sdp(4000)));
+    let invite = b.last(CALLEE).clone();
+    b.answer(CALLEE, &invite, "486 Busy Here", "callee", None);
+    assert_eq!((b.last(CALLEE).method(), b.last(CALLER).status()), (Method::Ack, 486));
+    assert_eq!(b.ended[0].cdr.ending, Ending::new(Class::Callee, "busy", 486));
+}
+
+/// Instructions of the core alone: run under callgrind, or look at the time a call.
+#[test]
+#[ignore = "a measurement: cargo test --release --lib core_cost -- --ignored --nocapture"]
+fn core_cost_of_a_call() {
+    let mut b = Bench::new(DIAL);
+    let calls = 20_000;
+    let begun = cpu_time();
+    for n in 0..calls {
+        one_call(&mut b, n);
+        b.sent.clear();
+        b.ended.clear();
+        b.pass(Duration::from_micros(1_000));
+    }
+    println!("{:.1} us of CPU a call, this test's own messages included", (cpu_time() - begun) * 1e6 / calls as f64);
+}
+
+fn cpu_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or_default() / 1e9
+}
