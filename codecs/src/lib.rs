@@ -3,11 +3,14 @@
 //! Samples are 16-bit linear, mono. Nothing here does input or output, reads a clock, or depends on another crate.
 //! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
+pub mod cng;
 pub mod dtmf;
 pub mod g711;
 pub mod g722;
 pub mod level;
 pub mod mix;
+pub mod plc;
 pub mod resample;
 pub mod tone;
+pub mod vad;
 mod wave;

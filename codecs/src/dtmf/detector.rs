@@ -184,13 +184,13 @@ impl Detector {
                 self.active = None;
             }
         }
-        if let (None, Some((digit, run)), Some(p)) = (&self.active, self.candidate, hit) {
-            if run >= HITS {
-                let began = self.frame.wrapping_sub(run - 1);
-                let (low_energy, high_energy) = (p.low_energy, p.high_energy);
-                self.active = Some(Active { digit, began, last: self.frame, low_energy, high_energy });
-                tell(Event::Begin { digit });
-            }
+        if let (None, Some((digit, run)), Some(p)) = (&self.active, self.candidate, hit)
+            && run >= HITS
+        {
+            let began = self.frame.wrapping_sub(run - 1);
+            let (low_energy, high_energy) = (p.low_energy, p.high_energy);
+            self.active = Some(Active { digit, began, last: self.frame, low_energy, high_energy });
+            tell(Event::Begin { digit });
         }
     }
 }
