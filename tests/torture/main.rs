@@ -249,6 +249,7 @@ fn our_messages_are_read_to_the_letter() {
 /// `cargo test --release --test torture -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, not a check"]
+#[allow(clippy::disallowed_methods, reason = "a measurement needs the clock")]
 fn how_long_reading_takes() {
     const ROUNDS: u32 = 200_000;
     for (of, file) in [("ours", "sipinstance"), ("rfc4475", "wsinv"), ("rfc4475", "longreq"), ("rfc4475", "bcast")] {
