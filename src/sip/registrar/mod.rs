@@ -90,7 +90,7 @@ pub enum Gone {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     Added { aor: String, id: BindingId },
-    Gone { aor: String, id: BindingId, binding: Binding, why: Gone },
+    Gone { aor: String, id: BindingId, binding: Box<Binding>, why: Gone },
 }
 
 /// What a 200 to REGISTER carries.
@@ -326,7 +326,7 @@ impl Registrar {
                 self.aors.remove(&aor);
             }
         }
-        self.changes.push_back(Change::Gone { aor, id, binding, why });
+        self.changes.push_back(Change::Gone { aor, id, binding: Box::new(binding), why });
         true
     }
 }
