@@ -71,6 +71,11 @@ impl Node {
         matches!(self.kind, Kind::Null)
     }
 
+    /// A reference stands here that has no value, which was told of.
+    pub fn is_unresolved(&self) -> bool {
+        self.written.as_deref().is_some_and(|w| self.text() == Some(w))
+    }
+
     /// The items of a list, or the one node itself; nothing for null.
     pub fn items(&self) -> &[Node] {
         match &self.kind {

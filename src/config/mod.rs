@@ -1,10 +1,18 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
+mod print;
+mod read;
+mod secrets;
+pub mod shapes;
 mod uri;
 
 /// Codecs by the names that the configuration and dialplans use.
-pub const CODECS: &[&str] = &["opus", "g722", "pcmu", "pcma", "g729", "gsm", "ilbc"];
+pub const CODECS: &[&str] =
+    &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
+pub use print::to_yaml;
+pub use read::{Located, Named};
+pub use secrets::{NoSecrets, Secrets};
 pub use uri::{is_host, is_host_port, is_uri};
 
 use crate::base::pii::Secret;
@@ -159,7 +167,10 @@ pub enum UserSecret {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod network_tests {
     use super::*;
 
     #[test]

@@ -309,6 +309,8 @@ fn weights_draw_the_order() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Words of the language in any order, and pieces of a good plan: read or refused, never a panic.
     #[test]
     fn any_text_is_read_or_refused(

@@ -356,6 +356,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn any_text_is_read_or_refused(text in "[ a-c\"'$\\{}()=!~/\\[\\],é]{0,40}|\\PC{0,30}") {
             let _ = check(&text);

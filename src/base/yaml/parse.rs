@@ -328,6 +328,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn any_text_is_read_or_refused(text in "[ a-c:{}\\[\\],\n\t\"'/\\\\&*!|>%@#?~0-9-]{0,60}|\\PC{0,40}") {
             let _ = parse("f", &text);

@@ -55,6 +55,7 @@ impl Reader {
 
     fn check_node(&mut self, node: &Node, kind: &'static Type) {
         match (kind, &node.kind) {
+            _ if node.is_unresolved() => {}
             (Type::Any, _) => {}
             (Type::As(kind), _) => self.check_node(node, kind),
             (Type::Later, _) => self.fault(node.at, "this is not yet available", "expected it to be left out"),

@@ -1,0 +1,130 @@
+//! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
+
+use super::{Config, Credentials, Scheme, Trunk, User, UserSecret};
+use crate::base::time::Duration;
+use crate::base::yaml::write_duration;
+use serde_yaml::{Mapping, Value};
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "<secret>";
+
+/// Every value in force, defaults too; secrets are redacted. Paths as they are.
+pub fn to_yaml(config: &Config) -> String {
+    let mut out = map([
+        ("node", text(&config.node)),
+        ("data_dir", text(&config.data_dir.display().to_string())),
+        ("store", text(&config.store)),
+        ("sip", sip(config)),
+        ("media", media(config)),
+        ("http", http(config)),
+        ("limits", limits(config)),
+    ]);
+    if let Value::Mapping(m) = &mut out {
+        put(m, "trunks", Value::Sequence(config.trunks.iter().map(trunk).collect()));
+        put(m, "users", Value::Sequence(config.users.iter().map(user).collect()));
+        put(m, "dialplans", list(config.dialplans.iter().map(|p| p.display().to_string())));
+        put(m, "drain_timeout", duration(config.drain_timeout));
+    }
+    serde_yaml::to_string(&out).unwrap_or_default()
+}
+
+fn sip(config: &Config) -> Value {
+    let listen = config.sip.listen.iter().map(|l| {
+        let scheme = match l.scheme {
+            Scheme::Udp => "udp",
+            Scheme::Tcp => "tcp",
+            Scheme::Tls => "tls",
+        };
+        format!("{scheme}://{}", l.address)
+    });
+    let mut m = vec![("domain", text(&config.sip.domain)), ("listen", list(listen))];
+    m.extend(config.sip.external_address.map(|a| ("external_address", text(&a.to_string()))));
+    m.push(("user_agent", text(&config.sip.user_agent)));
+    m.extend(config.sip.anonymous_context.iter().map(|c| ("anonymous_context", text(c))));
+    map(m)
+}
+
+fn media(config: &Config) -> Value {
+    let media = &config.media;
+    map([
+        ("address", list(media.addresses.iter().map(ToString::to_string))),
+        ("ports", text(&format!("{}-{}", media.ports.0, media.ports.1))),
+        ("threads", text(&media.threads.map_or("auto".into(), |n| n.to_string()))),
+        ("codecs", list(media.codecs.iter().cloned())),
+        ("country", text(&media.country)),
+        ("prompts", text(&media.prompts.display().to_string())),
+        ("rtp_timeout", duration(media.rtp_timeout.unwrap_or_default())),
+    ])
+}
+
+fn http(config: &Config) -> Value {
+    let mut m = vec![("listen", text(&config.http.listen.to_string()))];
+    if let Some(sid) = &config.http.account_sid {
+        m.push(("auth", map([("account_sid", text(sid)), ("auth_token", text(REDACTED))])));
+    }
+    m.push(("behind_proxy", Value::Bool(config.http.behind_proxy)));
+    map(m)
+}
+
+fn limits(config: &Config) -> Value {
+    let limits = &config.limits;
+    map([("calls", limits.calls.into()), ("cps", limits.cps.into()), ("call_duration", duration(limits.call_duration))])
+}
+
+fn trunk(trunk: &Trunk) -> Value {
+    let targets = trunk
+        .targets
+        .iter()
+        .map(|t| map([("uri", text(&t.uri)), ("priority", t.priority.into()), ("weight", t.weight.into())]));
+    let networks = trunk.inbound.iter().map(|n| format!("{}/{}", n.address, n.prefix));
+    let credentials = |key, c: &Option<Credentials>| {
+        let shown = c.as_ref().map(|c| map([("username", text(&c.username)), ("password", text(REDACTED))]));
+        shown.map(|v| (key, v))
+    };
+    let mut m = vec![
+        ("name", text(&trunk.name)),
+        ("targets", Value::Sequence(targets.collect())),
+        ("inbound", list(networks)),
+        ("context", text(&trunk.context)),
+    ];
+    m.extend(credentials("auth", &trunk.auth));
+    m.extend(credentials("inbound_auth", &trunk.inbound_auth));
+    m.push(("register", Value::Bool(trunk.register)));
+    m.push(("limits", map([("calls", trunk.calls_max.into()), ("cps", trunk.cps_max.into())])));
+    m.push(("options_ping", duration(trunk.options_ping.unwrap_or_default())));
+    m.push(("codecs", list(trunk.codecs.iter().cloned())));
+    m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
+    map(m)
+}
+
+fn user(user: &User) -> Value {
+    let secret = match user.secret {
+        UserSecret::Password(_) => "password",
+        UserSecret::Ha1(_) => "ha1",
+    };
+    let mut m = vec![("name", text(&user.name)), (secret, text(REDACTED)), ("context", text(&user.context))];
+    m.extend(user.display.iter().map(|d| ("display", text(d))));
+    map(m)
+}
+
+fn map(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let mut m = Mapping::new();
+    pairs.into_iter().for_each(|(key, value)| put(&mut m, key, value));
+    Value::Mapping(m)
+}
+
+fn put(m: &mut Mapping, key: &'static str, value: Value) {
+    m.insert(text(key), value);
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn duration(d: Duration) -> Value {
+    text(&write_duration(d))
+}
+
+fn list(items: impl Iterator<Item = String>) -> Value {
+    Value::Sequence(items.map(Value::String).collect())
+}

@@ -1,0 +1,261 @@
+//! What `tandem.yaml` may hold: the one table for checking, for defaults and for `tandem schema`.
+
+use super::{CODECS, is_host, is_uri, read};
+use crate::base::yaml::{Shape, Type, key, required};
+
+pub static FILE: Shape = Shape {
+    name: "configuration",
+    doc: "The configuration of one Tandem. Every text may be env:NAME or file:PATH. Paths are relative to this file's folder.",
+    keys: &[
+        key("node", NAME, "tandem-1", "This machine's name in records and metrics."),
+        key("data_dir", Type::Text, "data", "Where the database and recordings lie."),
+        key(
+            "store",
+            Type::Form("sqlite, or postgres://user@host/db", is_store),
+            "sqlite",
+            "Where records are kept. PostgreSQL is not yet available.",
+        ),
+        key("sip", Type::Map(&SIP), "", "Signalling."),
+        key("media", Type::Map(&MEDIA), "", "Sound."),
+        key("http", Type::Map(&HTTP), "", "REST, metrics, health."),
+        key("limits", Type::Map(&LIMITS), "", "Limits of the whole switch."),
+        key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
+        key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),
+        key("dialplans", Type::OneOrMore(&Type::Text), "", "Dialplan files, and folders of them."),
+        key("drain_timeout", Type::Duration, "5m", "How long a drain waits for calls to end."),
+    ],
+    prefixed: None,
+};
+
+const NAME: Type = Type::Form("a name of letters, digits and . _ + -", is_name);
+const COUNT: Type = Type::Int(0, 4_294_967_295);
+const CODEC_LIST: Type = Type::List(&Type::Choice(CODECS));
+
+pub static SIP: Shape = Shape {
+    name: "sip section",
+    doc: "Signalling.",
+    keys: &[
+        key(
+            "domain",
+            Type::Form("a host name or an address", is_domain),
+            "localhost",
+            "Realm of credentials, and the domain of our users.",
+        ),
+        key(
+            "listen",
+            Type::OneOrMore(&LISTEN),
+            "udp://127.0.0.1:5060",
+            "Addresses to listen on; default udp and tcp on 127.0.0.1:5060.",
+        ),
+        key("external_address", Type::Form("an IP address", is_ip), "", "What peers see of us behind NAT."),
+        key("tls", Type::Map(&TLS), "", "Certificate of tls:// listeners. TLS is not yet available."),
+        key("user_agent", Type::Text, "Tandem", "Told in User-Agent and Server."),
+        key(
+            "anonymous_context",
+            NAME,
+            "",
+            "Where calls enter that are from no trunk and give no credentials; they are refused if missing.",
+        ),
+    ],
+    prefixed: None,
+};
+
+static LISTEN: Type = Type::Form("an address such as udp://127.0.0.1:5060, tcp://… or tls://…", is_listen);
+
+pub static TLS: Shape = Shape {
+    name: "tls section",
+    doc: "",
+    keys: &[
+        required("certificate", Type::Text, "PEM file of the certificate chain."),
+        required("key", Type::Text, "PEM file of the private key."),
+    ],
+    prefixed: None,
+};
+
+pub static MEDIA: Shape = Shape {
+    name: "media section",
+    doc: "Sound.",
+    keys: &[
+        key("address", Type::OneOrMore(&IP), "127.0.0.1", "Where RTP is received; at most one address of each family."),
+        key(
+            "ports",
+            Type::Form("a range of ports such as 30000-39999", is_ports),
+            "30000-39999",
+            "Ports of RTP (even) and RTCP (odd).",
+        ),
+        key(
+            "threads",
+            Type::Form("auto, or a number from 1 to 256", is_threads),
+            "auto",
+            "Media threads; auto is the number of cores less one.",
+        ),
+        key("codecs", CODEC_LIST, "", "What is offered, in order of preference; default opus, g722, pcmu, pcma."),
+        key(
+            "country",
+            Type::Form("a country by two letters, such as us or de", is_country),
+            "us",
+            "Whose tones are played.",
+        ),
+        key("prompts", Type::Text, "prompts", "Folder of the prompts."),
+        key("rtp_timeout", Type::Duration, "60s", "A leg that hears nothing for so long is ended; 0s never."),
+    ],
+    prefixed: None,
+};
+
+static IP: Type = Type::Form("an IP address", is_ip);
+
+pub static HTTP: Shape = Shape {
+    name: "http section",
+    doc: "REST, metrics, health.",
+    keys: &[
+        key(
+            "listen",
+            Type::Form("an address and a port such as 127.0.0.1:8080", is_socket),
+            "127.0.0.1:8080",
+            "Where it listens.",
+        ),
+        key("auth", Type::Map(&AUTH), "", "Credentials that requests must give."),
+        key(
+            "behind_proxy",
+            Type::Bool,
+            "false",
+            "A proxy in front speaks TLS, so another address than loopback is safe.",
+        ),
+    ],
+    prefixed: None,
+};
+
+pub static AUTH: Shape = Shape {
+    name: "auth section",
+    doc: "",
+    keys: &[
+        required("account_sid", Type::Text, "The account: AC and 32 hexadecimal digits."),
+        required("auth_token", Type::Secret, "Its token."),
+    ],
+    prefixed: None,
+};
+
+pub static LIMITS: Shape = Shape {
+    name: "limits section",
+    doc: "Limits of the whole switch; 0 is none.",
+    keys: &[
+        key("calls", COUNT, "0", "Calls at once."),
+        key("cps", COUNT, "0", "New calls a second."),
+        key("call_duration", Type::Duration, "12h", "Longest call, from the answer; 0s is no limit."),
+    ],
+    prefixed: None,
+};
+
+pub static TRUNK: Shape = Shape {
+    name: "trunk",
+    doc: "A carrier or another switch.",
+    keys: &[
+        required("name", NAME, "Its name in dialplans and records."),
+        key("targets", Type::List(&Type::Short(&TARGET, "uri")), "", "Where calls to it go, tried in order."),
+        key("inbound", Type::OneOrMore(&NETWORK), "", "Sources that are this trunk without a challenge."),
+        required("context", NAME, "Where its calls enter the dialplan."),
+        key("auth", Type::Map(&CREDENTIALS), "", "How we answer its challenge."),
+        key(
+            "inbound_auth",
+            Type::Map(&CREDENTIALS),
+            "",
+            "What it answers to ours, when its source is not in `inbound`.",
+        ),
+        key("register", Type::Bool, "false", "Register with it."),
+        key("limits", Type::Map(&TRUNK_LIMITS), "", "Limits of this trunk; 0 is none."),
+        key(
+            "options_ping",
+            Type::Duration,
+            "",
+            "Ask its targets by OPTIONS so often, and leave out those that do not answer.",
+        ),
+        key("codecs", CODEC_LIST, "", "What is offered to it; media.codecs if missing."),
+        key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
+    ],
+    prefixed: None,
+};
+
+static NETWORK: Type = Type::Form("an address or a network such as 192.0.2.0/24", is_network);
+
+pub static TARGET: Shape = Shape {
+    name: "target",
+    doc: "",
+    keys: &[
+        required("uri", Type::Form("an address such as sip:127.0.0.1:7070", is_target), "Where to."),
+        key("priority", Type::Int(0, 65_535), "0", "Lower is tried first."),
+        key("weight", Type::Int(0, 65_535), "1", "Share among targets of one priority."),
+    ],
+    prefixed: None,
+};
+
+pub static CREDENTIALS: Shape = Shape {
+    name: "set of credentials",
+    doc: "",
+    keys: &[required("username", Type::Text, "The name."), required("password", Type::Secret, "The password.")],
+    prefixed: None,
+};
+
+pub static TRUNK_LIMITS: Shape = Shape {
+    name: "set of limits",
+    doc: "",
+    keys: &[key("calls", COUNT, "0", "Calls at once."), key("cps", COUNT, "0", "New calls a second.")],
+    prefixed: None,
+};
+
+pub static USER: Shape = Shape {
+    name: "user",
+    doc: "A phone that registers; it gives a password or its ha1.",
+    keys: &[
+        required("name", NAME, "What it registers as, and its name in dialplans."),
+        key("password", Type::Secret, "", "Its password."),
+        key("ha1", Type::Secret, "", "MD5 of name:domain:password, 32 hexadecimal digits, in place of a password."),
+        required("context", NAME, "Where its calls enter the dialplan."),
+        key("display", Type::Text, "", "Shown as the caller's name."),
+    ],
+    prefixed: None,
+};
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
+}
+
+fn is_store(text: &str) -> bool {
+    text == "sqlite"
+        || ["postgres://", "postgresql://"].iter().any(|p| text.strip_prefix(p).is_some_and(|r| !r.is_empty()))
+}
+
+fn is_domain(text: &str) -> bool {
+    is_host(text) || is_ip(text)
+}
+
+fn is_ip(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn is_socket(text: &str) -> bool {
+    text.parse::<std::net::SocketAddr>().is_ok()
+}
+
+fn is_listen(text: &str) -> bool {
+    read::listen(text).is_some()
+}
+
+fn is_ports(text: &str) -> bool {
+    read::ports(text).is_some()
+}
+
+fn is_threads(text: &str) -> bool {
+    text == "auto" || text.parse::<u16>().is_ok_and(|n| (1..=256).contains(&n))
+}
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+fn is_network(text: &str) -> bool {
+    read::network(text).is_some()
+}
+
+fn is_target(text: &str) -> bool {
+    is_uri(text) && !text.starts_with("tel:")
+}

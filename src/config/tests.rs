@@ -1,0 +1,230 @@
+use super::*;
+use crate::base::yaml::Fault;
+use proptest::prelude::*;
+
+struct Given;
+
+impl Secrets for Given {
+    fn env(&self, name: &str) -> Option<String> {
+        (name == "ACME_PASSWORD").then(|| "s3cret".to_owned())
+    }
+    fn file(&self, path: &str) -> Result<String, String> {
+        if path == "token" { Ok("t0ken\n".into()) } else { Err("there is no such file".into()) }
+    }
+}
+
+fn read(text: &str) -> Result<Located, Vec<Fault>> {
+    Config::read("t.yaml", text, &Given)
+}
+
+const FULL: &str = r#"
+node: tandem-1
+data_dir: ./data
+store: sqlite
+sip:
+  domain: pbx.example.com
+  listen: [udp://127.0.0.1:5060, tcp://127.0.0.1:5060, tls://127.0.0.1:5061]
+  external_address: 203.0.113.5
+  tls: { certificate: cert.pem, key: key.pem }
+media:
+  address: 127.0.0.1
+  ports: 30000-39999
+  threads: auto
+  codecs: [opus, g722, pcmu, pcma]
+http:
+  listen: 127.0.0.1:8080
+  auth: { account_sid: AC00, auth_token: file:token }
+trunks:
+  - name: acme
+    targets: [sip:127.0.0.1:7070, { uri: "sip:b:5070;transport=tcp", priority: 1, weight: 5 }]
+    inbound: [127.0.0.1/32, 2001:db8::/32]
+    context: from-carrier
+    auth: { username: tandem, password: env:ACME_PASSWORD }
+    register: false
+    limits: { calls: 500, cps: 50 }
+    options_ping: 30s
+    codecs: [pcmu, pcma]
+users:
+  - name: alice
+    password: secret
+    context: internal
+  - { name: "007", ha1: 0123456789abcdef0123456789ABCDEF, context: internal, display: James }
+dialplans: [dialplans/]
+"#;
+
+#[test]
+fn the_whole_file_is_read() {
+    let located = read(FULL).unwrap();
+    let c = &located.config;
+    assert_eq!((c.node.as_str(), c.sip.domain.as_str(), c.sip.listen.len()), ("tandem-1", "pbx.example.com", 3));
+    assert_eq!((c.media.ports, c.media.threads, c.media.codecs.len()), ((30_000, 39_999), None, 4));
+    assert_eq!(c.http.auth_token, Some(Secret::new("t0ken".into())));
+    let trunk = c.trunks.first().unwrap();
+    assert_eq!((trunk.calls_max, trunk.cps_max, trunk.options_ping), (500, 50, Some(Duration::from_secs(30))));
+    assert_eq!(trunk.auth.as_ref().unwrap().password, Secret::new("s3cret".into()));
+    let targets: Vec<_> = trunk.targets.iter().map(|t| (t.uri.as_str(), t.priority, t.weight)).collect();
+    assert_eq!(targets, [("sip:127.0.0.1:7070", 0, 1), ("sip:b:5070;transport=tcp", 1, 5)]);
+    let james = c.users.get(1).unwrap();
+    assert_eq!((james.name.as_str(), james.display.as_deref()), ("007", Some("James")));
+    assert_eq!(james.secret, UserSecret::Ha1(Secret::new("0123456789abcdef0123456789abcdef".into())));
+    let named: Vec<_> = located.contexts.iter().map(|n| (n.name.as_str(), n.whose.as_str(), n.at.line)).collect();
+    assert_eq!(
+        named,
+        [("from-carrier", "trunk acme", 22), ("internal", "user alice", 31), ("internal", "user 007", 32)]
+    );
+}
+
+#[test]
+fn what_is_printed_reads_as_the_same_without_its_secrets() {
+    for text in [FULL, "", "trunks: [ { name: a, context: c, inbound: 10.0.0.0/8, media: direct } ]"] {
+        let config = read(text).unwrap().config;
+        let printed = to_yaml(&config);
+        for secret in ["s3cret", "t0ken", "password: secret", "0123456789abcdef"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+        let again = printed.replace("ha1: <secret>", "ha1: 0123456789abcdef0123456789abcdef");
+        // Where certificates lie is not in force before TLS is.
+        let again = again.replace("  domain:", "  tls: { certificate: c, key: k }\n  domain:");
+        let read_again = read(&again).unwrap().config;
+        assert_eq!(to_yaml(&read_again), printed);
+        assert_eq!((read_again.sip, read_again.media, read_again.limits), (config.sip, config.media, config.limits));
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let c = Config::default();
+    let listen: Vec<_> = c.sip.listen.iter().map(|l| (l.scheme, l.address.to_string())).collect();
+    assert_eq!(listen, [(Scheme::Udp, "127.0.0.1:5060".into()), (Scheme::Tcp, "127.0.0.1:5060".into())]);
+    assert_eq!((c.limits.calls, c.limits.call_duration), (0, Duration::from_secs(12 * 3600)));
+    assert_eq!((c.media.rtp_timeout, c.drain_timeout), (Some(Duration::from_secs(60)), Duration::from_secs(300)));
+    assert!(c.trunks.is_empty() && c.sip.anonymous_context.is_none() && c.http.listen.ip().is_loopback());
+}
+
+#[test]
+fn faults_say_where_and_what_was_expected() {
+    let rows = [
+        (
+            "nod: x",
+            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, http, limits, trunks, users, dialplans, drain_timeout",
+        ),
+        (
+            "drain_timeout: 20",
+            "t.yaml:1:16: the duration 20 has no unit; expected a number and a unit, such as 20s, 500ms or 1m30s",
+        ),
+        (
+            "sip: { listen: 5060 }",
+            "t.yaml:1:16: \"5060\" does not fit; expected an address such as udp://127.0.0.1:5060, tcp://… or tls://…",
+        ),
+        (
+            "sip: { listen: [udp://127.0.0.1:5060, udp://127.0.0.1:5060] }",
+            "t.yaml:1:39: \"udp://127.0.0.1:5060\" stands twice; expected each address once",
+        ),
+        (
+            "sip: { listen: tls://127.0.0.1:5061 }",
+            "t.yaml:1:16: \"tls://127.0.0.1:5061\" needs a certificate; expected sip.tls with its certificate and key",
+        ),
+        (
+            "sip: { listen: udp://0.0.0.0:5060 }",
+            "t.yaml:1:16: peers cannot be told an address that stands for all; expected the address of one interface, or sip.external_address beside it",
+        ),
+        (
+            "media: { ports: 40000-30000 }",
+            "t.yaml:1:17: \"40000-30000\" does not fit; expected a range of ports such as 30000-39999",
+        ),
+        (
+            "media: { ports: 65535-65535 }",
+            "t.yaml:1:17: \"65535-65535\" does not fit; expected a range of ports such as 30000-39999",
+        ),
+        (
+            "media: { codecs: [pcmu, pcmx] }",
+            "t.yaml:1:25: unknown value \"pcmx\"; did you mean \"pcmu\"? Known: opus, g722, pcmu, pcma, g729, g723, g728, gsm, ilbc, speex, amr, amr-wb",
+        ),
+        (
+            "media: { address: [127.0.0.1, 10.0.0.1] }",
+            "t.yaml:1:31: a second IPv4 address, \"10.0.0.1\"; expected at most one address of each family",
+        ),
+        (
+            "http: { listen: 0.0.0.0:8080 }",
+            "t.yaml:1:17: 0.0.0.0:8080 is not loopback, and credentials would travel unencrypted; expected a loopback address, or behind_proxy: true if a proxy in front of it speaks TLS",
+        ),
+        (
+            "http: { listen: 10.0.0.1:8080, behind_proxy: true }",
+            "t.yaml:1:17: 10.0.0.1:8080 is not loopback, and anybody could give orders; expected http.auth with account_sid and auth_token",
+        ),
+        (
+            "http: { auth: { account_sid: AC, auth_token: env:NOPE } }",
+            "t.yaml:1:46: the environment has no NOPE; expected it to be set",
+        ),
+        (
+            "node: file:nothing",
+            "t.yaml:1:7: the file nothing cannot be read: there is no such file; expected a readable file",
+        ),
+        (
+            "drain_timeout: env:ACME_PASSWORD",
+            "t.yaml:1:16: \"env:ACME_PASSWORD\" is no duration; expected a number and a unit, such as 20s, 500ms or 1m30s",
+        ),
+        (
+            "trunks: [ { name: a, context: c } ]",
+            "t.yaml:1:11: trunk a can neither be called nor call; expected targets, inbound or inbound_auth",
+        ),
+        (
+            "trunks: [ { name: a, context: c, inbound: 10.0.0.1/8 } ]",
+            "t.yaml:1:43: \"10.0.0.1/8\" does not fit; expected an address or a network such as 192.0.2.0/24",
+        ),
+        (
+            "trunks: [ { name: a, context: c, targets: [carrier] } ]",
+            "t.yaml:1:44: \"carrier\" does not fit; expected an address such as sip:127.0.0.1:7070",
+        ),
+        (
+            "trunks: [ { name: a, context: c, inbound: 10.0.0.1 }, { name: b, context: c, inbound: 10.0.0.1/32 } ]",
+            "t.yaml:1:87: \"10.0.0.1/32\" stands twice, first at 1:43; expected each source in one trunk",
+        ),
+        (
+            "trunks: [ { name: a, context: c, inbound: 10.0.0.1, register: true } ]",
+            "t.yaml:1:63: trunk a cannot register without knowing where and as whom; expected targets and auth beside register: true",
+        ),
+        (
+            "users: [ { name: a, context: c, password: x }, { name: a, context: c, password: x } ]",
+            "t.yaml:1:56: a second user \"a\", first at 1:18; expected a name of its own for each",
+        ),
+        (
+            "users: [ { name: a, context: c } ]",
+            "t.yaml:1:10: user a has neither a password nor a ha1; expected one of them",
+        ),
+        (
+            "users: [ { name: a, context: c, ha1: 12 } ]",
+            "t.yaml:1:38: the ha1 of user a is none; expected 32 hexadecimal digits: MD5 of name:domain:password",
+        ),
+        (
+            "users: [ { name: a, password: x } ]",
+            "t.yaml:1:10: this user has no \"context\"; expected a name of letters, digits and . _ + -: Where its calls enter the dialplan.",
+        ),
+        ("users: { name: a }", "t.yaml:1:8: a mapping stands here; expected a list"),
+        (
+            "- a",
+            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, http, limits, trunks, users, dialplans, drain_timeout",
+        ),
+    ];
+    for (text, want) in rows {
+        let faults = read(text).expect_err(text);
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
+    }
+    let secret = read("users: [ { name: a, context: c, password: hunter2, ha1: hunter2 } ]").expect_err("both");
+    assert!(!format!("{secret:?}").contains("hunter2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The whole file with something else in the place of one line, or cut: read or refused, never a panic.
+    #[test]
+    fn any_text_is_read_or_refused(line in 0..40usize, instead in "[ a-z:{}\\[\\],/.0-9-]{0,30}|\\PC{0,20}", cut in 0..1_500usize) {
+        let mut lines: Vec<&str> = FULL.lines().collect();
+        if let Some(place) = lines.get_mut(line) {
+            *place = &instead;
+        }
+        let text: String = lines.join("\n").chars().take(cut).collect();
+        let _ = read(&text);
+    }
+}
