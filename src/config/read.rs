@@ -243,7 +243,7 @@ impl Found {
             name,
         };
         let name = &trunk.name;
-        if trunk.targets.is_empty() && trunk.inbound.is_empty() && trunk.inbound_auth.is_none() {
+        if f.items("targets").is_empty() && f.items("inbound").is_empty() && trunk.inbound_auth.is_none() {
             let what = format!("trunk {name} can neither be called nor call");
             self.reader.fault(f.at(), what, "expected targets, inbound or inbound_auth");
         }

@@ -1,6 +1,6 @@
 //! Reading values out of a node that was checked against its shape.
 
-use super::{Kind, Node, Position, Shape, parse_duration};
+use super::{Kind, Node, Position, Shape, Type, parse_duration};
 use crate::base::time::Duration;
 
 /// The values under a shape's keys. A value that is missing or wrong reads as its default; [`super::Reader::check`] has told of it.
@@ -39,7 +39,7 @@ impl<'n> Fields<'n> {
 
     /// Whether a key stands here whose feature is not there yet (which was told of).
     pub fn has_later(&self) -> bool {
-        let later = self.shape.keys.iter().filter(|k| matches!(k.kind, super::Type::Later));
+        let later = self.shape.keys.iter().filter(|k| matches!(k.kind, Type::Later));
         later.into_iter().any(|k| self.node.get(k.name).is_some())
     }
 
@@ -72,7 +72,9 @@ impl<'n> Fields<'n> {
 
     /// The items of a list, or the one value.
     pub fn items(&self, key: &str) -> &'n [Node] {
-        self.get(key).map_or(&[], Node::items)
+        let only_lists = self.shape.key(key).is_some_and(|k| matches!(k.kind, Type::List(_)));
+        let found = self.get(key).filter(|node| !only_lists || matches!(node.kind, Kind::Seq(_)));
+        found.map_or(&[], Node::items)
     }
 
     pub fn texts(&self, key: &str) -> Vec<String> {
