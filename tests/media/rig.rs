@@ -127,6 +127,11 @@ impl Rig {
         self.shard.packet(self.now, (n as u32, Socket::Rtcp), source, &mut bytes, &mut self.kept);
     }
 
+    /// `peer(n)` says one packet of 20 ms.
+    pub fn say(&mut self, n: u64, payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32) {
+        self.receive(n, peer(n as u16), &packet(payload_type, sequence, timestamp, ssrc, &[0x55; 160]));
+    }
+
     /// Time goes on; every tick is run at its deadline.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;

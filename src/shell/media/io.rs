@@ -17,6 +17,7 @@ const DATAGRAM_MAX: usize = 2_048;
 const READY_MAX: usize = 128;
 /// Packets that one call sends from one socket.
 const SEND_BATCH: usize = 16;
+const OUTBOX_PACKETS: usize = 256;
 const WAKE: u64 = u64::MAX;
 
 /// The two sockets of one port slot.
@@ -67,11 +68,16 @@ impl Datagram {
     }
 }
 
-/// Packets to send, in order. Its memory is kept and used again.
-#[derive(Default)]
+/// Packets to send, in order. Its memory is kept and used again; it begins with room for [`OUTBOX_PACKETS`].
 pub struct Outbox {
     bytes: Vec<u8>,
     packets: Vec<Packet>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox { bytes: Vec::with_capacity(OUTBOX_PACKETS * 256), packets: Vec::with_capacity(OUTBOX_PACKETS) }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
