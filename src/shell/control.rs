@@ -4,6 +4,7 @@
 //! send what was collected, a batch a socket. It does its own UDP input and output: waking another thread costs more than
 //! reading a message does.
 
+use super::api::metrics::Sample;
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::mail::{Answer, Ask, Mailbox, Report};
@@ -57,12 +58,19 @@ pub trait Media {
     fn fd(&self) -> Option<RawFd>;
     /// Called before the events are drained.
     fn clear(&mut self);
+    /// Figures for `/metrics`.
+    fn figures(&self) -> Vec<Sample> {
+        Vec::new()
+    }
 }
 
 /// Datagrams of one socket a turn, in batches of [`Inbox::BATCH`]; the others and the timers get their turn in between.
 const BATCHES_MAX: usize = 8;
 /// Messages of streams and media events a turn, each.
 const MAIL_MAX: usize = 256;
+
+/// Commands and the answers to them a turn.
+const MEDIA_ROUNDS_MAX: usize = 4;
 
 const WAKE: u64 = u64::MAX;
 const MEDIA: u64 = u64::MAX - 1;
@@ -189,6 +197,7 @@ impl<C: Core, M: Media> Control<C, M> {
             self.count_deadline(reason);
             self.hand(Input::Tick);
         }
+        self.command_media();
         self.send();
         self.ledger.turn(self.clock.mono());
         self.account(begin);
@@ -276,9 +285,6 @@ impl<C: Core, M: Media> Control<C, M> {
     }
 
     fn send(&mut self) {
-        if std::mem::take(&mut self.commanded) {
-            self.media.flush();
-        }
         for i in 0..self.udp.len() {
             let udp = &mut self.udp[i];
             let blocked = udp.flush(&mut self.peers) == Flushed::Blocked;
@@ -298,6 +304,23 @@ impl<C: Core, M: Media> Control<C, M> {
             let Some(event) = self.media.event() else { return };
             self.hand(Input::Media(event));
         }
+        self.again = true;
+    }
+
+    /// Lets the media threads go on, and hears what they answer at once: a leg's port is known before the turn ends, so
+    /// that an INVITE leaves in the turn in which another came.
+    fn command_media(&mut self) {
+        for _ in 0..MEDIA_ROUNDS_MAX {
+            if !std::mem::take(&mut self.commanded) {
+                return;
+            }
+            self.media.flush();
+            for _ in 0..MAIL_MAX {
+                let Some(event) = self.media.event() else { break };
+                self.hand(Input::Media(event));
+            }
+        }
+        // Commands upon answers upon commands: the next turn goes on with them.
         self.again = true;
     }
 
@@ -329,6 +352,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.report.datagrams_dropped = self.udp.iter().map(Udp::dropped).sum();
                 self.report.datagrams_waiting = self.udp.iter().map(|u| u.backlog() as u64).sum();
                 (self.report.facts_waiting, self.report.facts_dropped) = self.ledger.waiting();
+                self.report.media = self.media.figures();
                 let _ = answer.send(Answer::Report(Box::new(self.report.clone())));
             }
         }

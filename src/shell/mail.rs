@@ -1,5 +1,6 @@
 //! What other threads tell the control thread: bounded queues and one bell.
 
+use super::api::metrics::Sample;
 use super::net::Waker;
 use crate::event::CallId;
 use crate::switch::{Counters, Input, Operator, Reply};
@@ -48,6 +49,7 @@ pub struct Report {
     /// Facts that wait for the ledger, and those that found no room and were only counted.
     pub facts_waiting: u64,
     pub facts_dropped: u64,
+    pub media: Vec<Sample>,
 }
 
 /// The senders' side; clones are cheap.

@@ -6,11 +6,15 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod api;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod control;
+pub mod files;
 pub mod ledger;
 pub mod logs;
 pub mod mail;
 pub mod media;
 pub mod net;
+pub mod run;
 pub mod store;

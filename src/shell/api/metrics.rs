@@ -100,7 +100,7 @@ pub async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let mut samples = switch(&report.counters);
     samples.extend(control(&report));
     samples.extend(ledger(&api.condition));
-    samples.extend((api.media)());
+    samples.extend(report.media);
     samples.extend(process((api.connections)()));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], write(samples)).into_response())

@@ -38,8 +38,6 @@ pub struct Api {
     /// `None`: no credentials are asked for; the shell allows that on loopback only.
     pub credentials: Option<Credentials>,
     pub reload: Box<dyn Fn() -> Reload + Send + Sync>,
-    /// Figures of the media threads.
-    pub media: Box<dyn Fn() -> Vec<metrics::Sample> + Send + Sync>,
     /// Open SIP connections.
     pub connections: Box<dyn Fn() -> usize + Send + Sync>,
 }

@@ -65,7 +65,10 @@ async fn control(mut mailbox: Mailbox) {
     while let Some((ask, answer)) = mailbox.asks.recv().await {
         let answered = match ask {
             Ask::Operator(ask) => Answer::Reply(reply(ask)),
-            Ask::Report => Answer::Report(Box::new(Report { turns: 42, ..Report::default() })),
+            Ask::Report => {
+                let media = vec![metrics::Sample::gauge("media_legs", "Legs", 9)];
+                Answer::Report(Box::new(Report { turns: 42, media, ..Report::default() }))
+            }
         };
         let _ = answer.send(answered);
     }
@@ -96,7 +99,6 @@ fn serve_api() -> Served {
         condition: Arc::clone(&condition),
         credentials: Some(credentials),
         reload: Box::new(|| Box::pin(async { Err(vec!["a.yaml:1:1: no".into(), "a.yaml:2:1: nor this".into()]) })),
-        media: Box::new(|| vec![metrics::Sample::gauge("media_legs", "Legs", 9)]),
         connections: Box::new(|| 3),
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

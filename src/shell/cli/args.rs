@@ -1,0 +1,171 @@
+//! What can be typed.
+
+use crate::shell::logs;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A telephony softswitch with a contact center in it.
+#[derive(Parser, Debug)]
+#[command(name = "tandem", version, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(clap::Args, Debug, Clone)]
+pub struct Common {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "tandem.yaml")]
+    pub config: PathBuf,
+    /// Where a running switch answers, instead of http.listen in the configuration; credentials from the environment
+    /// (TANDEM_ACCOUNT_SID, TANDEM_AUTH_TOKEN)
+    #[arg(long, global = true, value_name = "URL")]
+    pub api: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// error, warn, info, debug, trace, or a filter such as info,tandem::sip=debug
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the switch
+    Run {
+        /// How log lines look; without it: human on a terminal, JSON otherwise
+        #[arg(long, value_enum)]
+        log_format: Option<LogFormat>,
+    },
+    /// Read the configuration and everything that it names, and say what is wrong
+    Check,
+    /// Run the tests that dialplans carry, in simulated time
+    Test {
+        /// Files or folders
+        #[arg(default_value = "dialplans/")]
+        paths: Vec<PathBuf>,
+    },
+    /// Say which route a call would take, rule by rule
+    Explain(Explain),
+    /// Print the configuration's JSON Schema
+    Schema,
+    /// Calls that go on
+    Calls,
+    /// Trunks, their targets and load
+    Trunks,
+    /// Registered contacts
+    Registrations,
+    /// Queues (not yet available)
+    Queues,
+    /// A call's timeline as a ladder
+    Trace {
+        /// The call's number (CA…), or `last`
+        call: String,
+    },
+    /// Call detail records
+    Cdr(Cdr),
+    /// Apply the changed configuration, or refuse it whole
+    Reload,
+    /// Take no new calls; the switch ends with the last one
+    Drain,
+    /// Take calls again
+    Undrain,
+    /// End a call
+    Hangup {
+        /// The call's number (CA…), or `last`
+        call: String,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Explain {
+    /// The number called
+    #[arg(long)]
+    pub to: String,
+    /// The caller's number
+    #[arg(long)]
+    pub from: String,
+    /// The trunk by which the call comes
+    #[arg(long, conflicts_with = "user")]
+    pub trunk: Option<String>,
+    /// The user who calls
+    #[arg(long)]
+    pub user: Option<String>,
+    /// The moment of the call, as RFC 3339; now without it
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Cdr {
+    #[command(subcommand)]
+    pub command: CdrCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum CdrCommand {
+    /// The newest records
+    Ls {
+        #[command(flatten)]
+        filter: Filter,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// All records, the oldest first, read from the store itself
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+        format: ExportFormat,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Filter {
+    /// Calls that started at or after this moment: 2026-11-22 or 2026-11-22T16:15:00Z
+    #[arg(long, visible_alias = "from", value_name = "TIME")]
+    pub since: Option<String>,
+    /// Calls that started before this moment
+    #[arg(long, visible_alias = "to", value_name = "TIME")]
+    pub until: Option<String>,
+    /// Exactly this caller
+    #[arg(long, value_name = "NUMBER")]
+    pub caller: Option<String>,
+    /// Exactly this number called
+    #[arg(long, value_name = "NUMBER")]
+    pub called: Option<String>,
+    #[arg(long)]
+    pub trunk: Option<String>,
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Whose doing the ending was: caller, callee, peer, script, operator, tandem
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Reason of the ending
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+impl From<LogFormat> for logs::Format {
+    fn from(f: LogFormat) -> Self {
+        match f {
+            LogFormat::Human => logs::Format::Human,
+            LogFormat::Json => logs::Format::Json,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub enum ExportFormat {
+    Jsonl,
+    Csv,
+}

@@ -1,0 +1,153 @@
+//! Commands that ask a running switch.
+
+use super::args::Common;
+use super::table::{moment, table};
+use super::{Sentence, print};
+use crate::base::pii::Secret;
+use crate::shell::api::Credentials;
+use crate::shell::client::{Client, Refusal};
+use crate::shell::files;
+use serde_json::Value;
+
+/// The switch that `--api` or the configuration names.
+pub fn client(common: &Common) -> Result<Client, Sentence> {
+    if let Some(base) = &common.api {
+        let variable = |name| std::env::var(name).ok();
+        let credentials = variable("TANDEM_ACCOUNT_SID").zip(variable("TANDEM_AUTH_TOKEN"));
+        let credentials =
+            credentials.map(|(account_sid, token)| Credentials { account_sid, auth_token: Secret::new(token) });
+        return Ok(Client::new(base, credentials.as_ref()));
+    }
+    let config = files::config(&common.config).map_err(|faults| faults.join("\n"))?;
+    Ok(Client::new(
+        &format!("http://{}", files::reachable(config.http.listen)),
+        files::credentials(&config.http).as_ref(),
+    ))
+}
+
+/// Prints `value[key]`, a list, as it is or as a table.
+fn show(common: &Common, value: &Value, key: &str, header: &[&str], none: &str, row: fn(&Value) -> Vec<String>) {
+    let list = value[key].as_array().map_or(&[][..], Vec::as_slice);
+    if common.json {
+        print(&format!("{:#}\n", value[key]));
+    } else {
+        let rows: Vec<Vec<String>> = list.iter().map(row).collect();
+        print(&table(header, &rows, none));
+    }
+}
+
+/// A value as a cell: nothing for null.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+pub fn calls(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/calls")?;
+    let header = ["CALL", "FROM", "TO", "VIA", "STATE", "STARTED", "RULE", "PEERS"];
+    show(common, &value, "calls", &header, "no calls", |c| {
+        let via = if c["trunk"].is_null() { cell(&c["user"]) } else { cell(&c["trunk"]) };
+        let peers: Vec<String> = c["peers"].as_array().into_iter().flatten().map(cell).collect();
+        let started = moment(c["started"].as_str().unwrap_or_default());
+        vec![
+            cell(&c["call"]),
+            cell(&c["from"]),
+            cell(&c["to"]),
+            via,
+            cell(&c["state"]),
+            started,
+            cell(&c["rule"]),
+            peers.join(","),
+        ]
+    });
+    Ok(())
+}
+
+pub fn trunks(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/trunks")?;
+    if common.json {
+        print(&format!("{:#}\n", value["trunks"]));
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for trunk in value["trunks"].as_array().into_iter().flatten() {
+        let calls = match trunk["calls_max"].as_u64() {
+            Some(0) | None => cell(&trunk["calls"]),
+            Some(max) => format!("{}/{max}", trunk["calls"]),
+        };
+        let registered = trunk["registered"].as_bool().map_or("", |r| if r { "yes" } else { "no" });
+        let targets = trunk["targets"].as_array().map_or(&[][..], Vec::as_slice);
+        if targets.is_empty() {
+            rows.push(vec![cell(&trunk["name"]), calls.clone(), registered.into(), "(none)".into()]);
+        }
+        for (i, target) in targets.iter().enumerate() {
+            // The trunk's own columns stand on its first line only.
+            let own = |text: &str| if i == 0 { text.to_owned() } else { String::new() };
+            let state = if target["up"].as_bool() == Some(true) { "up" } else { "down" };
+            rows.push(vec![
+                own(&cell(&trunk["name"])),
+                own(&calls),
+                own(registered),
+                cell(&target["uri"]),
+                state.into(),
+                cell(&target["why"]),
+            ]);
+        }
+    }
+    print(&table(&["TRUNK", "CALLS", "REGISTERED", "TARGET", "STATE", "WHY"], &rows, "no trunks"));
+    Ok(())
+}
+
+pub fn registrations(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/registrations")?;
+    let header = ["USER", "CONTACT", "SOURCE", "TRANSPORT", "EXPIRES", "USER AGENT"];
+    show(common, &value, "registrations", &header, "no registrations", |r| {
+        let expires = format!("{}s", r["expires_s"]);
+        vec![
+            cell(&r["user"]),
+            cell(&r["contact"]),
+            cell(&r["source"]),
+            cell(&r["transport"]),
+            expires,
+            cell(&r["user_agent"]),
+        ]
+    });
+    Ok(())
+}
+
+/// Asks for something that answers with nothing to read.
+pub fn post(common: &Common, what: &str, said: &str) -> Result<(), Sentence> {
+    let value = client(common)?.post(&format!("/tandem/v1/{what}"))?;
+    print(&if common.json { format!("{value:#}\n") } else { format!("{said}\n") });
+    Ok(())
+}
+
+pub fn reload(common: &Common) -> Result<(), Sentence> {
+    match client(common)?.post("/tandem/v1/reload") {
+        Ok(value) => {
+            print(&if common.json { format!("{value:#}\n") } else { "the new configuration is in force\n".into() });
+            Ok(())
+        }
+        Err(Refusal::Answered { message, faults, .. }) if faults.len() > 1 => {
+            Err(format!("{message}\n{}", faults.join("\n")).into())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+pub fn hangup(common: &Common, call: &str) -> Result<(), Sentence> {
+    let value = client(common)?.post(&format!("/tandem/v1/calls/{}/hangup", plain(call)?))?;
+    print(&if common.json { format!("{value:#}\n") } else { format!("{} is being ended\n", cell(&value["call"])) });
+    Ok(())
+}
+
+/// A call's name that can stand in a path.
+pub fn plain(call: &str) -> Result<&str, Sentence> {
+    let is_plain = !call.is_empty() && call.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_plain
+        .then_some(call)
+        .ok_or_else(|| format!("`{call}` is no call: CA and 32 hexadecimal digits, or `last`").into())
+}

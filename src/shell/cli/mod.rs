@@ -1,0 +1,108 @@
+//! The command line: arguments, and what each command prints. The only part of the shell that prints.
+
+mod args;
+mod cdr;
+mod live;
+mod table;
+mod trace;
+
+use crate::shell::client::Refusal;
+use args::{Args, Command};
+use clap::Parser;
+use std::fmt::Display;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Done.
+const DONE: u8 = 0;
+/// Bad configuration, or what was asked for is not there.
+const FAILED: u8 = 1;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    ExitCode::from(perform(&args))
+}
+
+fn perform(args: &Args) -> u8 {
+    let done = match &args.command {
+        Command::Run { log_format } => {
+            return super::run::run(&args.common.config, log_format.map(Into::into), &args.common.log_level);
+        }
+        Command::Check => check(&args.common.config),
+        Command::Test { .. } | Command::Explain(_) | Command::Schema => Err("this command is not yet available".into()),
+        Command::Calls => live::calls(&args.common),
+        Command::Trunks => live::trunks(&args.common),
+        Command::Registrations => live::registrations(&args.common),
+        Command::Queues => Err("queues are not yet available: this version has no contact center".into()),
+        Command::Trace { call } => trace::trace(&args.common, call),
+        Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),
+        Command::Reload => live::reload(&args.common),
+        Command::Drain => {
+            live::post(&args.common, "drain", "draining: no new calls; the switch ends with the last one")
+        }
+        Command::Undrain => live::post(&args.common, "undrain", "taking calls again"),
+        Command::Hangup { call } => live::hangup(&args.common, call),
+    };
+    match done {
+        Ok(()) => DONE,
+        Err(sentence) => {
+            complain(&sentence.to_string());
+            FAILED
+        }
+    }
+}
+
+/// Reads all that `tandem run` would read; each fault on a line of its own.
+fn check(file: &Path) -> Result<(), Sentence> {
+    match super::files::load(file) {
+        Ok(_) => {
+            print(&format!("{}: no faults\n", file.display()));
+            Ok(())
+        }
+        Err(faults) => {
+            faults.iter().for_each(|fault| print(&format!("{fault}\n")));
+            let count = if faults.len() == 1 { "1 fault".into() } else { format!("{} faults", faults.len()) };
+            Err(format!("{}: {count}", file.display()).into())
+        }
+    }
+}
+
+/// What a command could not do, as a sentence.
+#[derive(Debug)]
+pub struct Sentence(String);
+
+impl Display for Sentence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Sentence {
+    fn from(s: &str) -> Self {
+        Sentence(s.into())
+    }
+}
+
+impl From<String> for Sentence {
+    fn from(s: String) -> Self {
+        Sentence(s)
+    }
+}
+
+impl From<Refusal> for Sentence {
+    fn from(r: Refusal) -> Self {
+        Sentence(r.to_string())
+    }
+}
+
+/// One line on stderr.
+pub fn complain(sentence: &str) {
+    eprintln!("tandem: {sentence}");
+}
+
+/// Prints and does not mind a reader who went away.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,247 @@
+//! `tandem run`: everything is read and bound before anything starts; then signals decide.
+
+mod banner;
+mod reload;
+mod supervise;
+#[cfg(test)]
+mod tests;
+
+use super::api::{self, Api};
+use super::clock::{Clock, wall};
+use super::control::{Control, Parts};
+use super::files::{self, Loaded};
+use super::ledger::{self, Condition};
+use super::logs;
+use super::mail::{Mail, Mailbox, mail};
+use super::media::{MediaEngine, MediaSettings, Prompts};
+use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
+use super::store::{self, Sqlite};
+use crate::config::Config;
+use crate::sip::transport::{Listener, ListenerId, Transport};
+use crate::switch::{Setup, Switch};
+use reload::Reloader;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Done; bad configuration or a system that refuses what is needed; no address to listen on; our own fault.
+const DONE: u8 = 0;
+const BAD: u8 = 1;
+const NOT_BOUND: u8 = 3;
+const BROKEN: u8 = 70;
+
+/// Why a switch did not start: exit code and sentence.
+struct Refusal(u8, String);
+
+/// How the control thread ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Drained, or stopped as it was told to.
+    Done,
+    Failed(String),
+    Panicked,
+}
+
+/// Runs until drained or stopped; the exit code.
+pub fn run(file: &Path, format: Option<logs::Format>, level: &str) -> u8 {
+    if let Err(sentence) = logs::start(format, level) {
+        return refuse(&Refusal(2, sentence));
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current().name().unwrap_or("?").to_owned();
+        let trace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(target: "bug", thread, %trace, "{panic}");
+    }));
+    let loaded = match files::load(file) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            return refuse(&Refusal(BAD, sentences.join("\n")));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return refuse(&Refusal(BAD, format!("the runtime does not start: {}", describe(&e)))),
+    };
+    let code = runtime.block_on(async {
+        match start(loaded).await {
+            Ok(running) => running.supervise().await,
+            Err(refusal) => refuse(&refusal),
+        }
+    });
+    // A reader of the store that still waits for the disk does not hold the end up.
+    runtime.shutdown_background();
+    code
+}
+
+/// One line on stderr for whoever started the program, whatever the log's format.
+fn refuse(Refusal(code, sentence): &Refusal) -> u8 {
+    super::cli::complain(sentence);
+    *code
+}
+
+/// What runs, as the main thread sees it.
+struct Running {
+    mail: Mail,
+    ended: oneshot::Receiver<End>,
+    control: std::thread::JoinHandle<()>,
+    ledger: std::thread::JoinHandle<()>,
+    condition: Arc<Condition>,
+    reloader: Arc<Reloader>,
+}
+
+/// What must be had before threads start.
+struct Grants {
+    bound: Bound,
+    http: std::net::TcpListener,
+    store: Sqlite,
+    prompts: Arc<Prompts>,
+}
+
+fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
+    let (file, config) = (&loaded.file, &loaded.config);
+    let bound = net::bind(&config.sip.listen)
+        .map_err(|fault| Refusal(NOT_BOUND, files::sip_bind_sentence(file, config, &fault)))?;
+    let listen = config.http.listen;
+    let http = std::net::TcpListener::bind(listen).map_err(|e| {
+        let sentence = format!("could not listen on http://{listen}: {}", describe(&e));
+        Refusal(NOT_BOUND, files::bind_sentence(file, "http.listen", None, &sentence))
+    })?;
+    let path = store::file(&config.data_dir);
+    let store = Sqlite::open(&path).map_err(|fault| Refusal(BAD, format!("{}: {fault}", path.display())))?;
+    let prompts = Prompts::new(config.media.prompts.clone())
+        .map_err(|e| Refusal(BAD, format!("the prompts' thread does not start: {}", describe(&e))))?;
+    let faults = prompts.preload(loaded.dialplan.prompts());
+    if !faults.is_empty() {
+        let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(Refusal(BAD, sentences.join("\n")));
+    }
+    Ok(Grants { bound, http, store, prompts })
+}
+
+async fn start(loaded: Loaded) -> Result<Running, Refusal> {
+    let files_max = raise_open_files();
+    let Grants { bound, http, store, prompts } = acquire(&loaded)?;
+    let system = |what: &str| {
+        let what = what.to_owned();
+        move |e: std::io::Error| Refusal(BAD, format!("{what}: {}", describe(&e)))
+    };
+    let listeners = listeners(&loaded.config, &bound.listeners);
+    banner::banner(&loaded, &listeners, http.local_addr().unwrap_or(loaded.config.http.listen), files_max);
+    let (mail, mailbox) = mail().map_err(system("no event descriptor"))?;
+    let acks = mail.clone();
+    let (ledger, condition, ledger_thread) =
+        ledger::start(store, move |calls| acks.stored(calls)).map_err(system("the ledger's thread does not start"))?;
+    let streams = Streams::new(mail.clone(), Limits::default(), bound.tcp).map_err(system("the TCP listeners"))?;
+    let setup = setup(&loaded, listeners.clone()).await;
+    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts)));
+    let (begun, ended) = oneshot::channel();
+    let clock = Clock::new();
+    let settings = media_settings(&loaded.config);
+    let udp = bound.udp;
+    let (thread_streams, thread_mail) = (streams.clone(), mailbox);
+    let control = std::thread::Builder::new().name("control".into()).spawn(move || {
+        let make = move || -> std::io::Result<_> {
+            let media = MediaEngine::start(settings, prompts, clock)?;
+            let core = Switch::new(setup, seed(), clock.now());
+            let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
+            Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger })
+        };
+        let _ = begun.send(guard(make));
+    });
+    let control = control.map_err(system("the control thread does not start"))?;
+    let api = Arc::new(Api {
+        mail: mail.clone(),
+        store: store::file(&loaded.config.data_dir),
+        condition: Arc::clone(&condition),
+        credentials: files::credentials(&loaded.config.http),
+        reload: {
+            let reloader = Arc::clone(&reloader);
+            Box::new(move || {
+                let reloader = Arc::clone(&reloader);
+                Box::pin(async move { reloader.reload().await })
+            })
+        },
+        connections: Box::new(move || streams.connections()),
+    });
+    tokio::spawn(async move {
+        if let Err(error) = api::serve(http, api).await {
+            tracing::error!(%error, "the HTTP interface ended");
+        }
+    });
+    Ok(Running { mail, ended, control, ledger: ledger_thread, condition, reloader })
+}
+
+/// Runs the loop; a panic in it is logged by the hook, and what the ledger was owed is handed over. Nothing goes on with a core
+/// whose state nobody knows: the process ends and systemd starts it again.
+fn guard<M: super::control::Media>(make: impl FnOnce() -> std::io::Result<Control<Switch, M>>) -> End {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let mut control = match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(Ok(control)) => control,
+        Ok(Err(e)) => return End::Failed(format!("the control thread does not start: {}", describe(&e))),
+        Err(_) => return End::Panicked,
+    };
+    match catch_unwind(AssertUnwindSafe(|| control.run())) {
+        Ok(Ok(())) => End::Done,
+        Ok(Err(e)) => End::Failed(format!("the control thread cannot wait: {}", describe(&e))),
+        Err(_) => {
+            control.rescue();
+            End::Panicked
+        }
+    }
+}
+
+/// The listening addresses as the core writes them into Via and Contact.
+fn listeners(config: &Config, bound: &[(ListenerId, Transport, SocketAddr)]) -> Vec<Listener> {
+    let towards = config.trunks.iter().flat_map(|t| &t.targets).find_map(|t| {
+        let uri = crate::sip::wire::Uri::parse(&t.uri)?;
+        uri.ip()
+    });
+    let external = config.sip.external_address;
+    let listener = |&(id, transport, local): &(ListenerId, Transport, SocketAddr)| Listener {
+        id,
+        transport,
+        local,
+        advertised: advertised(local, external, towards),
+    };
+    bound.iter().map(listener).collect()
+}
+
+/// What the core is built from; names are resolved on a thread that may wait.
+async fn setup(loaded: &Loaded, listeners: Vec<Listener>) -> Setup {
+    let config = Arc::new(loaded.config.clone());
+    let names = Arc::clone(&config);
+    let (resolved, lost) = tokio::task::spawn_blocking(move || files::resolve(&names)).await.unwrap_or_default();
+    for sentence in lost {
+        tracing::warn!("a trunk's target cannot be reached: {sentence}");
+    }
+    Setup { config, dialplan: Arc::clone(&loaded.dialplan), listeners, resolved }
+}
+
+fn media_settings(config: &Config) -> MediaSettings {
+    MediaSettings {
+        addresses: config.media.addresses.clone(),
+        external: config.sip.external_address,
+        ports: config.media.ports,
+        threads: config.media.threads,
+        country: config.media.country.clone(),
+        seed: seed(),
+    }
+}
+
+/// Eight octets of the system's randomness.
+fn seed() -> u64 {
+    let mut octets = [0; 8];
+    match std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut octets)) {
+        Ok(()) => u64::from_le_bytes(octets),
+        // Without a random device: what two starts do not share.
+        Err(_) => wall().as_micros().unsigned_abs() ^ u64::from(std::process::id()).rotate_left(32),
+    }
+}
+
+/// Whether all who can reach the address are on this machine.
+fn is_local(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

@@ -1,0 +1,78 @@
+//! Reload: everything is read and checked, then handed to the core whole; or nothing changes, and every fault is told.
+
+use crate::config::Config;
+use crate::shell::files::{self, Loaded};
+use crate::shell::mail::Mail;
+use crate::shell::media::Prompts;
+use crate::sip::transport::Listener;
+use crate::switch::{Operator, Reply};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Reloads one at a time.
+pub struct Reloader {
+    file: PathBuf,
+    listeners: Vec<Listener>,
+    mail: Mail,
+    prompts: Arc<Prompts>,
+    /// The configuration in force.
+    current: Mutex<Config>,
+}
+
+impl Reloader {
+    pub fn new(loaded: &Loaded, listeners: Vec<Listener>, mail: Mail, prompts: Arc<Prompts>) -> Reloader {
+        let (file, current) = (loaded.file.clone(), Mutex::new(loaded.config.clone()));
+        Reloader { file, listeners, mail, prompts, current }
+    }
+
+    /// Applies the file as it is now; every fault, if it stays as it was.
+    pub async fn reload(&self) -> Result<(), Vec<String>> {
+        let mut current = self.current.lock().await;
+        let (file, prompts) = (self.file.clone(), Arc::clone(&self.prompts));
+        let read = move || {
+            let loaded =
+                files::load(&file).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            let faults = prompts.preload(loaded.dialplan.prompts());
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+        };
+        let loaded = tokio::task::spawn_blocking(read).await.map_err(|e| vec![e.to_string()])??;
+        let fixed = fixed(&current, &loaded.config);
+        if !fixed.is_empty() {
+            return Err(fixed);
+        }
+        let setup = super::setup(&loaded, self.listeners.clone()).await;
+        match self.mail.operator(Operator::Reload(Box::new(setup))).await {
+            Some(Reply::Done) => {
+                *current = loaded.config;
+                Ok(())
+            }
+            Some(Reply::Refused(why)) => Err(vec![why]),
+            Some(other) => Err(vec![format!("the switch answered {other:?}")]),
+            None => Err(vec!["the switch is stopping".into()]),
+        }
+    }
+
+    pub async fn drain_timeout(&self) -> std::time::Duration {
+        self.current.lock().await.drain_timeout
+    }
+}
+
+/// What holds sockets, threads or files open cannot change while they are: a sentence for each such change.
+fn fixed(old: &Config, new: &Config) -> Vec<String> {
+    let keys = [
+        ("node", old.node != new.node),
+        ("data_dir", old.data_dir != new.data_dir),
+        ("store", old.store != new.store),
+        ("sip.listen", old.sip.listen != new.sip.listen),
+        ("sip.external_address", old.sip.external_address != new.sip.external_address),
+        ("media.address", old.media.addresses != new.media.addresses),
+        ("media.ports", old.media.ports != new.media.ports),
+        ("media.threads", old.media.threads != new.media.threads),
+        ("media.prompts", old.media.prompts != new.media.prompts),
+        ("http", old.http != new.http),
+    ];
+    let changed = keys.iter().filter(|(_, is_changed)| *is_changed);
+    changed.map(|(key, _)| format!("{key} cannot change while the switch runs: drain and start it again")).collect()
+}
