@@ -52,6 +52,14 @@ impl Switch {
         Switch { world, calls: Slab::default(), ids: BTreeMap::new(), unstored: BTreeSet::new() }
     }
 
+    /// The key of digest nonces: 32 secret octets from the operating system. Without it they follow from the seed, and whoever
+    /// sees enough tags and branches could compute them.
+    pub fn set_nonce_key(&mut self, key: [u8; 32]) {
+        self.world.nonce_key = key;
+        let realm = self.world.config.sip.domain.clone();
+        self.world.new_challenger(&realm);
+    }
+
     // ---- in --------------------------------------------------------------------------------------------------------
 
     pub fn handle(&mut self, now: Now, input: Input) {

@@ -89,7 +89,7 @@ impl Bench {
             match output {
                 Output::Send { flow, bytes } => self.sent.push((flow.peer, Message::parse(bytes).expect("strict out"))),
                 Output::Media(media::Command::Open { leg, .. }) => {
-                    self.ports += 2;
+                    self.ports = self.ports % 60_000 + 2;
                     let rtp = SocketAddr::from(([127, 0, 0, 1], self.ports));
                     self.input(Input::Media(media::Event::Opened { leg, rtp }));
                 }
@@ -201,25 +201,4 @@ fn a_refusal_reaches_the_caller() {
     b.answer(CALLEE, &invite, "486 Busy Here", "callee", None);
     assert_eq!((b.last(CALLEE).method(), b.last(CALLER).status()), (Method::Ack, 486));
     assert_eq!(b.ended[0].cdr.ending, Ending::new(Class::Callee, "busy", 486));
-}
-
-/// Instructions of the core alone: run under callgrind, or look at the time a call.
-#[test]
-#[ignore = "a measurement: cargo test --release --lib core_cost -- --ignored --nocapture"]
-fn core_cost_of_a_call() {
-    let mut b = Bench::new(DIAL);
-    let calls = 20_000;
-    let begun = cpu_time();
-    for n in 0..calls {
-        one_call(&mut b, n);
-        b.sent.clear();
-        b.ended.clear();
-        b.pass(Duration::from_micros(1_000));
-    }
-    println!("{:.1} us of CPU a call, this test's own messages included", (cpu_time() - begun) * 1e6 / calls as f64);
-}
-
-fn cpu_time() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or_default() / 1e9
 }

@@ -89,6 +89,7 @@ pub struct World {
     pub draining: bool,
     /// Calls a second of the whole switch.
     pub cps: Bucket,
+    pub nonce_key: [u8; 32],
     pub ping_times: Vec<(Instant, TimerKey)>,
     out: VecDeque<Output>,
     dialogs: HashMap<Tag, LegRef>,
@@ -101,14 +102,16 @@ pub struct World {
 
 impl World {
     pub fn new(setup: &Setup, mut rng: Rng, now: Now) -> World {
-        let challenger = new_challenger(&setup.config.sip.domain, &mut rng);
+        let mut nonce_key = [0; 32];
+        nonce_key.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
         let mut ep = Endpoint::new(setup.listeners.clone(), rng.fork(), &setup.config.sip.user_agent);
         ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
         World {
             now,
             ep,
             registrar: Registrar::default(),
-            challenger,
+            challenger: Challenger::new(&setup.config.sip.domain, nonce_key, Policy::default()),
+            nonce_key,
             cps: Bucket::new(setup.config.limits.cps, now.mono),
             ping_times: Vec::new(),
             trunks: Trunks::new(&setup.config.trunks, now.mono),
@@ -129,7 +132,7 @@ impl World {
 
     /// A realm of another name makes all nonces of before stale.
     pub fn new_challenger(&mut self, realm: &str) {
-        self.challenger = new_challenger(realm, self.ep.rng());
+        self.challenger = Challenger::new(realm, self.nonce_key, Policy::default());
     }
 
     pub fn output(&mut self, output: Output) {
@@ -213,10 +216,4 @@ impl World {
         self.play_next += 1;
         media::PlayId(self.play_next)
     }
-}
-
-fn new_challenger(realm: &str, rng: &mut Rng) -> Challenger {
-    let mut key = [0; 32];
-    key.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
-    Challenger::new(realm, key, Policy::default())
 }

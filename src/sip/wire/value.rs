@@ -85,14 +85,13 @@ impl<'a> Via<'a> {
     }
 
     /// Where a response goes by RFC 3261 §18.2.2 and RFC 3581, given where the request came from.
+    ///
+    /// `maddr` is not honoured: no multicast is done here, and it would let anybody aim responses at a third party.
     pub fn response_target(&self, source: SocketAddr) -> SocketAddr {
         if !self.transport.eq_ignore_ascii_case("UDP") {
             return source;
         }
         let port = self.port.unwrap_or(5060);
-        if let Some(ip) = self.params.get("maddr").and_then(parse_ip) {
-            return SocketAddr::new(ip, port);
-        }
         if self.params.get("rport").is_some() {
             return source;
         }
