@@ -237,7 +237,7 @@ fn vias_read_and_tell_where_the_answer_goes() {
     assert_eq!(target("SIP/2.0/UDP h;branch=x"), some("192.0.2.9:5060"));
     assert_eq!(target("SIP/2.0/UDP h:5080;rport;branch=x"), some("192.0.2.9:4321"));
     assert_eq!(target("SIP/2.0/udp h:5080;branch=x"), some("192.0.2.9:5080"));
-    assert_eq!(target("SIP/2.0/UDP h:5080;maddr=224.2.0.1;rport"), some("224.2.0.1:5080"));
+    assert_eq!(target("SIP/2.0/UDP h:5080;maddr=224.2.0.1;rport"), some("192.0.2.9:4321"));
     assert_eq!(target("SIP/2.0/TLS h:5080"), some("192.0.2.9:4321"));
     assert_eq!(target("SIP/2.0/UDP [::1]:70000"), None);
     for bad in [
