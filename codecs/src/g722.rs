@@ -1,7 +1,7 @@
 //! ITU-T G.722 at 64 kbit/s: two sub-bands of ADPCM, 16 kHz sampling, an octet for every two samples.
 //!
-//! Written from the Recommendation's block descriptions (§5 and §6.2); block names stand at the functions. 16-bit samples
-//! are left-justified: the Recommendation's 14-bit PCM times four.
+//! Written from the Recommendation's block descriptions (§5 and §6.2); block names stand at the functions. 16-bit
+//! samples are left-justified: the Recommendation's 14-bit PCM times four.
 
 mod band;
 mod tables;

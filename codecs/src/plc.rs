@@ -66,7 +66,8 @@ impl Concealer {
         }
     }
 
-    /// Takes a good packet of any length; after a loss its beginning is blended with what was made up, else it stays as it is.
+    /// Takes a good packet of any length; after a loss its beginning is blended with what was made up, else it stays as
+    /// it is.
     pub fn good(&mut self, packet: &mut [i16]) {
         if self.lost > 0 {
             // A quarter of a period, and 4 ms more for each further 10 ms lost, up to 10 ms (Appendix I §I.2.7).
@@ -345,6 +346,48 @@ mod tests {
         assert!(levels[0] > -25.0 && levels[2] < levels[0] && levels[5] < levels[0] - 12.0, "{levels:?}");
         assert!(output[1600 + GONE..3200].iter().all(|&x| x == 0));
         assert_eq!(output[3280..], input[3280..]);
+    }
+
+    #[test]
+    fn a_second_loss_goes_on_from_what_came_between() {
+        let tone = |hz: f64, n: usize| (8000.0 * (TAU * hz * n as f64 / 8000.0).sin()) as i16;
+        let input: Vec<i16> = (0..2400).map(|n| tone(if n < 1200 { 100.0 } else { 160.0 }, n)).collect();
+        let output = through(&input, 400, |i| i == 2 || i == 4);
+        let snr = snr_db(&input[1600..1680], &output[1600..1680]);
+        assert!(snr > 25.0, "{snr:.1} dB");
+    }
+
+    #[test]
+    fn noise_does_not_become_a_buzz() {
+        let mut state = 1u32;
+        let input: Vec<i16> = (0..1600)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 18) as i16 - 8192
+            })
+            .collect();
+        let output = through(&input, 400, |i| i == 3);
+        // Repeated period by period the sound would be the same 120 samples (at most) ago.
+        let likeness = |from: usize, lag: usize| {
+            let (a, b) = (&output[from..from + 80], &output[from - lag..from - lag + 80]);
+            let product =
+                |x: &[i16], y: &[i16]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+            product(a, b) / (product(a, a) * product(b, b)).sqrt()
+        };
+        let closest = |from: usize| (PITCH_MIN..=PITCH_MAX).map(|lag| likeness(from, lag)).fold(0.0, f64::max);
+        assert!(closest(1400) < 0.9, "{:.2}", closest(1400));
+    }
+
+    #[test]
+    fn the_seam_is_smooth_where_the_period_does_not_fit() {
+        // 31 Hz has no period within reach: the repetition alone would begin with a jump.
+        let input: Vec<i16> =
+            (0..1600).map(|n| (12_000.0 * (TAU * 31.0 * f64::from(n) / 8000.0).sin()) as i16).collect();
+        for at in 8..18 {
+            let output = through(&input, 80, |i| i == at);
+            let jump = (i32::from(output[at * 80]) - i32::from(output[at * 80 - 1])).abs();
+            assert!(jump < 1500, "at {at}: {jump}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ const STREAM_STOP_DB: f64 = 70.0;
 pub const RATE_MIN_HZ: u32 = 4000;
 pub const RATE_MAX_HZ: u32 = 192_000;
 
-/// Converts a whole recording from one rate to another; flat within 0.05 dB up to 0.45 of the lower rate, at least 75 dB
-/// down from half of it on, no delay. `None` for a rate outside 4–192 kHz, or for two rates whose ratio in lowest
+/// Converts a whole recording from one rate to another; flat within 0.05 dB up to 0.45 of the lower rate, at least 75
+/// dB down from half of it on, no delay. `None` for a rate outside 4–192 kHz, or for two rates whose ratio in lowest
 /// terms has a part over 1,000 (44,101 to 8,000), which would need a filter of unreasonable size.
 pub fn convert(input: &[i16], from_hz: u32, to_hz: u32) -> Option<Vec<i16>> {
     if ![from_hz, to_hz].iter().all(|hz| (RATE_MIN_HZ..=RATE_MAX_HZ).contains(hz)) {
@@ -116,8 +116,8 @@ impl Decimator {
         Decimator { ratio, history: [0.0; 2 * 6 * PHASE_TAPS], write: 0, pending: 0 }
     }
 
-    /// Takes all of `input` and writes one sample for each `factor` taken since the start; returns how many. Samples for
-    /// which `output` has no room are lost, so give it `input.len() / factor + 1`.
+    /// Takes all of `input` and writes one sample for each `factor` taken since the start; returns how many. Samples
+    /// for which `output` has no room are lost, so give it `input.len() / factor + 1`.
     pub fn process(&mut self, input: &[i16], output: &mut [i16]) -> usize {
         let (taps, factor) = (self.ratio.taps(), self.ratio.factor());
         let len = taps.len();
@@ -160,8 +160,8 @@ impl Interpolator {
         Interpolator { ratio, history: [0.0; 2 * PHASE_TAPS], write: 0, phases }
     }
 
-    /// Writes `factor` samples for each of `input` and returns how many were written; input that has no room in `output`
-    /// is not taken.
+    /// Writes `factor` samples for each of `input` and returns how many were written; input that has no room in
+    /// `output` is not taken.
     pub fn process(&mut self, input: &[i16], output: &mut [i16]) -> usize {
         let factor = self.ratio.factor();
         let mut written = 0;

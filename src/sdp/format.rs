@@ -163,8 +163,8 @@ impl AudioFormat {
 }
 
 impl Media {
-    /// The stream's formats in its order; a dynamic payload type without `a=rtpmap` means nothing and is left out, as is
-    /// a repeated one.
+    /// The stream's formats in its order; a dynamic payload type without `a=rtpmap` means nothing and is left out, as
+    /// is a repeated one.
     pub fn audio_formats(&self) -> Vec<AudioFormat> {
         let mut formats: Vec<AudioFormat> = Vec::new();
         for payload_type in self.formats.iter().filter_map(|text| text.parse().ok()).filter(|&pt| pt < 128) {

@@ -1,8 +1,9 @@
 //! Session descriptions (RFC 8866) and offer/answer (RFC 3264), for a B2BUA: plain bytes in, own types out.
 //!
-//! [`SessionDescription::parse`] is tolerant and bounded; [`std::fmt::Display`] writes strictly. [`offer`], [`answer`] and
-//! [`accept`] negotiate one audio stream and refuse all others; [`common`] says whether two legs can be relayed without
-//! transcoding. A description that passes through untouched (`media: direct`) needs none of this: forward its bytes.
+//! [`SessionDescription::parse`] is tolerant and bounded; [`std::fmt::Display`] writes strictly. [`offer`], [`answer`]
+//! and [`accept`] negotiate one audio stream and refuse all others; [`common`] says whether two legs can be relayed
+//! without transcoding. A description that passes through untouched (`media: direct`) needs none of this: forward its
+//! bytes.
 
 mod description;
 mod format;

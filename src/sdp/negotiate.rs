@@ -79,8 +79,8 @@ pub struct Dtmf {
     pub clock_rate: u32,
 }
 
-/// Why two descriptions do not meet. Every one becomes 488 in answer to an offer; an answer that cannot be accepted ends
-/// the call.
+/// Why two descriptions do not meet. Every one becomes 488 in answer to an offer; an answer that cannot be accepted
+/// ends the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NegotiationFault {
     /// No audio stream, or only refused ones.
@@ -146,8 +146,8 @@ pub fn offer(local: &LocalAudio) -> SessionDescription {
     describe(local, vec![our_stream(local, Protocol::RtpAvp, &offered_formats(local, &[]), local.ptime_ms)])
 }
 
-/// A later offer in the session in which `previous` was our last description: the streams keep their places, codecs keep
-/// their payload types (RFC 3264 §8), and the version goes up if anything has changed.
+/// A later offer in the session in which `previous` was our last description: the streams keep their places, codecs
+/// keep their payload types (RFC 3264 §8), and the version goes up if anything has changed.
 pub fn reoffer(local: &LocalAudio, previous: &SessionDescription) -> SessionDescription {
     let Some(place) = our_place(previous) else {
         let mut streams: Vec<Media> = previous.media.iter().map(Media::refused).collect();
@@ -241,8 +241,8 @@ fn answer_stream(
     Ok((ours, audio))
 }
 
-/// Takes the answer to our offer. Payload types may differ in the two directions: we send under the answer's and receive
-/// under the offer's, and also under the answer's where that number is free, since many peers use their own.
+/// Takes the answer to our offer. Payload types may differ in the two directions: we send under the answer's and
+/// receive under the offer's, and also under the answer's where that number is free, since many peers use their own.
 pub fn accept(
     answer: &SessionDescription,
     our_offer: &SessionDescription,
@@ -271,7 +271,7 @@ pub fn accept(
     receive.extend(comfort_noise(&offered, &theirs, send.clock_rate));
     for (their, our) in &pairs {
         let free = |f: &AudioFormat| f.payload_type != their.payload_type;
-        if their.payload_type != our.payload_type && offered.iter().all(free) && receive.iter().all(free) {
+        if their.payload_type != our.payload_type && offered.iter().all(free) {
             receive.push(AudioFormat { payload_type: their.payload_type, ..(*our).clone() });
         }
     }
@@ -296,18 +296,17 @@ pub fn accept(
     })
 }
 
-/// A codec that both legs send and receive, so that packets can be relayed: the first of `a`'s that `b` has too.
+/// A codec that both legs have agreed on, so that packets can be relayed: the first of `a`'s that `b` has too.
 pub fn common(a: &NegotiatedAudio, b: &NegotiatedAudio) -> Option<Relay> {
-    let receives = |leg: &NegotiatedAudio, format: &AudioFormat| leg.receive.iter().any(|f| f.is_same_as(format));
-    let (of_a, of_b) = (a.sendable(), b.sendable());
-    let pairs = of_a.filter_map(|to_a| of_b.clone().find(|to_b| to_b.is_same_as(to_a)).map(|to_b| (to_a, to_b)));
-    let mut both = pairs.filter(|(to_a, to_b)| receives(a, to_b) && receives(b, to_a));
-    both.next().map(|(to_a, to_b)| Relay { to_a: to_a.clone(), to_b: to_b.clone() })
+    a.sendable().find_map(|to_a| {
+        let to_b = b.sendable().find(|to_b| to_b.is_same_as(to_a))?;
+        Some(Relay { to_a: to_a.clone(), to_b: to_b.clone() })
+    })
 }
 
 impl NegotiatedAudio {
     /// Every codec that the peer takes, the preferred first.
-    pub fn sendable(&self) -> impl Iterator<Item = &AudioFormat> + Clone {
+    pub fn sendable(&self) -> impl Iterator<Item = &AudioFormat> {
         std::iter::once(&self.send).chain(&self.send_others)
     }
 }

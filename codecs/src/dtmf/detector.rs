@@ -29,7 +29,7 @@ const PURITY_HELD_MIN: f32 = 0.4;
 /// How far the tones may fall in an interruption: to this part of their energy.
 const HELD_MIN: f32 = 0.03;
 /// Hits that begin a digit, found so that 40 ms are always enough and 23 ms never.
-const HITS: u32 = 5;
+const HITS: u32 = 4;
 /// Misses that end it, found so that a pause of 40 ms is always enough and one of 10 ms never.
 const MISSES: u32 = 4;
 /// What a tone is longer than the distance of its first and last hit.

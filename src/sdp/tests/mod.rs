@@ -267,6 +267,9 @@ fn an_offer_is_written_to_the_letter() {
         a=rtpmap:8 PCMA/8000\r\na=rtpmap:100 telephone-event/48000\r\na=rtpmap:101 telephone-event/8000\r\n\
         a=fmtp:111 useinbandfec=1\r\na=fmtp:100 0-16\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n";
     assert_eq!(text, expected);
+    let deaf = LocalAudio { telephone_event: false, ..local(&["pcmu"]) };
+    let answered = answer(&parse(ASTERISK), &deaf).unwrap();
+    assert_eq!((answered.audio.dtmf, answered.description.media[0].formats.len()), (None, 1));
     let plain = LocalAudio { rtcp: Some("198.51.100.2:9".parse().unwrap()), ..local_v6(&["pcmu"]) };
     let text = offer(&LocalAudio { direction: Direction::Inactive, telephone_event: false, ..plain }).to_string();
     assert!(text.contains("o=- 77 1 IN IP6 2001:db8::1\r\ns=-\r\nc=IN IP6 2001:db8::1\r\n"), "{text}");

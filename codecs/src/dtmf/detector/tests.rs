@@ -93,15 +93,18 @@ fn limits_of_q24() {
         ("high 8 dB down", Sent { twist_db: -8.0, ..USUAL }),
         ("1.5 % sharp", Sent { deviation: 0.015, ..USUAL }),
         ("1.5 % flat", Sent { deviation: -0.015, ..USUAL }),
+        ("40 ms, all at once", Sent { ms: 40.0, twist_db: -8.0, deviation: 0.015, noise_dbm0: -36.0, ..USUAL }),
         ("all at once", Sent { ms: 45.0, twist_db: -6.0, deviation: 0.015, low_dbm0: -15.0, ..USUAL }),
         ("noise 15 dB under", Sent { noise_dbm0: -21.0, ..USUAL }),
         ("interrupted for 10 ms", Sent { ms: 100.0, gap_ms: 10.0, ..USUAL }),
+        ("for 16 ms", Sent { ms: 100.0, gap_ms: 16.0, ..USUAL }),
     ];
     for (name, sent) in found {
         check(name, sent, true);
     }
     let not = [
         ("23 ms", Sent { ms: 23.0, ..USUAL }),
+        ("27 ms", Sent { ms: 27.0, ..USUAL }),
         ("23 ms, loud", Sent { ms: 23.0, low_dbm0: 0.0, ..USUAL }),
         ("−31 dBm0", Sent { low_dbm0: -31.0, ..USUAL }),
         ("high 8 dB up", Sent { twist_db: 8.0, ..USUAL }),
