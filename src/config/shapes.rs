@@ -92,7 +92,7 @@ pub static MEDIA: Shape = Shape {
         key("codecs", CODEC_LIST, "", "What is offered, in order of preference; default opus, g722, pcmu, pcma."),
         key(
             "country",
-            Type::Form("a country by two letters, such as us or de", is_country),
+            Type::Form("a country whose tones are known, such as us, uk or de", is_country),
             "us",
             "Whose tones are played.",
         ),
@@ -248,8 +248,9 @@ fn is_threads(text: &str) -> bool {
     text == "auto" || text.parse::<u16>().is_ok_and(|n| (1..=256).contains(&n))
 }
 
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_lowercase())
+/// A country whose tones are known.
+pub fn is_country(text: &str) -> bool {
+    codecs::tone::by_name(text, "busy").is_some()
 }
 
 fn is_network(text: &str) -> bool {

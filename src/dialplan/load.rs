@@ -3,7 +3,7 @@
 use super::rule::{Match, Property, When};
 use super::shapes;
 use super::steps::Compiler;
-use super::{Context, Dialplan, Names, Rule};
+use super::{Context, Dialplan, Names, Rule, expect};
 use crate::base::yaml::{Fault, Fields, Kind, Node, Reader, Type, parse};
 use crate::verb::{BlockId, Dates, Hours, Pattern, Program};
 use std::collections::BTreeMap;
@@ -67,6 +67,13 @@ pub(super) fn load(files: &[(String, String)], names: &Names<'_>) -> Result<Dial
             compiler.context(reader, &outline.context.name, &outline.context.rules, &outline.steps);
         }
     }
+    let has_rule = |name: &str| outlines.iter().any(|o| o.context.rules.iter().any(|r| r.name == name));
+    let mut tests = Vec::new();
+    for (node, reader) in nodes.iter().zip(&mut readers) {
+        let Some(list) = node.as_ref().and_then(|n| n.get("tests")) else { continue };
+        let Kind::Seq(items) = &list.kind else { continue };
+        tests.extend(items.iter().filter_map(|n| expect::read(reader, n, names, &has_rule)));
+    }
     let (program, more) = compiler.finish();
     faults.extend(more);
     faults.extend(readers.into_iter().flat_map(Reader::into_faults));
@@ -75,7 +82,7 @@ pub(super) fn load(files: &[(String, String)], names: &Names<'_>) -> Result<Dial
     }
     let headers = program.headers();
     let contexts = outlines.into_iter().map(|o| o.context).collect();
-    Ok(Dialplan { contexts, program: Arc::new(program), headers })
+    Ok(Dialplan { contexts, program: Arc::new(program), headers, tests })
 }
 
 fn outline<'n>(

@@ -1,11 +1,14 @@
 //! The YAML dialplan: rules, matching, compilation into [`crate::verb::Program`]s, its tests, its explanation.
 
+mod expect;
 mod load;
 mod rule;
 pub mod shapes;
 mod steps;
+mod testing;
 
 pub use rule::{CallFacts, Rule};
+pub use testing::{EntryPoints, Performed, TestResult};
 
 use crate::base::yaml::{Fault, nearest};
 use crate::verb::{Program, Script};
@@ -18,6 +21,7 @@ pub struct Dialplan {
     program: Arc<Program>,
     /// Headers that some step reads: they become variables when a rule takes a call.
     headers: Vec<String>,
+    tests: Vec<expect::Test>,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What a dialplan file may hold: the one table for checking and for `tandem schema --dialplan`.
 
 use crate::base::yaml::{Key, Shape, Type, Variant, Variants, key, required};
+use crate::config::shapes::is_country;
 use crate::verb::is_time_zone;
 
 pub static FILE: Shape = Shape {
@@ -199,11 +200,7 @@ pub static TONE: Shape = Shape {
     prefixed: None,
 };
 
-const COUNTRY: Type = Type::Form("a country by two letters, such as us or de", is_country);
-
-fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_lowercase())
-}
+const COUNTRY: Type = Type::Form("a country whose tones are known, such as us, uk or de", is_country);
 
 pub static ECHO: Shape = Shape {
     name: "echo",

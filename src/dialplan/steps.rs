@@ -403,7 +403,7 @@ fn read_header_name(reader: &mut Reader, node: &Node) -> String {
     name.to_owned()
 }
 
-fn read_outcome(text: &str) -> Option<Outcome> {
+pub(super) fn read_outcome(text: &str) -> Option<Outcome> {
     let all = [Outcome::Done, Outcome::Failed, Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Cancelled];
     all.into_iter().find(|o| o.as_str() == text)
 }

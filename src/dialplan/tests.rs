@@ -73,7 +73,8 @@ fn calls_take_their_rules() {
     let (day, night) = ("2026-11-23T10:00:00-05:00", "2026-11-23T20:00:00-05:00");
     let main = "+14155550100";
     use Outcome::{Answered, Busy, Done, Failed, NoAnswer};
-    let rows: [(&str, &str, &str, &str, &[Outcome], &[&str]); 10] = [
+    type Row<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [Outcome], &'a [&'a str]);
+    let rows: [Row<'_>; 10] = [
         (
             "in",
             "x",
@@ -280,6 +281,74 @@ fn faults_say_where_and_what_was_expected() {
     for (text, want) in rows {
         let faults = load(text).expect_err(text);
         assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
+    }
+}
+
+/// Runs one test, written in a flow, against the plan: its failure, or "".
+fn check_test(test: &str) -> String {
+    let plan = match load(&format!("{PLAN}\ntests: [ {{ {test} }} ]")) {
+        Ok(plan) => plan,
+        Err(faults) => return faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
+    };
+    let entry = EntryPoints {
+        trunks: vec![("acme".into(), "in".into())],
+        users: vec![("alice".into(), "inner".into())],
+        anonymous: None,
+    };
+    plan.run_tests(&entry).remove(0).failure.unwrap_or_default()
+}
+
+#[test]
+fn tests_pass_and_fail() {
+    let day = "call: { trunk: acme, from: x, to: \"+14155550100\", at: \"2026-11-23T10:00:00-05:00\" }";
+    let passes = [
+        "expect: [ answer, dial ]",
+        "expect: [ { play: menu.wav }, { dial: { user: alice, timeout: 20s } } ], expect_route: open",
+        "outcomes: { dial: busy }, expect: [ { play: { file: /closed/, loop: 2 } }, hangup ]",
+        "outcomes: { dial: [failed] }, rejected: 603, expect: [ { reject: decline } ]",
+        "exact: true, expect: [ answer, play, dial ]",
+        "outcomes: { dial: failed, play: [failed] }, exact: true, expect: [ answer, play, dial, { reject: 603 } ]",
+    ];
+    for test in passes {
+        assert_eq!(check_test(&format!("{day}, {test}")), "", "{test}");
+    }
+    assert_eq!(check_test("call: { user: alice, to: \"77\" }, rejected: 404"), "");
+    let gold = "call: { trunk: acme, from: \"+49\", to: \"9123\", headers: { x-class: gold } }";
+    assert_eq!(
+        check_test(&format!(
+            "{gold}, expect: [ {{ dial: {{ trunks: [acme, acme], headers: {{ X-Line: 4-gold }} }} }} ]"
+        )),
+        ""
+    );
+    let fails = [
+        ("expect: [ dial, play ]", "expected: play (d.yaml:35), after dial\n"),
+        ("expect: [ { dial: bob } ]", "expected: dial user=bob (d.yaml:35)\n"),
+        ("exact: true, expect: [ answer, dial ]", "expected: dial (d.yaml:35), after answer\n"),
+        (
+            "exact: true, expect: [ answer, play ]",
+            "expected: nothing more, but dial user=alice timeout=20s (d.yaml:10) follows\n",
+        ),
+        ("expect_route: closed", "expected: rule \"closed\"\ngot:      rule \"open\" of context"),
+        ("rejected: 404", "expected: the call rejected with 404\n"),
+        ("expect: [ { tone: { name: [busy, dial] } } ]", "expected: tone name=[busy, dial] (d.yaml:35)\n"),
+    ];
+    for (test, want) in fails {
+        let got = check_test(&format!("{day}, {test}"));
+        assert!(got.starts_with(want), "{test}: {got}");
+    }
+    let faults = [
+        ("expect_route: opne", "no rule is named \"opne\"; expected a rule's name"),
+        ("expect: [ anser ]", "unknown action \"anser\"; did you mean \"answer\"?"),
+        ("expect: [ { play: { fil: x } } ]", "unknown field \"fil\"; did you mean \"file\"? Known: file, loop"),
+        ("expect: [ set ]", "\"set\" is done inside the script"),
+        ("expect: [ say ]", "the step \"say\" is not yet available"),
+        ("press: 1, expect: [ answer ]", "\"press\" is not yet available in a test"),
+        ("exact: true", "this test expects nothing"),
+        ("outcomes: { dial: bussy }, rejected: 404", "unknown value \"bussy\"; did you mean \"busy\"?"),
+    ];
+    for (test, want) in faults {
+        let got = check_test(&format!("{day}, {test}"));
+        assert!(got.starts_with("d.yaml:35:") && got.contains(want), "{test}: {got}");
     }
 }
 

@@ -40,7 +40,11 @@ pub enum Command {
         log_format: Option<LogFormat>,
     },
     /// Read the configuration and everything that it names, and say what is wrong
-    Check,
+    Check {
+        /// Print the configuration in force, defaults too, without its secrets
+        #[arg(long)]
+        print: bool,
+    },
     /// Run the tests that dialplans carry, in simulated time
     Test {
         /// Files or folders
@@ -50,7 +54,11 @@ pub enum Command {
     /// Say which route a call would take, rule by rule
     Explain(Explain),
     /// Print the configuration's JSON Schema
-    Schema,
+    Schema {
+        /// Of dialplans instead
+        #[arg(long)]
+        dialplan: bool,
+    },
     /// Calls that go on
     Calls,
     /// Trunks, their targets and load

@@ -3,6 +3,7 @@
 mod args;
 mod cdr;
 mod live;
+mod plan;
 mod table;
 mod trace;
 
@@ -10,7 +11,6 @@ use crate::shell::client::Refusal;
 use args::{Args, Command};
 use clap::Parser;
 use std::fmt::Display;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Done.
@@ -29,8 +29,10 @@ fn perform(args: &Args) -> u8 {
         Command::Run { log_format } => {
             return super::run::run(&args.common.config, log_format.map(Into::into), &args.common.log_level);
         }
-        Command::Check => check(&args.common.config),
-        Command::Test { .. } | Command::Explain(_) | Command::Schema => Err("this command is not yet available".into()),
+        Command::Check { print } => plan::check(&args.common.config, *print),
+        Command::Test { paths } => plan::test(&args.common, paths),
+        Command::Explain(asked) => plan::explain(&args.common, asked),
+        Command::Schema { dialplan } => plan::schema(*dialplan),
         Command::Calls => live::calls(&args.common),
         Command::Trunks => live::trunks(&args.common),
         Command::Registrations => live::registrations(&args.common),
@@ -49,21 +51,6 @@ fn perform(args: &Args) -> u8 {
         Err(sentence) => {
             complain(&sentence.to_string());
             FAILED
-        }
-    }
-}
-
-/// Reads all that `tandem run` would read; each fault on a line of its own.
-fn check(file: &Path) -> Result<(), Sentence> {
-    match super::files::load(file) {
-        Ok(_) => {
-            print(&format!("{}: no faults\n", file.display()));
-            Ok(())
-        }
-        Err(faults) => {
-            faults.iter().for_each(|fault| print(&format!("{fault}\n")));
-            let count = if faults.len() == 1 { "1 fault".into() } else { format!("{} faults", faults.len()) };
-            Err(format!("{}: {count}", file.display()).into())
         }
     }
 }

@@ -1,0 +1,71 @@
+//! `tandem explain`: which rule a call would take, rule by rule, and what it would do.
+
+use crate::base::time::Wall;
+use crate::base::yaml::nearest;
+use crate::config::Config;
+use crate::dialplan::{CallFacts, Dialplan, EntryPoints};
+use std::fmt::Write;
+
+/// A call that is only asked about.
+pub struct Ask<'a> {
+    pub to: &'a str,
+    pub from: &'a str,
+    pub trunk: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub at: Wall,
+}
+
+/// A readable table. `Err` is the sentence that says why nothing can be said.
+pub fn explain(config: &Config, dialplan: &Dialplan, ask: &Ask<'_>) -> Result<String, String> {
+    let entry = EntryPoints::of(config);
+    for (kind, name, known) in [("trunk", ask.trunk, &entry.trunks), ("user", ask.user, &entry.users)] {
+        let Some(name) = name.filter(|n| !known.iter().any(|(k, _)| k == n)) else { continue };
+        let hint = nearest(name, known.iter().map(|(k, _)| k.as_str())).map(|n| format!("; did you mean \"{n}\"?"));
+        return Err(format!("the configuration has no {kind} \"{name}\"{}", hint.unwrap_or_default()));
+    }
+    let context = entry.context(ask.trunk, ask.user).ok_or(
+        "a call by no trunk and of no user is refused, since the configuration has no sip.anonymous_context; \
+         give --trunk or --user",
+    )?;
+    let facts = CallFacts {
+        from: ask.from,
+        from_name: "",
+        to: ask.to,
+        trunk: ask.trunk,
+        user: ask.user,
+        header: &|_| None,
+        at: ask.at,
+    };
+    let verdicts = dialplan.explain(context, &facts)?;
+    let by = match (ask.trunk, ask.user) {
+        (Some(trunk), _) => format!(" by trunk {trunk}"),
+        (_, Some(user)) => format!(" of user {user}"),
+        _ => " of nobody known".to_owned(),
+    };
+    let mut out = format!("call to {} from {}{by} at {}\n", ask.to, ask.from, ask.at.rfc3339());
+    let _ = writeln!(out, "enters context {context}\n");
+    let width = |f: &dyn Fn(usize) -> usize| (0..verdicts.len()).map(f).max().unwrap_or(0).min(40);
+    let names = width(&|i| verdicts.get(i).map_or(0, |v| v.rule.chars().count()));
+    let places = width(&|i| verdicts.get(i).map_or(0, |v| v.at.chars().count()));
+    let mut taken = false;
+    for v in &verdicts {
+        let mark = match (v.holds, taken) {
+            (true, false) => "TAKEN",
+            (true, true) => "later",
+            (false, _) => "no",
+        };
+        taken |= v.holds;
+        let _ = writeln!(out, "{mark:<5}  {:<names$}  {:<places$}  {}", v.rule, v.at, v.why);
+    }
+    if taken {
+        let (actions, end) = dialplan.rehearse(context, &facts)?;
+        out.push_str("\nif all goes well it does\n");
+        for (action, at) in actions {
+            let _ = writeln!(out, "       {action}  ({at})");
+        }
+        let _ = writeln!(out, "       {end}");
+    } else {
+        out.push_str("\nno rule takes it: 404 Not Found\n");
+    }
+    Ok(out)
+}
