@@ -1,6 +1,7 @@
 //! Reading what the configuration names: the file itself, secrets, dialplans, addresses of names.
 
 use super::api::Credentials;
+use super::media::prompt;
 use super::net::{BindFault, describe};
 use crate::base::yaml::{self, Fault};
 use crate::config::{Config, Http, Located, Secrets};
@@ -67,7 +68,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
     let users: Vec<String> = config.users.iter().map(|u| u.name.clone()).collect();
     let prompts = config.media.prompts.clone();
     let prompt = |name: &str| match prompts.join(name) {
-        path if path.is_file() => Ok(()),
+        path if path.exists() => prompt::read(&path).map(drop).map_err(|e| e.to_string()),
         path => Err(format!("there is no file {}", path.display())),
     };
     let names = Names { trunks: Some(&trunks), users: Some(&users), prompt: &prompt };

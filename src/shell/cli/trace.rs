@@ -10,6 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 use std::fmt::Write;
 
+#[cfg(test)]
+mod tests;
+
 /// A call as the API gives it.
 #[derive(Deserialize, Debug)]
 pub struct Traced {

@@ -4,6 +4,8 @@ mod export;
 mod query;
 mod schema;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod view;
 mod when;
 
