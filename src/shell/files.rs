@@ -159,7 +159,9 @@ fn position(file: &Path, keys: &[&str], n: Option<usize>) -> Option<yaml::Positi
 pub fn bind_sentence(file: &Path, key: &str, place: Option<usize>, fault: &dyn std::fmt::Display) -> String {
     let keys: Vec<&str> = key.split('.').collect();
     let line = position(file, &keys, place).map_or(String::new(), |at| format!(":{}", at.line));
-    format!("{fault}; change {key} in {}{line}", file.display())
+    let fault = fault.to_string();
+    let stop = if fault.ends_with('?') { "" } else { ";" };
+    format!("{fault}{stop} change {key} in {}{line}", file.display())
 }
 
 /// The sentence for an address of `sip.listen` that could not be had.

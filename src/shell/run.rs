@@ -7,7 +7,7 @@ mod supervise;
 mod tests;
 
 use super::api::{self, Api};
-use super::clock::{Clock, wall};
+use super::clock::Clock;
 use super::control::{Control, Parts};
 use super::files::{self, Loaded};
 use super::ledger::{self, Condition};
@@ -139,13 +139,15 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
     let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts)));
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
-    let settings = media_settings(&loaded.config);
+    let seed = random().map_err(system("no random numbers"))?;
+    let settings = media_settings(&loaded.config, u64::from_le_bytes(seed));
     let udp = bound.udp;
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
         let make = move || -> std::io::Result<_> {
             let media = MediaEngine::start(settings, prompts, clock)?;
-            let core = Switch::new(setup, seed(), clock.now());
+            let mut core = Switch::new(setup, u64::from_le_bytes(random()?), clock.now());
+            core.set_nonce_key(random()?);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
             Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger })
         };
@@ -220,25 +222,22 @@ async fn setup(loaded: &Loaded, listeners: Vec<Listener>) -> Setup {
     Setup { config, dialplan: Arc::clone(&loaded.dialplan), listeners, resolved }
 }
 
-fn media_settings(config: &Config) -> MediaSettings {
+fn media_settings(config: &Config, seed: u64) -> MediaSettings {
     MediaSettings {
         addresses: config.media.addresses.clone(),
         external: config.sip.external_address,
         ports: config.media.ports,
         threads: config.media.threads,
         country: config.media.country.clone(),
-        seed: seed(),
+        seed,
     }
 }
 
-/// Eight octets of the system's randomness.
-fn seed() -> u64 {
-    let mut octets = [0; 8];
-    match std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut octets)) {
-        Ok(()) => u64::from_le_bytes(octets),
-        // Without a random device: what two starts do not share.
-        Err(_) => wall().as_micros().unsigned_abs() ^ u64::from(std::process::id()).rotate_left(32),
-    }
+/// Octets of the system's randomness.
+fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut octets = [0; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(octets)
 }
 
 /// Whether all who can reach the address are on this machine.

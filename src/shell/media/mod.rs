@@ -17,6 +17,7 @@ use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, Play
 use crate::media::leg::Setting;
 use crate::media::player::Player;
 use crate::media::shard::{Order, Shard};
+use crate::shell::api::metrics::Sample;
 use crate::shell::clock::Clock;
 use crate::shell::control::Media;
 use crate::shell::net::Waker;
@@ -343,8 +344,8 @@ impl Media for MediaEngine {
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
         if let Some(event) = self.execute(now, command) {
+            // The control loop asks for events after its commands: no ring is needed.
             self.ready.push_back(event);
-            self.waker.wake();
         }
     }
     fn flush(&mut self) {}
@@ -356,6 +357,20 @@ impl Media for MediaEngine {
     }
     fn clear(&mut self) {
         MediaEngine::clear(self);
+    }
+    fn figures(&self) -> Vec<Sample> {
+        let s = self.stats();
+        vec![
+            Sample::counter("media_ticks", "Packets of sound that were due to be made", s.ticks),
+            Sample::counter("media_ticks_late", "Packets of sound skipped because their time had passed", s.ticks_late),
+            Sample::counter("media_packets_received", "RTP and RTCP packets received", s.packets_received),
+            Sample::counter("media_packets_relayed", "RTP packets relayed", s.packets_relayed),
+            Sample::counter("media_packets_unsent", "Packets that the system refused to send", s.packets_unsent),
+            Sample::counter("media_events_dropped", "Media events that found no room", s.events_dropped),
+            Sample::gauge("media_legs", "Media legs that are open", s.legs),
+            Sample::gauge("media_ports_bound", "RTP and RTCP port pairs that are bound", s.ports_bound),
+            Sample::gauge("media_ports_resting", "Bound port pairs that no leg uses", s.ports_resting),
+        ]
     }
 }
 

@@ -4,6 +4,7 @@ use crate::sip::transport::ListenerId;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -24,6 +25,22 @@ pub struct Udp {
     local: SocketAddr,
     outbox: VecDeque<(Bytes, SocketAddr)>,
     dropped: u64,
+    /// Marks of the datagrams sent last, by which a true ICMP answer is told from a forged one.
+    sent: Box<[u64; SENT_MAX]>,
+    sent_next: usize,
+}
+
+/// How many datagrams back an ICMP answer is believed.
+const SENT_MAX: usize = 4_096;
+/// Octets of a datagram that its mark covers: enough to hold the branch, which one who does not see our packets cannot
+/// guess. An ICMP answer that quotes less is not believed.
+const MARKED: usize = 256;
+
+/// A datagram's mark; 0 is no datagram's.
+fn mark(peer: SocketAddr, bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (peer.ip().to_canonical(), peer.port(), &bytes[..bytes.len().min(MARKED)]).hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// What [`Udp::flush`] came to.
@@ -47,7 +64,8 @@ impl Udp {
         report_refusals(&socket, address.is_ipv4());
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))?;
-        Ok(Udp { socket, id, local, outbox: VecDeque::with_capacity(BATCH), dropped: 0 })
+        let sent = Box::new([0; SENT_MAX]);
+        Ok(Udp { socket, id, local, outbox: VecDeque::with_capacity(BATCH), dropped: 0, sent, sent_next: 0 })
     }
 
     pub const fn id(&self) -> ListenerId {
@@ -86,7 +104,12 @@ impl Udp {
         let mut strange = 0;
         while !self.outbox.is_empty() {
             match self.send_batch() {
-                Ok(sent) => drop(self.outbox.drain(..sent.min(self.outbox.len()))),
+                Ok(sent) => {
+                    for (bytes, peer) in self.outbox.drain(..sent.min(self.outbox.len())) {
+                        self.sent[self.sent_next % SENT_MAX] = mark(peer, &bytes);
+                        self.sent_next = self.sent_next.wrapping_add(1);
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Flushed::Blocked,
@@ -118,13 +141,14 @@ impl Udp {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Peers of earlier datagrams that answered with ICMP "unreachable" (RFC 3261 §18.4); drains the error queue.
+    /// Peers of earlier datagrams that answered with ICMP "unreachable" (RFC 3261 §18.4); drains the error queue. Answers
+    /// that do not quote what was sent are left out: anybody can forge them.
     pub fn refusals(&self, failed: &mut Vec<SocketAddr>) {
         for _ in 0..BATCH {
             // SAFETY: zeroed is a valid value; the pointers live through the call.
             let peer = unsafe {
                 let mut name: libc::sockaddr_storage = mem::zeroed();
-                let (mut data, mut control) = ([0u8; 64], [0u64; 32]);
+                let (mut data, mut control) = ([0u8; MARKED], [0u64; 32]);
                 let mut piece = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
                 let mut header: libc::msghdr = mem::zeroed();
                 header.msg_name = (&raw mut name).cast();
@@ -133,10 +157,10 @@ impl Udp {
                 header.msg_iovlen = 1;
                 header.msg_control = control.as_mut_ptr().cast();
                 header.msg_controllen = mem::size_of_val(&control) as _;
-                if libc::recvmsg(self.fd(), &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) < 0 {
-                    return;
-                }
-                read_address(&name)
+                let n = libc::recvmsg(self.fd(), &mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT);
+                let Ok(n) = usize::try_from(n) else { return };
+                let quoted = &data[..n.min(MARKED)];
+                read_address(&name).filter(|peer| self.sent.contains(&mark(*peer, quoted)))
             };
             failed.extend(peer.filter(|p| !failed.contains(p)));
         }
@@ -314,5 +338,13 @@ mod tests {
         let mut failed = Vec::new();
         a.refusals(&mut failed);
         assert_eq!(failed, [closed]);
+        // The same answer to what was not sent through this socket is not believed.
+        a.queue(Bytes::from_static(b"x"), closed);
+        a.flush(&mut Vec::new());
+        wait(&a);
+        a.sent.fill(0);
+        failed.clear();
+        a.refusals(&mut failed);
+        assert_eq!(failed, []);
     }
 }

@@ -35,7 +35,7 @@ fn full(n: u32) -> Box<CallRecord> {
     r.cdr.started = Wall(i64::from(n) * 1_000_000);
     r.cdr.answered = Some(Wall(i64::from(n) * 1_000_000 + 500));
     r.cdr.from = format!("+1{:03}", n % 3);
-    r.cdr.trunk = (n % 2 == 0).then(|| "acme".into());
+    r.cdr.trunk = n.is_multiple_of(2).then(|| "acme".into());
     r.cdr.post_dial_delay_us = Some(311);
     r.cdr.ending = Ending::new(Class::Callee, "busy", 486);
     let quality =
@@ -227,6 +227,6 @@ fn what_was_acknowledged_survives_a_kill() {
     drop(Sqlite::open(&folder.file()).unwrap());
     let reader = Reader::open(&folder.file()).unwrap();
     let found = reader.list(&Filter::default(), None, 1_000).unwrap().cdrs.len();
-    assert!(found as u128 >= acknowledged && found % 2 == 0, "{found} found, {acknowledged} acknowledged");
+    assert!(found as u128 >= acknowledged && found.is_multiple_of(2), "{found} found, {acknowledged} acknowledged");
     assert!((1..=acknowledged).all(|n| reader.call(CallId(n)).unwrap().is_some()));
 }
