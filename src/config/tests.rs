@@ -101,9 +101,17 @@ fn an_empty_file_means_the_defaults() {
     assert!(c.trunks.is_empty() && c.sip.anonymous_context.is_none() && c.http.listen.ip().is_loopback());
 }
 
+/// Each text and its only fault.
+fn check_faults(rows: &[(&str, &str)]) {
+    for (text, want) in rows {
+        let faults = read(text).expect_err(text);
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [*want], "{text}");
+    }
+}
+
 #[test]
-fn faults_say_where_and_what_was_expected() {
-    let rows = [
+fn faults_of_sections_say_where_and_what_was_expected() {
+    check_faults(&[
         (
             "nod: x",
             "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, http, limits, trunks, users, dialplans, drain_timeout",
@@ -144,6 +152,12 @@ fn faults_say_where_and_what_was_expected() {
             "media: { address: [127.0.0.1, 10.0.0.1] }",
             "t.yaml:1:31: a second IPv4 address, \"10.0.0.1\"; expected at most one address of each family",
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_peers_say_where_and_what_was_expected() {
+    check_faults(&[
         (
             "http: { listen: 0.0.0.0:8080 }",
             "t.yaml:1:17: 0.0.0.0:8080 is not loopback, and credentials would travel unencrypted; expected a loopback address, or behind_proxy: true if a proxy in front of it speaks TLS",
@@ -205,11 +219,7 @@ fn faults_say_where_and_what_was_expected() {
             "- a",
             "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, http, limits, trunks, users, dialplans, drain_timeout",
         ),
-    ];
-    for (text, want) in rows {
-        let faults = read(text).expect_err(text);
-        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
-    }
+    ]);
     let secret = read("users: [ { name: a, context: c, password: hunter2, ha1: hunter2 } ]").expect_err("both");
     assert!(!format!("{secret:?}").contains("hunter2"));
 }

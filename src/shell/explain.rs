@@ -69,3 +69,37 @@ pub fn explain(config: &Config, dialplan: &Dialplan, ask: &Ask<'_>) -> Result<St
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NoSecrets;
+    use crate::dialplan::Names;
+    use crate::verb::parse_moment;
+
+    const CONFIG: &str = "{ sip: { anonymous_context: c }, trunks: [ { name: acme, context: d, inbound: 10.0.0.1 } ] }";
+    const PLAN: &str = "contexts:\n  c:\n    - { name: open, match: { to: \"1\" }, when: { hours: mon }, do: [ answer, echo ] }\n    \
+                        - { match: { to: /^1/ }, do: { reject: busy } }\n  d: []\n";
+
+    fn check(to: &str, trunk: Option<&str>) -> String {
+        let config = Config::read("t.yaml", CONFIG, &NoSecrets).unwrap().config;
+        let plan = Dialplan::load(&[("p.yaml".into(), PLAN.into())], &Names::ANY).unwrap();
+        let at = parse_moment("2026-11-24T10:00:00Z").unwrap();
+        explain(&config, &plan, &Ask { to, from: "2", trunk, user: None, at }).unwrap_or_else(|e| e)
+    }
+
+    #[test]
+    fn a_call_is_explained_rule_by_rule() {
+        let want = "call to 1 from 2 of nobody known at 2026-11-24T10:00:00.000Z\n\
+                    enters context c\n\n\
+                    no     open      p.yaml:3  tue 2026-11-24 10:00 in UTC is not within \"mon\"\n\
+                    TAKEN  p.yaml:4  p.yaml:4  to \"1\" matches /^1/\n\n\
+                    if all goes well it does\n\
+                    \u{20}      reject status=486  (p.yaml:4)\n\
+                    \u{20}      the end\n";
+        assert_eq!(check("1", None), want);
+        assert!(check("7", None).ends_with("\nno rule takes it: 404 Not Found\n"));
+        assert!(check("1", Some("acme")).contains("enters context d"));
+        assert_eq!(check("1", Some("acne")), "the configuration has no trunk \"acne\"; did you mean \"acme\"?");
+    }
+}
