@@ -67,7 +67,8 @@ impl Dialog {
             remote: without_tag(request.header(HeaderName::From).unwrap_or_default()),
             local_cseq: 0,
             remote_cseq: request.cseq().map(|c| c.number),
-            target: contact_uri(request).unwrap_or_default().into(),
+            // RFC 2543 sends to From's URI where there is no Contact.
+            target: contact_uri(request).or(request.from().map(|from| from.uri)).unwrap_or_default().into(),
             routes: request.headers(HeaderName::RecordRoute).take(ROUTES_MAX).map(Into::into).collect(),
             flow,
             sticky,
@@ -192,7 +193,7 @@ impl Dialog {
     /// value with its branch.
     pub fn request(&self, method: &str, cseq: u32, via: &str, max_forwards: u8) -> Writer {
         let strict = self.routes.first().and_then(|r| NameAddr::parse(r)).filter(|r| !is_loose(r));
-        let uri = strict.map_or(&*self.target, |r| r.uri);
+        let uri = without_headers(strict.map_or(&*self.target, |r| r.uri));
         let mut w = Writer::request(method, uri)
             .header(HeaderName::Via, via)
             .header(HeaderName::MaxForwards, max_forwards)
@@ -216,6 +217,12 @@ fn is_loose(route: &NameAddr<'_>) -> bool {
 
 fn contact_uri(message: &Message) -> Option<&str> {
     message.contact().map(|c| c.uri).filter(|uri| !uri.is_empty() && *uri != "*")
+}
+
+/// A Request-URI has no headers, though a Contact's URI may (RFC 3261 §19.1.1).
+fn without_headers(uri: &str) -> &str {
+    let headers = Uri::parse(uri).map_or("", |uri| uri.headers);
+    uri.strip_suffix(headers).and_then(|uri| uri.strip_suffix('?')).filter(|_| !headers.is_empty()).unwrap_or(uri)
 }
 
 /// A From or To value without its tag parameter, its other parameters dropped: they are the sender's, not the dialog's.
@@ -264,6 +271,19 @@ mod tests {
         assert_eq!((bye.from_tag(), bye.to_tag()), ("00000000000000ab", "bb"));
         assert_eq!(bye.header(HeaderName::To), Some("\"Bob, B.\" <sip:bob@b.example>;tag=bb"));
         assert_eq!(d.next_hop(), "sip:p1;lr");
+    }
+
+    #[test]
+    fn a_request_uri_takes_no_headers_of_a_contact() {
+        for (uri, want) in [
+            ("sip:b@10.0.0.9?Subject=x&a=b", "sip:b@10.0.0.9"),
+            ("sip:b@10.0.0.9;ob?Route=%3Csip:x%3E", "sip:b@10.0.0.9;ob"),
+            ("sip:b?c@10.0.0.9", "sip:b?c@10.0.0.9"),
+            ("sip:b@10.0.0.9", "sip:b@10.0.0.9"),
+            ("sip:b@10.0.0.9?", "sip:b@10.0.0.9?"),
+        ] {
+            assert_eq!(without_headers(uri), want);
+        }
     }
 
     #[test]
