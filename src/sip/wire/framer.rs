@@ -102,8 +102,20 @@ impl Framer {
             return Err(TOO_LARGE);
         }
         let text = self.buffer.get(..body).unwrap_or_default();
-        let stated = read::content_length(&scan(text), text);
-        let octets = stated.map_err(|reason| Fault::BadRequest { status: 400, reason })?;
+        let head = scan(text);
+        // Another protocol's lengths are not ours: a web page can make a browser send what it likes in a request's body.
+        let first = text.get(head.start_line.range()).unwrap_or_default();
+        if !first.windows(4).any(|part| part.eq_ignore_ascii_case(b"SIP/")) {
+            return Err(Fault::NotSip);
+        }
+        let lost = |reason| Fault::BadRequest { status: 400, reason };
+        let octets = read::content_length(&head, text).map_err(lost)?;
+        if let Some(reason) = head.fault
+            && (octets.is_none() || head.fields.len() == FIELDS_MAX)
+        {
+            // A Content-Length may be in what could not be read, and its body must not be taken for messages.
+            return Err(lost(reason));
+        }
         match body.checked_add(octets.unwrap_or(0)) {
             Some(whole) if whole <= MESSAGE_BYTES_MAX => Ok(Some(whole)),
             _ => Err(TOO_LARGE),
