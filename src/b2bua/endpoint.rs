@@ -27,6 +27,22 @@ impl Body {
     pub fn sdp(text: String) -> Body {
         Body { content_type: "application/sdp".into(), bytes: Bytes::from(text) }
     }
+
+    pub fn is_sdp(&self) -> bool {
+        let kind = self.content_type.split(';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case("application/sdp")
+    }
+}
+
+/// Writes what bodies we read, as a 415 must say (RFC 3261 §21.4.13).
+pub fn accepts(writer: Writer) -> Writer {
+    writer.header(HeaderName::Accept, "application/sdp").raw_header("Accept-Encoding", "identity")
+}
+
+/// Writes what a 200 to OPTIONS says of us (RFC 3261 §11.2).
+pub fn capabilities(writer: Writer) -> Writer {
+    let writer = accepts(writer.header(HeaderName::Allow, ALLOW));
+    writer.raw_header("Accept-Language", "en").header(HeaderName::Supported, "")
 }
 
 /// Ends a message with its body, if it has one.
@@ -255,6 +271,7 @@ impl Endpoint {
         let tag = self.new_tag();
         self.respond(now, id, status, reason, Some(tag), |w| match status {
             405 => w.header(HeaderName::Allow, ALLOW).finish(),
+            415 => accepts(w).finish(),
             500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
             _ => w.finish(),
         })

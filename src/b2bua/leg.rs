@@ -12,7 +12,7 @@
 //! A leg speaks SIP through the [`Endpoint`] and tells its call what it heard by return value. It knows nothing of media,
 //! scripts or other legs: bodies pass through it as bytes.
 
-use super::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, finish};
+use super::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, capabilities, finish};
 use super::session::Session;
 use crate::base::pii::Secret;
 use crate::base::time::{Instant, Now};
@@ -537,11 +537,10 @@ impl Leg {
                 Asked::Info { body: body_of(request) }
             }
             Method::Options => {
-                ep.respond(now.mono, id, 200, "", None, |w| {
-                    w.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, "application/sdp").finish()
-                });
+                ep.respond(now.mono, id, 200, "", None, |w| capabilities(w).finish());
                 Asked::Nothing
             }
+            Method::Other => self.refused(ep, now, id, 501),
             _ => self.refused(ep, now, id, 405),
         }
     }
@@ -571,11 +570,18 @@ impl Leg {
 
     /// re-INVITE (§14.2) or UPDATE (RFC 3311 §5.2).
     fn on_reoffer(&mut self, ep: &mut Endpoint, now: Now, id: ServerId, request: &Message) -> Asked {
-        let method = request.method();
+        let (method, body) = (request.method(), offer_of(request));
+        let required: Vec<&str> = request.headers(HeaderName::Require).collect();
+        if !required.is_empty() {
+            ep.respond(now.mono, id, 420, "", None, |w| {
+                w.header(HeaderName::Unsupported, required.join(", ")).finish()
+            });
+            return Asked::Nothing;
+        }
         match self.state {
             State::Closing | State::Cancelling | State::Gone => return self.refused(ep, now, id, 481),
             State::Pending if method == Method::Invite => return self.refused(ep, now, id, 500),
-            State::Pending if body_of(request).is_some() => return self.refused(ep, now, id, 491),
+            State::Pending if body.is_some() => return self.refused(ep, now, id, 491),
             _ => {}
         }
         if self.reoffer_out.is_some_and(|r| !r.answered) {
@@ -585,12 +591,12 @@ impl Leg {
             return self.refused(ep, now, id, 500);
         }
         self.dialog.refresh_target(request);
-        if method == Method::Update && body_of(request).is_none() {
+        if method == Method::Update && body.is_none() {
             self.answer(ep, now.mono, id, None);
             return Asked::Nothing;
         }
         self.reoffer_in = Some(Reoffer { id, cseq: 0, answered: false });
-        Asked::Reoffer { body: body_of(request) }
+        Asked::Reoffer { body }
     }
 
     pub fn answer_reoffer(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) {
@@ -670,4 +676,15 @@ pub fn body_of(message: &Message) -> Option<Body> {
         return None;
     }
     Some(Body { content_type: message.content_type().into(), bytes })
+}
+
+/// The session description in an INVITE or UPDATE; also a body that is none, but for one that the sender lets us ignore
+/// (RFC 3261 §20.11).
+pub fn offer_of(message: &Message) -> Option<Body> {
+    let disposition = message.header(HeaderName::ContentDisposition).unwrap_or_default();
+    let handling = disposition.split(';').skip(1).filter_map(|param| param.split_once('='));
+    let is_optional = handling.into_iter().any(|(name, value)| {
+        name.trim_ascii().eq_ignore_ascii_case("handling") && value.trim_ascii().eq_ignore_ascii_case("optional")
+    });
+    body_of(message).filter(|body| body.is_sdp() || !is_optional)
 }

@@ -262,8 +262,7 @@ impl Session {
 }
 
 fn parse(body: &Body) -> Result<SessionDescription, Unacceptable> {
-    let is_sdp = body.content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/sdp"));
-    if !is_sdp {
+    if !body.is_sdp() {
         return Err(Unacceptable(415));
     }
     SessionDescription::parse(&body.bytes).map_err(|fault| Unacceptable(fault.status()))

@@ -4,8 +4,8 @@ use super::Switch;
 use super::call::Call;
 use super::identify::Known;
 use super::world::{LegRef, World};
-use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS};
-use crate::b2bua::leg::{Leg, Peer, body_of};
+use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities};
+use crate::b2bua::leg::{Leg, Peer, offer_of};
 use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
 use crate::sip::transaction::ServerId;
@@ -21,10 +21,7 @@ impl Switch {
             Method::Invite => self.on_invite(id, request, flow),
             Method::Register => self.world.on_register(id, request, flow),
             Method::Options => self.world.on_options(id),
-            Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Refer => {
-                self.world.refuse(id, (481, ""), request);
-            }
-            _ => self.world.refuse(id, (405, ""), request),
+            _ => self.world.refuse(id, (481, ""), request),
         }
     }
 
@@ -59,34 +56,69 @@ impl Switch {
     }
 }
 
-/// What makes a request unacceptable whoever sent it (RFC 3261 §8.2): status and, for 420, what is not supported.
+/// What makes a request unacceptable whoever sent it, in the order of RFC 3261 §8.2.
 fn refusal_of(request: &Message) -> Option<(u16, &'static str)> {
-    if request.number(HeaderName::MaxForwards) == Some(0) && request.method() != Method::Register {
-        // An OPTIONS that ends here is for us (§11), all else has gone in circles.
-        if request.method() != Method::Options {
-            return Some((483, ""));
-        }
+    let refusal = refusal_by_method(request.method()).or_else(|| refusal_by_header(request));
+    match request.method() {
+        Method::Invite => refusal.or_else(|| refusal_of_invite(request)),
+        Method::Register => refusal.or_else(|| refusal_of_register(request)),
+        _ => refusal,
     }
-    let uri = Uri::parse(request.request_uri());
-    match uri {
+}
+
+/// A method that is known but not served gets 405, one that nobody knows 501 (§8.2.1, §21.5.2).
+const fn refusal_by_method(method: Method) -> Option<(u16, &'static str)> {
+    match method {
+        Method::Invite | Method::Register | Method::Options | Method::Ack | Method::Cancel => None,
+        Method::Bye | Method::Info | Method::Update => None,
+        Method::Other => Some((501, "")),
+        _ => Some((405, "")),
+    }
+}
+
+fn refusal_by_header(request: &Message) -> Option<(u16, &'static str)> {
+    // An OPTIONS that ends here is for us (§11), a REGISTER too; all else has gone in circles.
+    let ends_here = matches!(request.method(), Method::Options | Method::Register);
+    if request.number(HeaderName::MaxForwards) == Some(0) && !ends_here {
+        return Some((483, ""));
+    }
+    match Uri::parse(request.request_uri()) {
         None => return Some((400, "Bad Request-URI")),
-        Some(uri) if !["sip", "sips", "tel"].iter().any(|s| uri.scheme.eq_ignore_ascii_case(s)) => {
-            return Some((416, ""));
-        }
+        Some(uri) if !uri.is_sip() && !uri.is_tel() => return Some((416, "")),
         Some(_) => {}
     }
-    if request.headers(HeaderName::Require).next().is_some() {
-        return Some((420, ""));
+    request.headers(HeaderName::Require).next().map(|_| (420, ""))
+}
+
+fn refusal_of_invite(request: &Message) -> Option<(u16, &'static str)> {
+    let encoding = request.header(HeaderName::ContentEncoding);
+    if encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity")) || offer_of(request).is_some_and(|b| !b.is_sdp()) {
+        return Some((415, ""));
     }
-    if request.method() == Method::Invite {
-        if request.header(HeaderName::ContentEncoding).is_some_and(|e| !e.eq_ignore_ascii_case("identity")) {
-            return Some((415, ""));
-        }
-        if request.contact().is_none() {
-            return Some((400, "Missing Contact"));
-        }
+    if !takes_sdp(request) {
+        return Some((406, ""));
+    }
+    // RFC 2543, whose branches are without the cookie, let an INVITE do without Contact: requests go to From's URI then.
+    if request.contact().is_none() && request.branch().starts_with("z9hG4bK") {
+        return Some((400, "Missing Contact"));
     }
     None
+}
+
+/// §10.3 step 5: an address of record is a SIP or SIPS URI.
+fn refusal_of_register(request: &Message) -> Option<(u16, &'static str)> {
+    let is_sip = request.to().and_then(|to| to.parsed_uri()).is_some_and(|uri| uri.is_sip());
+    (!is_sip).then_some((400, "To Is No SIP URI"))
+}
+
+/// An answer with SDP is acceptable: without Accept it is, an empty Accept takes nothing at all (§20.1).
+fn takes_sdp(request: &Message) -> bool {
+    let ranges = ["application/sdp", "application/*", "*/*"];
+    let takes = |value: &str| {
+        let range = value.split(';').next().unwrap_or_default().trim_ascii();
+        ranges.iter().any(|r| range.eq_ignore_ascii_case(r))
+    };
+    request.header(HeaderName::Accept).is_none() || request.headers(HeaderName::Accept).any(takes)
 }
 
 impl World {
@@ -95,7 +127,7 @@ impl World {
         let unsupported: Vec<&str> = request.headers(HeaderName::Require).collect();
         self.ep.respond(self.now.mono, id, status, reason, Some(tag), |w| match status {
             405 => w.header(HeaderName::Allow, ALLOW).finish(),
-            415 => w.header(HeaderName::Accept, "application/sdp").raw_header("Accept-Encoding", "identity").finish(),
+            415 => accepts(w).finish(),
             420 => w.header(HeaderName::Unsupported, unsupported.join(", ")).finish(),
             _ => w.finish(),
         });
@@ -105,9 +137,7 @@ impl World {
     fn on_options(&mut self, id: ServerId) {
         let status = if self.draining { 503 } else { 200 };
         let tag = self.ep.new_tag();
-        self.ep.respond(self.now.mono, id, status, "", Some(tag), |w| {
-            w.header(HeaderName::Allow, ALLOW).header(HeaderName::Accept, "application/sdp").finish()
-        });
+        self.ep.respond(self.now.mono, id, status, "", Some(tag), |w| capabilities(w).finish());
         self.ep.take_sent().for_each(drop);
     }
 
@@ -162,7 +192,7 @@ impl Call {
 
     /// Asks the dialplan, and begins what it says.
     fn route(&mut self, w: &mut World, request: &Message) {
-        if let Some(body) = body_of(request) {
+        if let Some(body) = offer_of(request) {
             if let Err(fault) = self.legs[0].session.take_offer(&body) {
                 return self.finish(w, Ending::new(Class::Caller, "not_acceptable", fault.0));
             }
