@@ -230,3 +230,11 @@ pub(super) fn bad_message(w: &mut World, flow: Flow, why: &'static str) {
     w.counters.messages_bad += 1;
     w.fact(Fact::BadMessage { source: flow.peer, why });
 }
+
+/// Where the answer to what cannot be read goes (RFC 3261 §18.2.2): over a stream, back; over UDP, as its Via says.
+pub(super) fn reply_flow(request: &Message, flow: Flow) -> Flow {
+    match request.via() {
+        Some(via) if !flow.transport.is_reliable() => Flow { peer: via.response_target(flow.peer), ..flow },
+        _ => flow,
+    }
+}

@@ -97,9 +97,9 @@ impl Switch {
             Fault::BadResponse(why) => inbound::bad_message(&mut self.world, flow, why),
             Fault::BadRequest { status, reason } => {
                 inbound::bad_message(&mut self.world, flow, reason);
-                let answerable = partial.filter(|m| m.method() != Method::Ack);
-                if let Some(bytes) = answerable.and_then(|m| Writer::stateless_response(m, status, reason, flow.peer)) {
-                    self.world.ep.transactions.send(flow, bytes);
+                let Some(partial) = partial else { return };
+                if let Some(bytes) = Writer::stateless_response(partial, status, reason, flow.peer) {
+                    self.world.ep.transactions.send(inbound::reply_flow(partial, flow), bytes);
                 }
             }
         }
