@@ -1,0 +1,142 @@
+//! Session descriptions of the simulated peers (RFC 8866, offer/answer RFC 3264): audio only.
+
+use std::net::IpAddr;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Way::SendRecv => "sendrecv",
+            Way::SendOnly => "sendonly",
+            Way::RecvOnly => "recvonly",
+            Way::Inactive => "inactive",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Way> {
+        [Way::SendRecv, Way::SendOnly, Way::RecvOnly, Way::Inactive].into_iter().find(|w| w.as_str() == text)
+    }
+
+    /// What an answer to this offer may say at most.
+    pub fn mirrored(self) -> Way {
+        match self {
+            Way::SendOnly => Way::RecvOnly,
+            Way::RecvOnly => Way::SendOnly,
+            other => other,
+        }
+    }
+}
+
+/// What one side says about its audio.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sdp {
+    pub origin: String,
+    pub version: u64,
+    pub ip: IpAddr,
+    pub port: u16,
+    pub payloads: Vec<u8>,
+    pub way: Way,
+}
+
+impl Sdp {
+    pub fn write(&self) -> String {
+        let family = if self.ip.is_ipv4() { "IP4" } else { "IP6" };
+        let list: Vec<String> = self.payloads.iter().map(u8::to_string).collect();
+        let maps: String = self
+            .payloads
+            .iter()
+            .filter_map(|p| {
+                let map = match p {
+                    0 => "PCMU/8000",
+                    8 => "PCMA/8000",
+                    9 => "G722/8000",
+                    101 => "telephone-event/8000\r\na=fmtp:101 0-15",
+                    _ => return None,
+                };
+                Some(format!("a=rtpmap:{p} {map}\r\n"))
+            })
+            .collect();
+        format!(
+            "v=0\r\no={} {} IN {family} {}\r\ns=-\r\nc=IN {family} {}\r\nt=0 0\r\nm=audio {} RTP/AVP {}\r\n{maps}a={}\r\n",
+            self.origin,
+            self.version,
+            self.ip,
+            self.ip,
+            self.port,
+            list.join(" "),
+            self.way.as_str()
+        )
+    }
+
+    /// Reads what the switch wrote, strictly.
+    pub fn parse(body: &str) -> Result<Sdp, String> {
+        let mut order = String::new();
+        let (mut origin, mut version, mut ip, mut port) = (None, None, None, None);
+        let (mut payloads, mut way) = (Vec::new(), Way::SendRecv);
+        for line in body.split_terminator("\r\n") {
+            let (kind, value) = line.split_once('=').filter(|(k, _)| k.len() == 1).ok_or(format!("line {line:?}"))?;
+            order += kind;
+            let words: Vec<&str> = value.split(' ').collect();
+            match (kind, &words[..]) {
+                ("o", [user, id, v, "IN", "IP4" | "IP6", _]) => {
+                    origin = Some(format!("{user} {id}"));
+                    version = v.parse().ok();
+                }
+                ("c", ["IN", "IP4" | "IP6", address]) => ip = address.parse().ok(),
+                ("m", ["audio", p, "RTP/AVP", list @ ..]) => {
+                    port = p.parse().ok();
+                    payloads = list.iter().filter_map(|p| p.parse().ok()).collect();
+                }
+                ("m", _) => return Err(format!("media line {line:?}")),
+                ("a", [attribute]) => way = Way::parse(attribute).unwrap_or(way),
+                _ => {}
+            }
+        }
+        let good = order.starts_with("vos") && order.contains('t') && order.find('t') < order.find('m');
+        match (origin, version, ip, port) {
+            (Some(origin), Some(version), Some(ip), Some(port)) if good && !payloads.is_empty() => {
+                Ok(Sdp { origin, version, ip, port, payloads, way })
+            }
+            _ => Err(format!("order {order}, or o=, c=, m= unreadable: {body:?}")),
+        }
+    }
+
+    /// What is wrong with `answer` to this offer.
+    pub fn answer_fault(&self, answer: &Sdp) -> Option<String> {
+        if answer.port == 0 {
+            return None;
+        }
+        if let Some(p) = answer.payloads.iter().find(|p| !self.payloads.contains(p)) {
+            return Some(format!("answer has payload type {p}, the offer {:?}", self.payloads));
+        }
+        if answer.payloads.iter().all(|p| *p == 101) {
+            return Some("answer has no codec".into());
+        }
+        let most = self.way.mirrored();
+        let fits = match most {
+            Way::SendRecv => true,
+            Way::SendOnly | Way::RecvOnly => answer.way == most || answer.way == Way::Inactive,
+            Way::Inactive => answer.way == Way::Inactive,
+        };
+        if fits { None } else { Some(format!("answer is {:?}, the offer was {:?}", answer.way, self.way)) }
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again_and_bad_answers_are_told() {
+    let ip = "10.9.0.1".parse().unwrap();
+    let offer = Sdp { origin: "x 1".into(), version: 2, ip, port: 4000, payloads: vec![8, 0, 101], way: Way::SendOnly };
+    assert_eq!(Sdp::parse(&offer.write()), Ok(offer.clone()));
+    let answer = |payloads: &[u8], way| Sdp { payloads: payloads.to_vec(), way, ..offer.clone() };
+    let rows = [(&[8u8, 101][..], Way::RecvOnly, true), (&[8], Way::SendRecv, false), (&[9], Way::RecvOnly, false)];
+    for (payloads, way, good) in rows {
+        assert_eq!(offer.answer_fault(&answer(payloads, way)).is_none(), good, "{payloads:?} {way:?}");
+    }
+}
