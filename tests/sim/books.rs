@@ -26,13 +26,15 @@ pub struct Books {
 const PEER_ADDRESSES: &[&str] = &["10.9.", "192.168.", "198.51.100.", "fd00:9::"];
 
 pub fn markers(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("zq").filter_map(|(at, _)| text.get(at..at + 7)).filter(|m| {
-        m.ends_with('q') && m[2..6].bytes().all(|b| b.is_ascii_hexdigit())
-    })
+    text.match_indices("zq")
+        .filter_map(|(at, _)| text.get(at..at + 7))
+        .filter(|m| m.ends_with('q') && m[2..6].bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn call_id_line(text: &str) -> Option<&str> {
-    text.split(['\r', '\n']).find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("call-id"))).map(|(_, v)| v.trim())
+    text.split(['\r', '\n'])
+        .find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("call-id")))
+        .map(|(_, v)| v.trim())
 }
 
 /// What names the destination: its addresses and the media addresses that it may be told.
@@ -97,7 +99,7 @@ impl Books {
                 wrong.push(format!("{}: {name} stands {} times", m.summary(), m.all(name).count()));
             }
         }
-        if m.from_tag().is_empty() || (m.status() > 100 && m.to_tag().is_empty()) {
+        if m.tag_of_from().is_empty() || (m.status() > 100 && m.tag_of_to().is_empty()) {
             wrong.push(format!("{}: no tag", m.summary()));
         }
         if m.is_request() {
@@ -156,7 +158,7 @@ impl Books {
         if let Some(was) = self.branches.insert(key.0, (key.1.0, m.method().to_string())) {
             wrong.push(format!("branch {} of {was:?} is used again for {}", m.branch(), m.get("CSeq")));
         }
-        let last = self.cseqs.entry((m.call_id().into(), m.from_tag().into())).or_default();
+        let last = self.cseqs.entry((m.call_id().into(), m.tag_of_from().into())).or_default();
         // Forked dialogs of one INVITE share Call-ID and From tag, each with a CSeq space of its own: BYE may repeat a number.
         let repeats = m.method() == "BYE" && m.cseq().0 == *last;
         if m.cseq().0 <= *last && !repeats {
@@ -178,7 +180,7 @@ impl Books {
         if sdp.port != 0 && !owns(&sdp) {
             wrong.push(format!("{}: offers {}:{}, which is no open port", m.summary(), sdp.ip, sdp.port));
         }
-        let own_tag = if m.is_request() { m.from_tag() } else { m.to_tag() };
+        let own_tag = if m.is_request() { m.tag_of_from() } else { m.tag_of_to() };
         let key = (m.call_id().to_string(), own_tag.to_string());
         if let Some(last) = self.sdps.get(&key) {
             let same = Sdp { version: 0, ..last.clone() } == Sdp { version: 0, ..sdp.clone() };

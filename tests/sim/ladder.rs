@@ -40,8 +40,10 @@ impl Ladder {
             .filter(|r| r.at >= first && r.at <= last && (r.call_id == call_id || !is_background(r)))
             .collect();
         let mut columns: Vec<&str> = Vec::new();
-        let names: BTreeSet<&str> = shown.iter().flat_map(|r| [r.from.as_str(), r.to.as_str()]).filter(|n| !n.is_empty()).collect();
-        let (nodes, peers): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|n| n.starts_with("node") || *n == "tandem");
+        let names: BTreeSet<&str> =
+            shown.iter().flat_map(|r| [r.from.as_str(), r.to.as_str()]).filter(|n| !n.is_empty()).collect();
+        let (nodes, peers): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|n| n.starts_with("node") || *n == "tandem");
         let half = peers.len().div_ceil(2);
         columns.extend(&peers[..half]);
         columns.extend(&nodes);

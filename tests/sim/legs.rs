@@ -235,7 +235,7 @@ impl Party {
     }
 
     pub fn leg_response(&mut self, leg: usize, request: &Msg, msg: &Msg) {
-        match (msg.method(), request.to_tag().is_empty()) {
+        match (msg.method(), request.tag_of_to().is_empty()) {
             ("INVITE", true) => match msg.status() {
                 100..200 => self.provisional(leg, msg),
                 200..300 => self.answered(leg, request, msg),
@@ -284,9 +284,13 @@ impl Party {
     fn answered(&mut self, leg: usize, request: &Msg, msg: &Msg) {
         let l = &mut self.legs[leg];
         if l.answered {
-            if l.remote_tag != msg.to_tag() {
+            if l.remote_tag != msg.tag_of_to() {
                 let created = l.created;
-                return self.blame(created, msg.call_id(), "a second 200 with another tag: forked towards the caller".into());
+                return self.blame(
+                    created,
+                    msg.call_id(),
+                    "a second 200 with another tag: forked towards the caller".into(),
+                );
             }
             // Slow ACKs are not hurried, lost ones are sent again.
             if l.acks.contains_key(&request.cseq().0) {
@@ -298,10 +302,10 @@ impl Party {
             return;
         }
         (l.answered, l.status, l.state) = (true, msg.status(), State::Answered);
-        l.remote_tag = msg.to_tag().into();
+        l.remote_tag = msg.tag_of_to().into();
         l.target = msg.contact().into();
         let created = l.created;
-        if msg.to_tag().is_empty() || msg.contact().is_empty() || msg.body.is_empty() {
+        if msg.tag_of_to().is_empty() || msg.contact().is_empty() || msg.body.is_empty() {
             self.blame(created, msg.call_id(), "200 to INVITE without tag, Contact or session description".into());
         } else if self.legs[leg].plan.offerless {
             self.legs[leg].answered = false;
@@ -370,7 +374,7 @@ impl Party {
         }
         let l = &mut self.legs[leg];
         (l.state, l.status) = (State::Ended, msg.status());
-        if msg.to_tag().is_empty() {
+        if msg.tag_of_to().is_empty() {
             let created = l.created;
             self.blame(created, msg.call_id(), format!("{} without a To tag", msg.summary()));
         }
@@ -451,7 +455,7 @@ impl Party {
     pub fn leg_timeout(&mut self, leg: usize, request: &Msg) {
         let l = &mut self.legs[leg];
         match request.method() {
-            "INVITE" if request.to_tag().is_empty() => l.state = State::Ended,
+            "INVITE" if request.tag_of_to().is_empty() => l.state = State::Ended,
             "INVITE" if l.state == State::Answered => self.send_bye(leg),
             "BYE" => l.state = State::Ended,
             _ => {}
@@ -462,7 +466,9 @@ impl Party {
         let l = &mut self.legs[leg];
         match (timer, l.state) {
             (LegTimer::Cancel, State::Calling) if !l.plan.eager_cancel => l.cancel_wanted = true,
-            (LegTimer::Cancel, State::Calling | State::Proceeding) if l.is_caller && !l.cancelled => self.send_cancel(leg),
+            (LegTimer::Cancel, State::Calling | State::Proceeding) if l.is_caller && !l.cancelled => {
+                self.send_cancel(leg)
+            }
             (LegTimer::Cancel, State::Answered) => self.hang_up(leg),
             (LegTimer::Hangup, State::Answered) => self.hang_up(leg),
             (LegTimer::Reinvite(change), _) => self.send_reinvite(leg, change),
@@ -511,7 +517,7 @@ impl Party {
         l.state = State::Proceeding;
         l.local = msg.get("To").into();
         l.remote = msg.get("From").split(";tag=").next().unwrap_or("").into();
-        l.remote_tag = msg.from_tag().into();
+        l.remote_tag = msg.tag_of_from().into();
         l.target = msg.contact().into();
         if msg.contact().is_empty() || (!msg.body.is_empty() && Sdp::parse(&msg.body).is_err()) {
             self.blame(self.now, msg.call_id(), "INVITE without Contact, or with a bad session description".into());
@@ -556,7 +562,8 @@ impl Party {
         let early = self.rng.chance(self.behaviour.early_media);
         let invite = self.legs[leg].invite.clone();
         let (tag, marker) = (self.legs[leg].local_tag.clone(), self.legs[leg].marker.clone());
-        let mut answer = Msg::reply(&invite, if early { 183 } else { 180 }, &tag).with("Contact", self.contact(&marker));
+        let mut answer =
+            Msg::reply(&invite, if early { 183 } else { 180 }, &tag).with("Contact", self.contact(&marker));
         if early && !invite.body.is_empty() && self.shape_answer(leg, &invite.body) {
             answer = answer.sdp(self.legs[leg].sdp.write());
         }
@@ -678,7 +685,8 @@ impl Party {
     }
 
     pub fn leg_ack(&mut self, msg: &Msg) {
-        let Some(leg) = self.legs.iter().position(|l| l.call_id == msg.call_id() && l.local_tag == msg.to_tag()) else {
+        let Some(leg) = self.legs.iter().position(|l| l.call_id == msg.call_id() && l.local_tag == msg.tag_of_to())
+        else {
             return;
         };
         let l = &mut self.legs[leg];
@@ -723,7 +731,9 @@ impl Party {
     /// Requests of dialogs: BYE, re-INVITE and the rest.
     pub fn leg_request(&mut self, msg: &Msg) {
         let found = self.legs.iter().position(|l| {
-            l.call_id == msg.call_id() && l.local_tag == msg.to_tag() && (l.remote_tag.is_empty() || l.remote_tag == msg.from_tag())
+            l.call_id == msg.call_id()
+                && l.local_tag == msg.tag_of_to()
+                && (l.remote_tag.is_empty() || l.remote_tag == msg.tag_of_from())
         });
         let Some(leg) = found else {
             return self.respond(msg, Msg::reply(msg, 481, "unknown"));

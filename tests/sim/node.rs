@@ -31,7 +31,14 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(name: &str, addresses: Vec<SocketAddr>, media: [IpAddr; 2], ports: usize, setup: Setup, mut rng: Rng) -> Node {
+    pub fn new(
+        name: &str,
+        addresses: Vec<SocketAddr>,
+        media: [IpAddr; 2],
+        ports: usize,
+        setup: Setup,
+        mut rng: Rng,
+    ) -> Node {
         Node {
             name: name.into(),
             addresses,
@@ -80,7 +87,12 @@ impl Node {
         let Some(c) = self.switch.as_ref().map(Switch::counters) else { return vec![] };
         let mut wrong = Vec::new();
         if c.calls_total != self.ended.len() as u64 + c.calls_active {
-            wrong.push(format!("{} calls started, {} ended, {} active", c.calls_total, self.ended.len(), c.calls_active));
+            wrong.push(format!(
+                "{} calls started, {} ended, {} active",
+                c.calls_total,
+                self.ended.len(),
+                c.calls_active
+            ));
         }
         if c.calls_active != self.active.len() as u64 {
             wrong.push(format!("{} calls active by the counters, {} by the facts", c.calls_active, self.active.len()));
@@ -119,7 +131,8 @@ impl Node {
             Some(started) => {
                 let lasted = now.since(started).as_micros() as u64;
                 if cdr.duration_us.abs_diff(lasted) > 1_000_000 || cdr.billable_us > cdr.duration_us {
-                    wrong.push(format!("lasted {lasted} µs; CDR: {} µs, billable {}", cdr.duration_us, cdr.billable_us));
+                    wrong
+                        .push(format!("lasted {lasted} µs; CDR: {} µs, billable {}", cdr.duration_us, cdr.billable_us));
                 }
             }
         }
@@ -154,9 +167,12 @@ impl Node {
                 wrong.push(format!("`calls` lists {}, {} are active", calls.len(), self.active.len()));
             }
             Reply::Trunks(trunks) => {
-                wrong.extend(trunks.iter().filter(|t| t.calls_max > 0 && t.calls > t.calls_max).map(|t| {
-                    format!("trunk {} has {} calls, its limit is {}", t.name, t.calls, t.calls_max)
-                }));
+                wrong.extend(
+                    trunks
+                        .iter()
+                        .filter(|t| t.calls_max > 0 && t.calls > t.calls_max)
+                        .map(|t| format!("trunk {} has {} calls, its limit is {}", t.name, t.calls, t.calls_max)),
+                );
             }
             Reply::Refused(why) => wrong.push(format!("an operator was refused: {why}")),
             _ => {}

@@ -20,7 +20,10 @@ pub enum Act {
     Send(Bytes),
     Timer(Duration, Key),
     /// A promise of the switch is broken.
-    Fault { call_id: String, what: String },
+    Fault {
+        call_id: String,
+        what: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -35,9 +38,14 @@ pub enum Key {
 
 #[derive(Clone, Debug)]
 pub enum Kind {
-    Phone { user: String, password: String },
+    Phone {
+        user: String,
+        password: String,
+    },
     /// `challenges`: asks the switch's INVITEs for these credentials.
-    Carrier { challenges: Option<(String, String)> },
+    Carrier {
+        challenges: Option<(String, String)>,
+    },
 }
 
 /// A request that waits for its final response.
@@ -229,11 +237,11 @@ impl Party {
         }
         self.servers.insert(key, None);
         match msg.method() {
-            "OPTIONS" if msg.to_tag().is_empty() => {
+            "OPTIONS" if msg.tag_of_to().is_empty() => {
                 let answer = Msg::reply(msg, 200, "options");
                 self.respond(msg, answer);
             }
-            "INVITE" if msg.to_tag().is_empty() => self.incoming(msg),
+            "INVITE" if msg.tag_of_to().is_empty() => self.incoming(msg),
             "CANCEL" => self.leg_cancel(msg),
             _ => self.leg_request(msg),
         }

@@ -12,12 +12,54 @@ pub struct Msg {
 
 /// Every header the switch may write, in the one spelling that is canonical.
 const KNOWN: &[&str] = &[
-    "Accept", "Allow", "Authorization", "Authentication-Info", "Call-ID", "CSeq", "Contact", "Content-Disposition",
-    "Content-Length", "Content-Type", "Date", "Diversion", "Event", "Expires", "From", "History-Info", "Max-Forwards",
-    "Min-Expires", "Min-SE", "P-Asserted-Identity", "P-Preferred-Identity", "Path", "Privacy", "Proxy-Authenticate",
-    "Proxy-Authorization", "Proxy-Require", "RAck", "RSeq", "Reason", "Record-Route", "Refer-To", "Referred-By",
-    "Replaces", "Require", "Retry-After", "Route", "Server", "Service-Route", "Session-Expires", "Subject",
-    "Subscription-State", "Supported", "Timestamp", "To", "Unsupported", "User-Agent", "Via", "Warning",
+    "Accept",
+    "Allow",
+    "Authorization",
+    "Authentication-Info",
+    "Call-ID",
+    "CSeq",
+    "Contact",
+    "Content-Disposition",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Diversion",
+    "Event",
+    "Expires",
+    "From",
+    "History-Info",
+    "Max-Forwards",
+    "Min-Expires",
+    "Min-SE",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Path",
+    "Privacy",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "RAck",
+    "RSeq",
+    "Reason",
+    "Record-Route",
+    "Refer-To",
+    "Referred-By",
+    "Replaces",
+    "Require",
+    "Retry-After",
+    "Route",
+    "Server",
+    "Service-Route",
+    "Session-Expires",
+    "Subject",
+    "Subscription-State",
+    "Supported",
+    "Timestamp",
+    "To",
+    "Unsupported",
+    "User-Agent",
+    "Via",
+    "Warning",
     "WWW-Authenticate",
 ];
 
@@ -35,7 +77,9 @@ impl Msg {
         let mut m = Msg::response(status, phrase(status));
         for (name, value) in &request.headers {
             match name.as_str() {
-                "To" if !to_tag.is_empty() && !value.contains(";tag=") => m = m.with("To", format!("{value};tag={to_tag}")),
+                "To" if !to_tag.is_empty() && !value.contains(";tag=") => {
+                    m = m.with("To", format!("{value};tag={to_tag}"))
+                }
                 "Via" | "From" | "To" | "Call-ID" | "CSeq" => m = m.with(name, value),
                 _ => {}
             }
@@ -137,11 +181,11 @@ impl Msg {
         self.get("Call-ID")
     }
 
-    pub fn from_tag(&self) -> &str {
+    pub fn tag_of_from(&self) -> &str {
         param(self.get("From"), "tag")
     }
 
-    pub fn to_tag(&self) -> &str {
+    pub fn tag_of_to(&self) -> &str {
         param(self.get("To"), "tag")
     }
 

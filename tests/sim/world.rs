@@ -193,15 +193,21 @@ impl World {
                 self.parties[party].timer(self.now, key);
                 self.act(party);
             }
-            What::Tick { node, generation } if self.nodes[node].generation == generation => self.feed(node, Input::Tick),
-            What::Media { node, epoch, event } if self.nodes[node].epoch == epoch => self.feed(node, Input::Media(event)),
-            What::Due { node, epoch, leg, play } if self.nodes[node].epoch == epoch => {
-                if self.nodes[node].media.due(leg, play) {
+            What::Tick { node, generation } if self.nodes[node].generation == generation => {
+                self.feed(node, Input::Tick)
+            }
+            What::Media { node, epoch, event } if self.nodes[node].epoch == epoch => {
+                self.feed(node, Input::Media(event))
+            }
+            What::Due { node, epoch, leg, play } => {
+                if self.nodes[node].epoch == epoch && self.nodes[node].media.due(leg, play) {
                     let played = !self.rng.chance(20);
                     self.feed(node, Input::Media(MediaEvent::PlayEnded { leg, id: play, played }));
                 }
             }
-            What::Stored { node, epoch, call } if self.nodes[node].epoch == epoch => self.feed(node, Input::Stored { call }),
+            What::Stored { node, epoch, call } if self.nodes[node].epoch == epoch => {
+                self.feed(node, Input::Stored { call })
+            }
             What::Broken { node, epoch, flow } if self.nodes[node].epoch == epoch => {
                 self.feed(node, Input::FlowFailed { flow });
             }

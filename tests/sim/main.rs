@@ -1,0 +1,134 @@
+//! The switch in a simulated world, in control mode: media and store are stubs, time costs nothing, everything comes from a seed.
+//!
+//! `SEED=7 cargo test --test sim` runs one world and draws it; `SEEDS=10000` runs more than the usual 1,000.
+
+mod books;
+mod digest;
+mod ladder;
+mod legs;
+mod media;
+mod net;
+mod node;
+mod party;
+mod plan;
+mod regressions;
+mod sdp;
+mod text;
+mod world;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use world::World;
+
+/// Runs the world of a seed to its rest.
+fn run(seed: u64) -> World {
+    let mut w = plan::sample(seed);
+    w.start();
+    w.run_until(plan::end());
+    if w.faults.is_empty() {
+        for n in 0..w.nodes.len() {
+            for what in w.nodes[n].check_rest(plan::pings(&w.nodes[n])) {
+                w.fault("", what);
+            }
+        }
+    }
+    w
+}
+
+struct Failure {
+    seed: u64,
+    /// What broke first, in one line.
+    what: String,
+    report: String,
+}
+
+/// What is wrong with this seed; `again` runs it a second time and compares.
+fn check(seed: u64, again: bool) -> Result<World, Failure> {
+    let w = run(seed);
+    if let Some(first) = w.faults.first() {
+        let mut report = String::new();
+        for f in &w.faults {
+            let _ = writeln!(report, "at {:?}, Call-ID {:?}: {}", f.at, f.call_id, f.what);
+        }
+        report += &w.ladder.draw(&first.call_id);
+        return Err(Failure { seed, what: first.what.lines().next().unwrap_or("").to_string(), report });
+    }
+    if again && run(seed).hash != w.hash {
+        let what = "two runs put out different things".to_string();
+        return Err(Failure { seed, report: what.clone(), what });
+    }
+    Ok(w)
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|v| v.parse().ok())
+}
+
+/// Runs seeds on all cores; failures in order of their seeds, and how many events there were.
+fn check_all(seeds: &[u64]) -> (Vec<Failure>, u64) {
+    let (next, events, failures) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    match check(*seed, seed % 10 == 0) {
+                        Ok(w) => _ = events.fetch_add(w.steps, Ordering::Relaxed),
+                        Err(f) => failures.lock().expect("no panic holds it").push(f),
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().expect("no panic held it");
+    failures.sort_by_key(|f| f.seed);
+    (failures, events.into_inner())
+}
+
+/// Prints the first failure in full and the others by what broke.
+fn tell(failures: &[Failure], of: usize) {
+    let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for f in failures {
+        let kind: String = f.what.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).take(100).collect();
+        kinds.entry(kind).or_default().push(f.seed);
+    }
+    if let Some(first) = failures.first() {
+        eprintln!("seed {}: {}\n{}", first.seed, first.what, first.report);
+        for (kind, seeds) in &kinds {
+            eprintln!("{:5} × {kind}   e.g. {:?}", seeds.len(), &seeds[..seeds.len().min(6)]);
+        }
+        let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+        let commit = commit.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string()).unwrap_or_default();
+        panic!(
+            "{} of {of} seeds failed at commit {commit}; again: SEED={} cargo test --test sim",
+            failures.len(),
+            first.seed
+        );
+    }
+}
+
+#[test]
+#[ignore = "the switch's body is being written"]
+fn every_seed_keeps_the_invariants() {
+    let panics = std::panic::take_hook();
+    world::hush();
+    if let Some(seed) = env("SEED") {
+        let w = run(seed);
+        std::panic::set_hook(panics);
+        eprintln!("{}", w.ladder.draw(""));
+        for f in &w.faults {
+            eprintln!("at {:?}, Call-ID {:?}: {}", f.at, f.call_id, f.what);
+        }
+        assert!(w.faults.is_empty(), "seed {seed} failed");
+        return;
+    }
+    let seeds: Vec<u64> = (1..=env("SEEDS").unwrap_or(1_000)).collect();
+    let (failures, events) = check_all(&seeds);
+    let (old, _) = check_all(regressions::SEEDS.iter().map(|(seed, _)| *seed).collect::<Vec<_>>().as_slice());
+    std::panic::set_hook(panics);
+    tell(&failures, seeds.len());
+    tell(&old, regressions::SEEDS.len());
+    println!("= {} worlds, {events} events", seeds.len());
+}
