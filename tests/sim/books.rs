@@ -68,7 +68,7 @@ impl Books {
         own: &[SocketAddr],
     ) -> (Option<Msg>, Vec<(String, String)>) {
         let text = String::from_utf8_lossy(bytes);
-        let is_mutant = call_id_line(&text).is_none_or(|c| self.mutants.contains(c));
+        let is_mutant = call_id_line(&text).is_none_or(|c| c.starts_with("mutant") || self.mutants.contains(c));
         let msg = match Msg::parse(bytes) {
             Ok(msg) => msg,
             Err(_) if is_mutant => return (None, vec![]),

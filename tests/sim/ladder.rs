@@ -17,6 +17,8 @@ pub struct Rung {
 #[derive(Default)]
 pub struct Ladder {
     pub rungs: Vec<Rung>,
+    /// Registrations and pings are drawn too.
+    pub whole: bool,
 }
 
 const WIDTH: usize = 26;
@@ -37,7 +39,7 @@ impl Ladder {
         let shown: Vec<&Rung> = self
             .rungs
             .iter()
-            .filter(|r| r.at >= first && r.at <= last && (r.call_id == call_id || !is_background(r)))
+            .filter(|r| r.at >= first && r.at <= last && (r.call_id == call_id || !is_background(r) || self.whole))
             .collect();
         let mut columns: Vec<&str> = Vec::new();
         let names: BTreeSet<&str> =
@@ -90,5 +92,6 @@ fn draw_rung(r: &Rung, columns: &[&str]) -> String {
     let start = a + (b - a - text.len()) / 2;
     line[start..start + text.len()].copy_from_slice(&text);
     let drawn: String = line.into_iter().collect();
-    format!("{time}{}  {}\n", drawn.trim_end(), r.fate)
+    let leg: String = r.call_id.chars().take(6).collect();
+    format!("{time}{}  {leg} {}\n", drawn.trim_end(), r.fate)
 }

@@ -535,6 +535,7 @@ impl Party {
         let (silent, forever) = (is(b.silent), is(b.ring_forever));
         let kinds = [is(b.busy), is(b.decline), is(b.error), is(b.redirect), is(b.at_once)];
         if silent {
+            self.legs[leg].state = State::Ended;
             return;
         }
         let verdict = match kinds {

@@ -102,10 +102,9 @@ impl MediaStub {
                 if *times > 1 {
                     return self.fault(format!("{leg:?} closed twice"));
                 }
-                let Some(gone) = self.legs.remove(&leg) else {
-                    return self.fault(format!("Close of {leg:?}, which was never opened"));
-                };
-                self.free.extend(gone.address.map(|a| a.port()));
+                // A leg whose port could not be had is closed like any other.
+                let gone = self.legs.remove(&leg);
+                self.free.extend(gone.and_then(|l| l.address).map(|a| a.port()));
                 self.soon(Event::Closed { leg, quality: Box::new(Quality::default()) });
             }
         }
@@ -117,11 +116,11 @@ impl MediaStub {
         }
         let ip = self.addresses[usize::from(family == Family::V6)];
         let address = self.free.pop().map(|port| SocketAddr::new(ip, port));
+        let Some(rtp) = address else {
+            return self.soon(Event::OpenFailed { leg, why: "no port is free" });
+        };
         self.legs.insert(leg, StubLeg { group, address, playing: None, sounds: false });
-        self.soon(match address {
-            Some(rtp) => Event::Opened { leg, rtp },
-            None => Event::OpenFailed { leg, why: "no port is free" },
-        });
+        self.soon(Event::Opened { leg, rtp });
     }
 
     fn hear(&mut self, leg: LegId, hears: &Hears) {

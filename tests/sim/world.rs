@@ -82,7 +82,6 @@ pub struct Fault {
 }
 
 pub struct World {
-    pub seed: u64,
     pub now: Instant,
     wall_shift: i64,
     heap: BinaryHeap<Reverse<Scheduled>>,
@@ -113,7 +112,6 @@ pub fn hush() {
 impl World {
     pub fn new(seed: u64) -> World {
         World {
-            seed,
             now: Instant::from_micros(1_000_000),
             wall_shift: 0,
             heap: BinaryHeap::new(),
@@ -149,8 +147,8 @@ impl World {
 
     pub fn start(&mut self) {
         for n in 0..self.nodes.len() {
-            let (now, seed) = (self.clock(), self.seed);
-            let made = catch_unwind(AssertUnwindSafe(|| self.nodes[n].start(now, seed)));
+            let now = self.clock();
+            let made = catch_unwind(AssertUnwindSafe(|| self.nodes[n].start(now)));
             self.survive(made);
             self.after_step(n);
         }
@@ -199,11 +197,11 @@ impl World {
             What::Media { node, epoch, event } if self.nodes[node].epoch == epoch => {
                 self.feed(node, Input::Media(event))
             }
-            What::Due { node, epoch, leg, play } => {
-                if self.nodes[node].epoch == epoch && self.nodes[node].media.due(leg, play) {
-                    let played = !self.rng.chance(20);
-                    self.feed(node, Input::Media(MediaEvent::PlayEnded { leg, id: play, played }));
-                }
+            What::Due { node, epoch, leg, play }
+                if self.nodes[node].epoch == epoch && self.nodes[node].media.due(leg, play) =>
+            {
+                let played = !self.rng.chance(20);
+                self.feed(node, Input::Media(MediaEvent::PlayEnded { leg, id: play, played }));
             }
             What::Stored { node, epoch, call } if self.nodes[node].epoch == epoch => {
                 self.feed(node, Input::Stored { call })
@@ -450,8 +448,8 @@ impl World {
                 }
             }
             Chaos::Restart(n) => {
-                let (now, seed) = (self.clock(), self.seed);
-                let made = catch_unwind(AssertUnwindSafe(|| self.nodes[n].start(now, seed)));
+                let now = self.clock();
+                let made = catch_unwind(AssertUnwindSafe(|| self.nodes[n].start(now)));
                 self.survive(made);
                 for p in 0..self.parties.len() {
                     self.parties[p].disturb(self.now);
