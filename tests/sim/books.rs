@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 #[derive(Default)]
 pub struct Books {
     markers: BTreeMap<String, BTreeSet<String>>,
-    cseqs: BTreeMap<(String, String), u32>,
+    cseqs: BTreeMap<(String, String, String), u32>,
     branches: BTreeMap<String, (u32, String)>,
     sdps: BTreeMap<(String, String), Sdp>,
     seen: BTreeSet<u64>,
@@ -158,10 +158,10 @@ impl Books {
         if let Some(was) = self.branches.insert(key.0, (key.1.0, m.method().to_string())) {
             wrong.push(format!("branch {} of {was:?} is used again for {}", m.branch(), m.get("CSeq")));
         }
-        let last = self.cseqs.entry((m.call_id().into(), m.tag_of_from().into())).or_default();
-        // Forked dialogs of one INVITE share Call-ID and From tag, each with a CSeq space of its own: BYE may repeat a number.
-        let repeats = m.method() == "BYE" && m.cseq().0 == *last;
-        if m.cseq().0 <= *last && !repeats {
+        // Forked dialogs of one INVITE share Call-ID and From tag, and each has a CSeq space of its own.
+        let dialog = (m.call_id().to_string(), m.tag_of_from().to_string(), m.tag_of_to().to_string());
+        let last = self.cseqs.entry(dialog).or_default();
+        if m.cseq().0 <= *last {
             wrong.push(format!("CSeq {} after {last}", m.get("CSeq")));
         }
         *last = m.cseq().0.max(*last);

@@ -55,7 +55,7 @@ impl Ladder {
             let _ = write!(out, "{c:^WIDTH$}");
         }
         out.push('\n');
-        let skipped = shown.len().saturating_sub(RUNGS_MAX);
+        let skipped = if call_id.is_empty() { 0 } else { shown.len().saturating_sub(RUNGS_MAX) };
         if skipped > 0 {
             let _ = writeln!(out, "  … {skipped} rungs left out");
         }

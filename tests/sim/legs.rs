@@ -646,10 +646,10 @@ impl Party {
         let l = &mut self.legs[leg];
         let Some(ok) = l.ok.as_mut().filter(|ok| ok.cseq == cseq) else { return };
         if now.since(ok.since) >= T1_64 {
-            let (since, is_open) = (ok.since, l.state == State::Answered);
-            let call_id = l.call_id.clone();
+            let is_open = l.state == State::Answered;
+            let (created, call_id) = (l.created, l.call_id.clone());
             l.ok = None;
-            self.blame_silence(since, &call_id, "200 to INVITE was never acknowledged".into());
+            self.blame_silence(created, &call_id, "200 to INVITE was never acknowledged".into());
             if is_open {
                 self.send_bye(leg);
             }
@@ -679,7 +679,8 @@ impl Party {
         let (msg, since, interval) = (msg.clone(), *since, *interval);
         if now.since(since) >= T1_64 {
             self.legs[leg].failure = None;
-            return self.blame_silence(since, msg.call_id(), format!("{} was never acknowledged", msg.summary()));
+            let created = self.legs[leg].created;
+            return self.blame_silence(created, msg.call_id(), format!("{} was never acknowledged", msg.summary()));
         }
         self.resend_answer(&msg);
         self.after(interval, Key::Leg(leg, LegTimer::ResendFailure));

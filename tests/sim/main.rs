@@ -33,6 +33,7 @@ fn run(seed: u64) -> World {
             for what in w.nodes[n].check_rest(pings) {
                 w.fault("", what);
             }
+            w.show_stuck(n);
         }
     }
     w

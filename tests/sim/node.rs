@@ -28,6 +28,8 @@ pub struct Node {
     questions: u64,
     /// Calls that a crash took.
     pub lost: usize,
+    /// Timeline of the call that was asked for last.
+    pub told: Vec<String>,
 }
 
 impl Node {
@@ -56,6 +58,7 @@ impl Node {
             asked: BTreeSet::new(),
             questions: 0,
             lost: 0,
+            told: Vec::new(),
         }
     }
 
@@ -81,6 +84,10 @@ impl Node {
 
     pub fn some_call(&self, rng: &mut Rng) -> Option<CallId> {
         self.active.keys().nth(rng.below(self.active.len() as u64) as usize).copied()
+    }
+
+    pub fn active_calls(&self) -> Vec<CallId> {
+        self.active.keys().copied().collect()
     }
 
     /// What must hold after every step.
@@ -168,6 +175,11 @@ impl Node {
         match reply {
             Reply::Calls(calls) if calls.len() != self.active.len() => {
                 wrong.push(format!("`calls` lists {}, {} are active", calls.len(), self.active.len()));
+            }
+            Reply::Call(told) => {
+                let entries = told.1.timeline.entries().iter();
+                self.told = entries.map(|e| format!("{:?} {:?} {:?}", e.at, e.side, e.what)).collect();
+                self.told.insert(0, format!("{:?}", told.0));
             }
             Reply::Trunks(trunks) => {
                 wrong.extend(

@@ -497,6 +497,16 @@ impl World {
         }
     }
 
+    /// Puts the timelines of calls that did not end onto the ladder.
+    pub fn show_stuck(&mut self, n: usize) {
+        for call in self.nodes[n].active_calls() {
+            self.ask(n, Operator::Call(call));
+            for line in std::mem::take(&mut self.nodes[n].told) {
+                self.ladder.note(self.now, line);
+            }
+        }
+    }
+
     fn questions(&mut self, n: usize) {
         self.ask(n, Operator::Calls);
         self.ask(n, Operator::Trunks);
