@@ -154,7 +154,14 @@ pub struct Leg {
     bye_wanted: bool,
     reoffer_in: Option<Reoffer<ServerId>>,
     reoffer_out: Option<Reoffer<ClientId>>,
+    /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
+    ack_owed: bool,
+    /// Tags of forks that have been hung up, at most [`FORKS_MAX`].
+    forks: Vec<Box<str>>,
 }
+
+/// How many further answers to one INVITE are hung up.
+const FORKS_MAX: usize = 32;
 
 /// A re-INVITE or UPDATE. It stays after its final response while its transaction lingers, for retransmissions.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +194,8 @@ impl Leg {
             bye_wanted: false,
             reoffer_in: None,
             reoffer_out: None,
+            ack_owed: false,
+            forks: Vec::new(),
         }
     }
 
@@ -412,18 +421,36 @@ impl Leg {
     /// Takes the dialog of a 2xx and acknowledges it.
     fn establish(&mut self, ep: &mut Endpoint, response: &Message, flow: Flow) {
         self.dialog = self.dialog.established(response, flow, self.dialog.is_sticky());
-        self.calling = None;
-        ep.ack(&self.dialog, self.invite_cseq, None);
+        let offered = self.calling.take().is_some_and(|c| c.body.is_some());
+        self.ack_owed = !offered && body_of(response).is_some();
+        if !self.ack_owed {
+            ep.ack(&self.dialog, self.invite_cseq, None);
+        }
+    }
+
+    /// Sends the ACK that waited for the answer to the peer's offer.
+    pub fn acknowledge(&mut self, ep: &mut Endpoint, answer: Option<&Body>) {
+        if std::mem::take(&mut self.ack_owed) {
+            self.ack_body = answer.cloned();
+            ep.ack(&self.dialog, self.invite_cseq, answer);
+        }
     }
 
     /// A retransmitted 2xx is acknowledged again; another fork's is acknowledged and hung up (§13.2.2.4).
     pub fn on_further_2xx(&mut self, ep: &mut Endpoint, now: Now, response: &Message, flow: Flow) {
         if response.to_tag() == self.dialog.remote_tag() {
+            if self.ack_owed {
+                return;
+            }
             ep.ack(&self.dialog, self.invite_cseq, self.ack_body.as_ref());
         } else {
             let mut fork = self.dialog.established(response, flow, self.dialog.is_sticky());
             ep.ack(&fork, self.invite_cseq, None);
-            ep.request(now.mono, &mut fork, Method::Bye, MAX_FORWARDS, |w| w.finish());
+            // Its 2xx again: the BYE is under way or done.
+            if self.forks.len() < FORKS_MAX && self.forks.iter().all(|tag| **tag != *response.to_tag()) {
+                self.forks.push(response.to_tag().into());
+                ep.request(now.mono, &mut fork, Method::Bye, MAX_FORWARDS, |w| w.finish());
+            }
         }
     }
 
@@ -500,6 +527,7 @@ impl Leg {
     }
 
     fn send_bye(&mut self, ep: &mut Endpoint, now: Now, reason: Option<&str>) -> ClientId {
+        self.acknowledge(ep, None);
         self.state = State::Closing;
         self.ended.get_or_insert(now);
         let authorization = self.authorization(ep, Method::Bye);
@@ -594,6 +622,10 @@ impl Leg {
         if method == Method::Update && body.is_none() {
             self.answer(ep, now.mono, id, None);
             return Asked::Nothing;
+        }
+        if let Some(before) = self.reoffer_in {
+            // Who asks again has our answer to what it asked before, though the ACK got lost.
+            ep.transactions.acked(now.mono, before.id);
         }
         self.reoffer_in = Some(Reoffer { id, cseq: 0, answered: false });
         Asked::Reoffer { body }

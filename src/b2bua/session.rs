@@ -178,6 +178,11 @@ impl Session {
         self.asked
     }
 
+    /// The peer has offered, or has answered us: we may describe ourselves in a provisional response.
+    pub const fn is_described(&self) -> bool {
+        self.offered.is_some() || self.agreed.is_some()
+    }
+
     pub const fn is_negotiated(&self) -> bool {
         self.agreed.is_some()
     }

@@ -319,8 +319,15 @@ impl Call {
             if !self.answer_caller(w, None) {
                 return None;
             }
-        } else if self.answered.is_none() && !self.early_media(w, 183) {
-            return None;
+        } else if self.answered.is_none() {
+            if !self.legs[0].session.is_described() {
+                let text = "the caller made no offer: nothing can be played before the answer";
+                self.note(w, Side::Call, What::Note(text.into()));
+                return Some(Outcome::Failed);
+            }
+            if !self.early_media(w, 183) {
+                return None;
+            }
         }
         if self.legs[0].session.awaits_answer() {
             self.doing = Doing::AwaitAck(action);
@@ -471,6 +478,10 @@ impl Call {
 
     /// A leg's ACK carried the answer to our offer.
     pub fn on_ack_answer(&mut self, w: &mut World, index: u8, body: &Body) {
+        if let (true, Some(other)) = (self.direct, self.partner(index)) {
+            self.with_leg(w, other, |leg, ep, _| leg.acknowledge(ep, Some(body)));
+            return;
+        }
         let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
         if !leg.session.awaits_answer() {
             return;
@@ -490,6 +501,8 @@ impl Call {
             },
             Doing::Bridged(leg) => {
                 self.doing = Doing::Bridged(leg);
+                // An ACK without the answer that it owes is passed on as it is.
+                self.with_leg(w, leg, |leg, ep, _| leg.acknowledge(ep, None));
                 self.join(w, 0, leg);
             }
             other => self.doing = other,

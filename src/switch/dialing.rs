@@ -204,10 +204,12 @@ impl Call {
 
     /// Lets the caller know that it rings: by 180, by our tone as early media, or by our tone if it is answered already.
     fn ring(&mut self, w: &mut World, status: u16, ringback: Option<Arc<str>>) {
+        // Without an offer of the caller's there is no early media: an unreliable 183 may not carry ours (RFC 3261 §13.2.1).
+        let audible = self.answered.is_some() || self.legs[0].session.is_described();
         let country = match (&ringback, self.answered) {
-            (Some(country), _) => Arc::clone(country),
+            (Some(country), _) if audible => Arc::clone(country),
             (None, Some(_)) => Arc::from(w.config.media.country.as_str()),
-            (None, None) => {
+            _ => {
                 self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, None));
                 return;
             }
@@ -220,7 +222,9 @@ impl Call {
     }
 
     fn early_media_like(&mut self, w: &mut World, status: u16, index: u8) {
-        if let Some(body) = self.caller_description(w, Some(index)) {
+        if !self.legs[0].session.is_described() {
+            self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, 180, None));
+        } else if let Some(body) = self.caller_description(w, Some(index)) {
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, Some(&body)));
         }
     }

@@ -8,6 +8,9 @@ use crate::sip::dialog::{Dialog, Tag};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{Message, Method};
 
+/// How many answers to calls that were over are remembered, so that each is hung up once.
+const STRANGERS_MAX: usize = 64;
+
 impl World {
     /// Sets the first ping of every target, spread over a second so that they do not come as a burst.
     pub fn start_pings(&mut self) {
@@ -76,7 +79,13 @@ impl World {
         dialog = dialog.established(response, flow, true);
         dialog.start_cseq(cseq);
         self.ep.ack(&dialog, cseq, None);
-        self.ep.request(self.now.mono, &mut dialog, Method::Bye, MAX_FORWARDS, |w| w.finish());
+        // Its 2xx again: the BYE is under way or done.
+        let stranger = (tag, Box::from(response.to_tag()));
+        if !self.strangers.contains(&stranger) {
+            self.strangers.truncate(STRANGERS_MAX - 1);
+            self.strangers.push_front(stranger);
+            self.ep.request(self.now.mono, &mut dialog, Method::Bye, MAX_FORWARDS, |w| w.finish());
+        }
         self.ep.take_sent().for_each(drop);
     }
 }

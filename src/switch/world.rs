@@ -91,6 +91,8 @@ pub struct World {
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
     pub ping_times: Vec<(Instant, TimerKey)>,
+    /// Local and remote tags of dialogs that were hung up because their call was over, the newest first.
+    pub strangers: VecDeque<(Tag, Box<str>)>,
     out: VecDeque<Output>,
     dialogs: HashMap<Tag, LegRef>,
     servers: HashMap<ServerId, LegRef>,
@@ -120,6 +122,7 @@ impl World {
             timers: Timers::default(),
             counters: Counters::default(),
             draining: false,
+            strangers: VecDeque::new(),
             out: VecDeque::new(),
             dialogs: HashMap::new(),
             servers: HashMap::new(),

@@ -17,6 +17,7 @@ pub enum LegTimer {
     Fork,
     ResendOk(u32),
     ResendFailure,
+    AnswerOwed,
     /// The leg should be long over.
     Overdue,
 }
@@ -478,6 +479,10 @@ impl Party {
             (LegTimer::Fork, _) => self.second_answer(leg),
             (LegTimer::ResendOk(cseq), _) => self.resend_ok(leg, cseq),
             (LegTimer::ResendFailure, _) => self.resend_failure(leg),
+            (LegTimer::AnswerOwed, State::Answered) => {
+                let (created, call_id) = (l.created, l.call_id.clone());
+                self.blame(created, &call_id, "ACK without the answer that it owes, and no BYE".into());
+            }
             (LegTimer::Overdue, state) if state != State::Ended => {
                 let (created, call_id) = (l.created, l.call_id.clone());
                 l.state = State::Ended;
@@ -705,7 +710,8 @@ impl Party {
                             self.blame(created, msg.call_id(), format!("ACK: {e}"));
                         }
                     }
-                    Err(e) => self.blame(created, msg.call_id(), format!("ACK without the answer it owes: {e}")),
+                    // Only who hangs up at once may leave it out.
+                    Err(_) => self.after(T2, Key::Leg(leg, LegTimer::AnswerOwed)),
                 }
             }
         }
