@@ -11,7 +11,8 @@ pub use rule::{CallFacts, Rule};
 pub use testing::{EntryPoints, Performed, TestResult};
 
 use crate::base::yaml::{Fault, nearest};
-use crate::verb::{Program, Script};
+use crate::verb::{Pattern, Program, Script};
+use rule::Property;
 use std::sync::Arc;
 
 /// All contexts of all dialplan files, checked against the names that the configuration defines.
@@ -98,6 +99,20 @@ impl Dialplan {
 
     pub fn contexts(&self) -> impl Iterator<Item = &str> {
         self.contexts.iter().map(|c| c.name.as_str())
+    }
+
+    /// The numbers that the context's rules name literally, in order, each once.
+    pub fn numbers(&self, context: &str) -> Vec<&str> {
+        let rules = self.contexts.iter().filter(|c| c.name == context).flat_map(|c| &c.rules);
+        let to = rules.flat_map(|r| &r.matches).filter(|m| m.property == Property::To).flat_map(|m| &m.patterns);
+        let mut numbers = Vec::new();
+        for pattern in to {
+            match pattern {
+                Pattern::Literal(text) if !numbers.contains(&text.as_str()) => numbers.push(text.as_str()),
+                Pattern::Literal(_) | Pattern::Expression(_) => {}
+            }
+        }
+        numbers
     }
 
     /// Files that `play` names without a variable.

@@ -69,6 +69,10 @@ const BATCHES_MAX: usize = 8;
 /// Messages of streams and media events a turn, each.
 const MAIL_MAX: usize = 256;
 
+/// Deadlines are met at most so late: those that lie close together share one turn. Most are the ends of transactions
+/// (timers J, K and L, three a call), which nobody waits for; SIP's shortest repetition is 500 ms.
+const SLACK_US: u64 = 10_000;
+
 /// Commands and the answers to them a turn.
 const MEDIA_ROUNDS_MAX: usize = 4;
 
@@ -108,6 +112,11 @@ pub struct Parts<C, M> {
     pub streams: Streams,
     pub mailbox: Mailbox,
     pub ledger: Ledger,
+}
+
+/// The next whole multiple of the slack.
+fn slackened(at: Instant) -> Instant {
+    Instant::from_micros(at.as_micros().div_ceil(SLACK_US).saturating_mul(SLACK_US))
 }
 
 impl<C: Core, M: Media> Control<C, M> {
@@ -165,7 +174,7 @@ impl<C: Core, M: Media> Control<C, M> {
         if self.again || !self.failed.is_empty() {
             return Some(Duration::ZERO);
         }
-        let core = self.core.deadline().map(|(at, _)| at);
+        let core = self.core.deadline().map(|(at, _)| slackened(at));
         let next = core.into_iter().chain(self.ledger.deadline()).min();
         next.map(|at| at.since(now))
     }

@@ -4,7 +4,7 @@ use super::api::Credentials;
 use super::media::prompt;
 use super::net::{BindFault, describe};
 use crate::base::yaml::{self, Fault};
-use crate::config::{Config, Http, Located, Secrets};
+use crate::config::{Config, Http, Located, Scheme, Secrets};
 use crate::dialplan::{Dialplan, Names};
 use crate::sip::wire::Uri;
 use std::collections::BTreeSet;
@@ -87,20 +87,28 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         let what = format!("{} enters at context \"{}\", which no dialplan defines", named.whose, named.name);
         faults.push(Fault { file: Arc::clone(&located.file), at: named.at, what, expected: hint });
     }
-    if let Some(fault) = store_fault(file, &config) {
-        faults.push(fault);
-    }
+    faults.extend(not_yet(file, &config));
     if faults.is_empty() { Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into() }) } else { Err(faults) }
 }
 
-/// Stores that this version has not.
-fn store_fault(file: &Path, config: &Config) -> Option<Fault> {
-    (config.store != "sqlite").then(|| Fault {
+/// What a configuration may say and this version has not.
+fn not_yet(file: &Path, config: &Config) -> Vec<Fault> {
+    let fault = |at: Option<yaml::Position>, what: String, expected: &str| Fault {
         file: file.display().to_string().into(),
-        at: position(file, &["store"], None).unwrap_or_default(),
-        what: format!("store: {} is not yet available", config.store.split(':').next().unwrap_or_default()),
-        expected: "expected sqlite".into(),
-    })
+        at: at.unwrap_or_default(),
+        what: format!("{what} is not yet available"),
+        expected: expected.into(),
+    };
+    let mut faults = Vec::new();
+    if config.store != "sqlite" {
+        let kind = config.store.split(':').next().unwrap_or_default();
+        faults.push(fault(position(file, &["store"], None), format!("store: {kind}"), "expected sqlite"));
+    }
+    for (n, listen) in config.sip.listen.iter().enumerate().filter(|(_, l)| l.scheme == Scheme::Tls) {
+        let at = position(file, &["sip", "listen"], Some(n));
+        faults.push(fault(at, format!("tls://{}: TLS", listen.address), "expected udp:// or tcp://"));
+    }
+    faults
 }
 
 /// Path and text of each dialplan file: files as named, of folders every `.yaml` and `.yml` by name, the configuration left out.

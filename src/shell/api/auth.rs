@@ -35,7 +35,15 @@ impl Credentials {
 
 /// Lets a request through or answers 401.
 pub async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let Some(credentials) = &api.credentials else { return next.run(request).await };
+    let Some(credentials) = &api.credentials else {
+        return match is_from_page(&request) {
+            false => next.run(request).await,
+            true => {
+                let sentence = "a web page may not give orders here: set http.auth in tandem.yaml";
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence).into_response()
+            }
+        };
+    };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if credentials.are_in(given) {
         return next.run(request).await;
@@ -45,6 +53,17 @@ pub async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) ->
     let challenge = HeaderValue::from_static("Basic realm=\"tandem\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
+}
+
+/// Without credentials every program of this machine may ask, but not every web page that a browser on it shows: browsers
+/// name the page, and a page that has its name resolve to loopback is betrayed by that name.
+fn is_from_page(request: &Request) -> bool {
+    let value = |name: header::HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let host = value(header::HOST).unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name);
+    let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let is_foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, page)| page != host);
+    value(header::ORIGIN).is_some_and(is_foreign) || !(is_address || name.eq_ignore_ascii_case("localhost"))
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -89,6 +108,25 @@ mod tests {
             assert_eq!((encode(plain.as_bytes()).as_str(), decode(coded)), (coded, Some(plain.into())));
         }
         assert_eq!((decode("Z"), decode("Zg!="), decode("é")), (None, None, None));
+    }
+
+    #[test]
+    fn programs_are_told_from_pages() {
+        let rows = [
+            ("127.0.0.1:8080", None, false),
+            ("[::1]:8080", None, false),
+            ("localhost", None, false),
+            ("rebound.example.com:8080", None, true),
+            ("", None, true),
+            ("127.0.0.1:8080", Some("https://example.com"), true),
+            ("127.0.0.1:8080", Some("null"), true),
+            ("127.0.0.1:8080", Some("http://127.0.0.1:8080"), false),
+        ];
+        for (host, origin, want) in rows {
+            let request = Request::builder().header(header::HOST, host);
+            let request = origin.into_iter().fold(request, |r, o| r.header(header::ORIGIN, o));
+            assert_eq!(is_from_page(&request.body(Default::default()).unwrap()), want, "{host} {origin:?}");
+        }
     }
 
     #[test]

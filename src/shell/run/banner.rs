@@ -6,6 +6,9 @@ use crate::sip::transport::Listener;
 use std::net::SocketAddr;
 use tracing::{info, warn};
 
+/// Numbers in one line.
+const NUMBERS_MAX: usize = 20;
+
 /// Logs it, a line a topic.
 pub fn banner(loaded: &Loaded, listeners: &[Listener], http: SocketAddr, files_max: u64) {
     let config = &loaded.config;
@@ -30,12 +33,27 @@ pub fn banner(loaded: &Loaded, listeners: &[Listener], http: SocketAddr, files_m
     }
     let users: Vec<&str> = config.users.iter().map(|u| u.name.as_str()).collect();
     match users.as_slice() {
-        [] => info!("no users"),
-        [.., _] if users.len() <= 10 => info!("users: {}", users.join(", ")),
-        [first, ..] => info!("{} users, {first} and others", users.len()),
+        [] => {}
+        few if few.len() <= 10 => info!("users who can register: {}", few.join(", ")),
+        [first, ..] => info!("{} users can register, {first} and others", users.len()),
     }
     let trunks: Vec<&str> = config.trunks.iter().map(|t| t.name.as_str()).collect();
     if !trunks.is_empty() {
         info!("trunks: {}", trunks.join(", "));
+    }
+    if let (Some(context), Some(listener)) = (&config.sip.anonymous_context, listeners.first()) {
+        open_numbers(loaded, context, listener);
+    }
+}
+
+/// What a caller without credentials can call: a demonstration, mostly.
+fn open_numbers(loaded: &Loaded, context: &str, listener: &Listener) {
+    let numbers = loaded.dialplan.numbers(context);
+    let shown: Vec<&str> = numbers.iter().take(NUMBERS_MAX).copied().collect();
+    if !shown.is_empty() {
+        info!("numbers that anybody can call at sip:NUMBER@{}: {}", listener.advertised, shown.join(", "));
+    }
+    if !is_local(listener.local.ip()) {
+        warn!("callers without credentials are let in from the network (sip.anonymous_context: {context})");
     }
 }
