@@ -284,6 +284,10 @@ fn a_stream_that_cannot_be_framed_fails_for_good() {
         (with("Content-Length: 4", "Content-Length: 65536"), large),
         (format!("INVITE {}", "x".repeat(HEAD_BYTES_MAX)), large),
         ("\0\x01".to_owned(), Fault::NotSip),
+        // The body of what is not SIP, or whose length is not known, is never taken for a message.
+        (format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{INVITE}"), Fault::NotSip),
+        (with("Content-Length: 4", "Content-Length 4"), bad("Malformed header field")),
+        (with("Content-Length: 4", &format!("{}l: 4", "a: b\r\n".repeat(FIELDS_MAX))), bad("Too many header fields")),
     ] {
         let mut framer = Framer::default();
         framer.push(text.as_bytes());
