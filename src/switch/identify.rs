@@ -22,14 +22,14 @@ impl World {
     /// Credentials come first, since a phone and a trunk may share an address; then a phone that is registered on this very flow, or
     /// calls as a user of our domain, is challenged; then the trunk whose source it is; then `sip.anonymous_context`.
     pub fn identify(&mut self, id: ServerId, request: &Message, flow: Flow) -> Option<Known> {
-        if request.header(HeaderName::Authorization).is_some() {
-            return match self.verify(request) {
-                Ok(known) => Some(known),
-                Err(denied) => {
-                    self.deny(id, flow, "INVITE", denied);
-                    None
-                }
-            };
+        match self.verify(request) {
+            Ok(known) => return Some(known),
+            // Another realm's credentials, left in by whom the call came through, are none.
+            Err(denied) if denied.reason == Reason::Absent => {}
+            Err(denied) => {
+                self.deny(id, flow, "INVITE", denied);
+                return None;
+            }
         }
         if !self.claims_to_be_user(request, flow) {
             if let Some(trunk) = self.trunks.by_source(flow.peer.ip()) {
