@@ -30,7 +30,7 @@ use crate::media::command as media;
 use crate::sip::dialog::Tag;
 use crate::sip::transaction::{self, ClientId, Event, ServerId};
 use crate::sip::transport::Flow;
-use crate::sip::wire::{Fault, Message, Method, Writer};
+use crate::sip::wire::{Fault, Message, Method, Writer, parse_ip};
 use bytes::Bytes;
 use call::Call;
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,7 +265,11 @@ impl Switch {
 
     /// A 2xx to an INVITE that we have forgotten: it is acknowledged and hung up, so that the peer does not wait for ever.
     fn on_stray(&mut self, response: &Message, flow: Flow) {
-        if response.method() != Method::Invite || !(200..300).contains(&response.status()) {
+        // What was not sent by us is none of our business, or an attempt to make us call elsewhere (§18.1.2).
+        let is_ours = response.via().is_some_and(|via| {
+            parse_ip(via.host).is_some_and(|ip| self.world.ep.is_us(ip, Some(via.port.unwrap_or(5060))))
+        });
+        if !is_ours || response.method() != Method::Invite || !(200..300).contains(&response.status()) {
             return;
         }
         let Some(tag) = Tag::parse(response.from_tag()) else { return };
