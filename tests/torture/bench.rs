@@ -23,6 +23,8 @@ trunks:
   - { name: carrier, targets: [\"sip:192.0.2.200:5062\"], inbound: [192.0.2.200/32], context: any }
 users:
   - { name: anna, password: secret, context: any }
+  - { name: j.user, password: secret, context: any }
+  - { name: user, password: secret, context: any }
   - { name: watson, password: secret, context: any }
 ";
 

@@ -5,10 +5,13 @@
 //! known by its source, users, a dialplan that answers every call, and media that gives every leg a port at once. Each file is
 //! sent as a datagram and as a stream, from the trunk and from a stranger; calls that come of it are ended by the caller, by an
 //! operator, or by nobody; then 300 simulated seconds pass, and no call, leg, media, transaction, timer or trunk place may be
-//! left. A new file is a `.dat` beside the others and a row.
+//! left. `registers` sends the REGISTERs again with credentials. `requests` has what no file has: requests that differ from a
+//! good one in one place, and their answers by RFC 3261 §8.2. A new file is a `.dat` beside the others and a row.
 
 mod answers;
 mod bench;
+mod registers;
+mod requests;
 mod table;
 
 use bytes::Bytes;
