@@ -253,7 +253,13 @@ impl Endpoint {
     ) -> bool {
         let Some((request, flow)) = self.transactions.server_request(id) else { return false };
         let tag = tag.map_or(String::new(), |t| t.to_string());
-        let writer = Writer::response_to(request, status, reason, &tag, flow.peer);
+        let mut writer = Writer::response_to(request, status, reason, &tag, flow.peer);
+        // A response that makes a dialog hands the proxies between back, or the caller's BYE passes them by (RFC 3261 §12.1.1).
+        if request.method() == Method::Invite && (101..300).contains(&status) {
+            for value in request.headers(HeaderName::RecordRoute) {
+                writer = writer.header(HeaderName::RecordRoute, value);
+            }
+        }
         let (method, cseq) = (request.method_str(), request.cseq().map_or(0, |c| c.number));
         let phrase = if reason.is_empty() { reason_phrase(status) } else { reason };
         self.sent.push(Sent {

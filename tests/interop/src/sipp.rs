@@ -123,6 +123,11 @@ impl<'a> Sipp<'a> {
         }
     }
 
+    /// The media address that its SDP names.
+    pub fn media(&self) -> SocketAddr {
+        SocketAddr::new(self.ip.parse().expect("an address"), self.rtp_port)
+    }
+
     /// Starts SIPp; its files are `folder/NAME.*`.
     pub fn start(&self, folder: &Path) -> Running {
         let file = |ending: &str| folder.join(format!("{}.{ending}", self.name));
@@ -149,18 +154,13 @@ impl<'a> Sipp<'a> {
         Running { process, folder: folder.to_owned(), name: self.name.to_owned() }
     }
 
-    /// `address:port` that others are told.
+    /// `address:port` that others are told. SIPp takes brackets for a keyword, and writes an IPv6 address with them itself.
     fn own(&self) -> String {
-        self.public.map_or_else(
-            || {
-                if self.ip.contains(':') {
-                    format!("[{}]:{}", self.ip, self.port)
-                } else {
-                    format!("{}:{}", self.ip, self.port)
-                }
-            },
-            |public| public.to_string(),
-        )
+        match self.public {
+            Some(public) => public.to_string(),
+            None if self.ip.contains(':') => format!("[local_ip]:{}", self.port),
+            None => format!("{}:{}", self.ip, self.port),
+        }
     }
 
     fn scenario(&self) -> String {
@@ -190,7 +190,10 @@ impl<'a> Sipp<'a> {
             Step::Expect(code @ (401 | 407)) => format!("<recv response=\"{code}\" auth=\"true\"/>\n"),
             Step::Expect(code) => {
                 let rrs = if (200..300).contains(&code) { " rrs=\"true\"" } else { "" };
-                format!("<recv response=\"{code}\"{rrs}>\n<action>\n{}</action>\n</recv>\n", note_media())
+                // SIPp's variables keep what an earlier message said: an answer to BYE names no media.
+                let ends = self.steps[..index].iter().rev().find(|s| !matches!(s, Step::May(_) | Step::Expect(_)));
+                let note = if matches!(ends, Some(Step::Bye | Step::Cancel)) { String::new() } else { note_media() };
+                format!("<recv response=\"{code}\"{rrs}>\n<action>\n{note}</action>\n</recv>\n")
             }
             Step::May(code) => format!("<recv response=\"{code}\" optional=\"true\"/>\n"),
             Step::Get("INVITE") => {
@@ -377,6 +380,13 @@ impl Running {
                 Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
             })
             .collect()
+    }
+
+    /// The directions (`sendrecv`, `recvonly`, …) that the other side named so far, in order.
+    pub fn directions(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.join(format!("{}.calls", self.name))).unwrap_or_default();
+        let lines = log.lines().filter_map(|line| line.strip_prefix("media "));
+        lines.filter_map(|l| l.split_whitespace().nth(2)?.strip_prefix("a=").map(str::to_owned)).collect()
     }
 
     /// Waits until the other side has named its media address `count` times; the last.

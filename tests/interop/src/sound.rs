@@ -46,15 +46,19 @@ pub fn find(reference: &[i16], heard: &[i16]) -> Match {
     best(reference, heard, centre.saturating_sub(2 * STEP), centre + 2 * STEP + 1)
 }
 
-/// As `find`, for sound that went through a phone's playout buffer, which may drop or repeat a frame: the reference is cut
-/// into pieces of 400 ms, each found by itself within `slack` samples of where the first alignment says; the median.
+/// As `find`, for sound that went through a phone: its playout buffer may drop or repeat a frame, and its first frames may
+/// come before the other side listens. The reference is cut into pieces of 400 ms, each found by itself within `slack`
+/// samples of where the second of them stands; the median.
 pub fn likeness(reference: &[i16], heard: &[i16], slack: usize) -> f64 {
-    let whole = find(reference, heard);
+    const PIECE: usize = 2 * NOTE;
+    let Some(anchor) = reference.get(PIECE..4 * PIECE) else { return 0.0 };
+    // Where the reference begins in what was heard, with its own start before it if that was not heard.
+    let begin = find(anchor, heard).offset;
     let mut pieces: Vec<f64> = reference
-        .chunks_exact(2 * NOTE)
+        .chunks_exact(PIECE)
         .enumerate()
         .map(|(index, piece)| {
-            let at = whole.offset + index * 2 * NOTE;
+            let at = (begin + index * PIECE).saturating_sub(PIECE);
             best(piece, heard, at.saturating_sub(slack), at + slack + 1).correlation
         })
         .collect();
@@ -164,6 +168,8 @@ mod tests {
         assert_eq!(found.offset, 1234);
         assert!(found.correlation > 0.99, "{found:?}");
         assert!(likeness(&own, &heard, 160) > 0.99);
+        assert!(likeness(&own, &heard[1234 + 480..], 160) > 0.99, "its first frames were not heard");
+        assert!(likeness(&other, &heard, 160) < 0.7);
         assert!(find(&other, &heard).correlation < 0.5, "{:?}", find(&other, &heard));
         assert!(find(&own, &heard[..100]).correlation == 0.0);
     }

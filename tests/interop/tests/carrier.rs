@@ -145,36 +145,51 @@ fn early_media_reaches_the_caller_before_the_answer() {
 }
 
 #[test]
-fn hold_and_resume_pass_through_and_the_stream_stays_one() {
+fn hold_is_answered_for_anchored_media_and_the_stream_stays_one() {
     let stage = Carriers::new("hold", TO_FAR);
     let (song_a, song_b) = (melody(16, 2), melody(17, 2));
-    let caller = stage.caller("200", HOLDING);
-    let callee = stage.callee(HELD);
+    let (caller, callee) = (stage.caller("200", HOLDING), stage.callee(HANGING_UP));
     let (near, far) = (stage.sound(&caller, &song_a, 0), stage.sound(&callee, &song_b, 0));
     let mut callee = stage.start(&callee);
     let mut caller = stage.start(&caller);
     far.send_to(callee.wait_media(1));
     near.send_to(caller.wait_media(1));
-    // While held the callee sends nothing; the holder does not either.
-    callee.wait_media(2);
-    far.set_quiet(true);
+    // The holder sends nothing while it holds, and must hear nothing.
+    caller.wait_media(2);
     near.set_quiet(true);
-    callee.wait_media(3);
-    far.set_quiet(false);
+    thread::sleep(Duration::from_millis(300));
+    let held = near.count();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(near.count(), held, "the holder hears the other side");
+    caller.wait_media(3);
     near.set_quiet(false);
     let record = stage.finish(&mut caller, &mut [&mut callee]);
     assert_eq!(ending(&record), ("callee", "hangup"), "{record}");
-    let messages = callee.messages();
-    for direction in ["a=sendonly", "a=sendrecv"] {
-        assert!(messages.contains(direction), "the callee was never asked for {direction}");
-    }
+    let answers: Vec<String> = caller.directions();
+    assert_eq!(answers, ["sendrecv", "recvonly", "sendrecv"], "what the switch answered");
     for (name, heard, song) in [("near", near.stop(), &song_b), ("far", far.stop(), &song_a)] {
         assert!(find(&song[..8000], &heard.samples()).correlation > 0.99, "{name}");
         let ssrcs: std::collections::BTreeSet<u32> = heard.packets.iter().map(|p| p.ssrc).collect();
         assert_eq!(ssrcs.len(), 1, "{name} saw the SSRC change");
         let steps = heard.packets.windows(2).map(|p| p[1].sequence.wrapping_sub(p[0].sequence));
-        assert_eq!(steps.filter(|s| *s != 1).count(), 0, "{name}'s sequence numbers are continuous");
+        let jumps: Vec<u16> = steps.filter(|s| *s != 1).collect();
+        assert!(jumps.is_empty(), "{name}'s sequence numbers jump by {jumps:?}: {} packets", heard.packets.len());
     }
+}
+
+#[test]
+fn hold_passes_through_where_media_is_direct() {
+    const DIRECT: &str =
+        "    - { match: { to: /^2\\d+$/ }, do: [ { dial: { number: \"${to}\", trunks: [far], media: direct } } ] }\n";
+    let stage = Carriers::new("hold-direct", DIRECT);
+    let (caller, callee) = (stage.caller("200", HOLDING), stage.callee(HELD));
+    let mut callee = stage.start(&callee);
+    let mut caller = stage.start(&caller);
+    assert_eq!(callee.wait_media(1), stage.caller("", &[]).media(), "SDP is untouched");
+    let record = stage.finish(&mut caller, &mut [&mut callee]);
+    assert_eq!(ending(&record), ("callee", "hangup"), "{record}");
+    assert_eq!(callee.directions(), ["sendrecv", "sendonly", "sendrecv"], "what the callee was asked");
+    assert_eq!(caller.directions(), ["sendrecv", "recvonly", "sendrecv"], "what the caller was answered");
 }
 
 #[test]
@@ -328,6 +343,15 @@ const HOLDING: &[Step] = &[
     Step::Ack,
     Step::Get("BYE"),
     Step::Reply(200),
+];
+const HANGING_UP: &[Step] = &[
+    Step::Get("INVITE"),
+    Step::Reply(180),
+    Step::ReplySdp(200, "sendrecv"),
+    Step::Get("ACK"),
+    Step::Pause(5500),
+    Step::Bye,
+    Step::Expect(200),
 ];
 const HELD: &[Step] = &[
     Step::Get("INVITE"),
