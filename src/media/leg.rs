@@ -149,6 +149,10 @@ impl Leg {
             self.rtcp_source = None;
             self.stream.switch();
         }
+        // What was not sent while on hold takes no sequence numbers: the peer would count it as lost.
+        if new.state.sending && !old.state.sending {
+            self.stream.switch();
+        }
         if new.state.receiving && (!old.state.receiving || old.state.remote_rtp.is_none()) {
             self.heard_at = now;
             self.reception.resume();

@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tandem=$PWD/target/release/tandem
 config=${CONFIG:-dialplans/demo/tandem.yaml}
-number=${DEMO_NUMBER:-100}
+number=${DEMO_NUMBER:-hello}
 registrar=${DEMO_REGISTRAR:-127.0.0.1:5060}
 user=${DEMO_USER:-alice}
-password=${DEMO_PASSWORD:-alice-secret}
+password=${DEMO_PASSWORD:-secret}
 seconds=${DEMO_SECONDS:-10}
 folder=$PWD/target/demo
 phone=$folder/phone

@@ -150,18 +150,20 @@ fn receive_control(socket: &UdpSocket, shared: &Shared) {
 fn send(socket: &UdpSocket, shared: &Shared, payload: &[u8], payload_type: u8) {
     let ssrc = 0x5eed_0000 | u32::from(socket.local_addr().map_or(0, |a| a.port()));
     let begin = Instant::now();
-    let mut next = 0u32;
+    // A pause takes time and no sequence numbers, as in every phone.
+    let (mut next, mut sequence) = (0u32, 0u16);
     while !shared.stop.load(Ordering::Relaxed) {
         let due = begin + Duration::from_millis(20) * next;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let target = *shared.target.lock().expect("no holder panics");
         if let (Some(target), false) = (target, shared.quiet.load(Ordering::Relaxed)) {
             let mut packet = vec![0x80, payload_type];
-            packet.extend((next as u16).to_be_bytes());
+            packet.extend(sequence.to_be_bytes());
             packet.extend((next * FRAME as u32).to_be_bytes());
             packet.extend(ssrc.to_be_bytes());
             packet.extend((0..FRAME).map(|i| payload[(next as usize * FRAME + i) % payload.len()]));
             let _ = socket.send_to(&packet, target);
+            sequence = sequence.wrapping_add(1);
         }
         next += 1;
     }
