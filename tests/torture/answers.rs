@@ -6,7 +6,7 @@ use super::{octets, rows};
 use std::net::SocketAddr;
 use tandem::base::time::Duration;
 use tandem::sip::transport::Flow;
-use tandem::sip::wire::{HeaderName, Message, Method, Via};
+use tandem::sip::wire::{HeaderName, Message, Method, NameAddr, Uri, Via};
 use tandem::switch::{Operator, Reply};
 
 /// Longer than any timer of a transaction.
@@ -149,7 +149,10 @@ fn end_call(b: &mut Bench, name: &str, flow: Flow, invite: &Message, answer: &Se
             assert_eq!(calls.iter().map(|c| c.state).collect::<Vec<_>>(), ["answered"], "{name}");
             b.ask(Operator::Hangup(calls[0].call));
             let bye = b.sent.pop().filter(|m| m.is_request("BYE")).expect(name);
-            assert!(Message::parse(bye.text.clone().into()).is_ok(), "{name}: {}", bye.text);
+            let read = Message::parse(bye.text.clone().into()).expect(&name);
+            let routed = |value: &str| NameAddr::parse(value).and_then(|route| route.parsed_uri()).is_some();
+            assert!(read.headers(HeaderName::Route).all(routed), "{name}: {}", bye.text);
+            assert!(Uri::parse(read.request_uri()).is_some(), "{name}: {}", bye.text);
             b.datagram(flow, ok(&bye).into());
         }
         End::Silence => {

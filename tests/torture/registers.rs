@@ -47,7 +47,10 @@ fn credentials_bind_what_the_contacts_say() {
             "contactcomma",
             "anna",
             200,
-            &["<sip:anna@192.0.2.10:5060>;expires=3600;q=0.700", "<sip:anna@192.0.2.11?Subject=a,b>;expires=3600;q=0.100"],
+            &[
+                "<sip:anna@192.0.2.10:5060>;expires=3600;q=0.700",
+                "<sip:anna@192.0.2.11?Subject=a,b>;expires=3600;q=0.100",
+            ],
         ),
         ("ours", "digestsha256", "anna", 200, &["<sip:anna@192.0.2.10:5060>;expires=3600"]),
         ("ours", "digestnc", "anna", 200, &["<sip:anna@192.0.2.10:5060>;expires=3600"]),
