@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 
 /// Facts wait so long for company before they are handed over …
-const COLLECT: Duration = Duration::from_millis(20);
+const COLLECT: Duration = Duration::from_millis(100);
 /// … or until there are so many.
 const COLLECT_MAX: usize = 128;
 /// Batches between the threads.
@@ -23,7 +23,7 @@ const BATCHES_MAX: usize = 256;
 const FACTS_MAX: usize = 16_384;
 const RECORDS_MAX: usize = 65_536;
 /// Records wait so long for company before a commit …
-const COMMIT: Duration = Duration::from_millis(30);
+const COMMIT: Duration = Duration::from_millis(100);
 /// … or until there are so many. A failing store's records go on in portions of this size.
 const COMMIT_MAX: usize = 256;
 const RETRY_FIRST: Duration = Duration::from_millis(100);

@@ -314,6 +314,13 @@ impl Call {
         self.legs.get(usize::from(leg)).is_some_and(|l| l.dialog().flow().peer.is_ipv6())
     }
 
+    /// What an action waited for is there.
+    fn go_on_with(&mut self, w: &mut World, action: Action) {
+        if let Some(outcome) = self.perform_with_media(w, action) {
+            self.step_done(w, outcome);
+        }
+    }
+
     fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
         if matches!(action, Action::Answer | Action::Echo { .. }) {
             if !self.answer_caller(w, None) {
@@ -341,6 +348,7 @@ impl Call {
                 None
             }
             Action::Tone { tone, country, duration } => {
+                let country = if country.is_empty() { w.config.media.country.as_str().into() } else { country };
                 let id = w.new_play();
                 self.hear(w, 0, Hears::Tone { id, tone, country, duration });
                 self.doing = Doing::Playing(id);
@@ -495,10 +503,7 @@ impl Call {
     /// The caller's ACK carried the answer that was awaited, or nothing was awaited.
     pub fn on_caller_ack(&mut self, w: &mut World) {
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
-            Doing::AwaitAck(action) => match self.perform_with_media(w, action) {
-                Some(outcome) => self.step_done(w, outcome),
-                None => {}
-            },
+            Doing::AwaitAck(action) => self.go_on_with(w, action),
             Doing::Bridged(leg) => {
                 self.doing = Doing::Bridged(leg);
                 // An ACK without the answer that it owes is passed on as it is.
@@ -516,10 +521,7 @@ impl Call {
         if self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.opened(rtp, seed);
             match std::mem::replace(&mut self.doing, Doing::Nothing) {
-                Doing::AwaitMedia(action) => match self.perform_with_media(w, action) {
-                    Some(outcome) => self.step_done(w, outcome),
-                    None => {}
-                },
+                Doing::AwaitMedia(action) => self.go_on_with(w, action),
                 other => self.doing = other,
             }
         } else {

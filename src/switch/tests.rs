@@ -202,3 +202,19 @@ fn a_refusal_reaches_the_caller() {
     assert_eq!((b.last(CALLEE).method(), b.last(CALLER).status()), (Method::Ack, 486));
     assert_eq!(b.ended[0].cdr.ending, Ending::new(Class::Callee, "busy", 486));
 }
+
+/// Also what to run under `valgrind --tool=callgrind` to see where a call's instructions go.
+#[test]
+fn a_thousand_calls_in_a_row_leave_nothing() {
+    let mut b = Bench::new(DIAL);
+    for n in 0..1_000 {
+        one_call(&mut b, n);
+        b.sent.clear();
+        b.pass(Duration::from_millis(1));
+    }
+    assert_eq!(b.ended.len(), 1_000);
+    b.pass(Duration::from_secs(200));
+    let c = b.switch.counters();
+    assert_eq!((c.calls_total, c.calls_active, c.legs_active, c.media_legs_active, c.timers), (1_000, 0, 0, 0, 0));
+    assert_eq!((c.transactions_server, c.transactions_client, c.cdrs_unacknowledged), (0, 0, 0));
+}
