@@ -68,11 +68,11 @@ impl Latch {
         Verdict::Refuse { first: !std::mem::replace(&mut self.refused, true) }
     }
 
-    /// Where packets to the peer go.
+    /// Where packets to the peer go; nowhere while it holds in the old way, by the address 0.0.0.0 (RFC 3264 §8.4).
     #[inline]
     pub fn target(&self) -> Option<SocketAddr> {
         self.negotiated?;
-        self.learned.or(self.negotiated)
+        self.learned.or(self.negotiated).filter(|to| !to.ip().is_unspecified() && to.port() > 0)
     }
 
     /// The learned source, if it is not what was negotiated: the peer stands behind a NAT.
@@ -125,6 +125,8 @@ mod tests {
         // At once where the new address is just that source.
         latch.set(at(3_000), Some(peer(6)), true);
         assert_eq!(latch.judge(at(3_001), peer(6)), Learned);
+        latch.set(at(3_500), Some(SocketAddr::from(([0, 0, 0, 0], 4000))), true);
+        assert_eq!(latch.target(), None, "held in the old way");
         latch.set(at(4_000), None, true);
         assert_eq!((latch.target(), latch.judge(at(4_001), peer(6))), (None, Early));
     }

@@ -352,6 +352,7 @@ impl Leg {
             .or_else(|| self.latch.translated().and_then(next))
             .or(state.remote_rtcp)
             .or_else(|| next(negotiated))
+            .filter(|to| !to.ip().is_unspecified() && to.port() > 0)
     }
 
     /// The leg's end: the last report with BYE, if it ever sent or received; its account; its setting, to be freed elsewhere.

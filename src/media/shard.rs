@@ -423,3 +423,14 @@ impl Place {
         self.heard.is_none() && matches!(self.leg.hears(), Hears::Leg(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_takes_little_memory() {
+        let (place, setting) = (size_of::<Option<Place>>(), size_of::<Setting>() + size_of::<Quality>());
+        assert!(place <= 1_024 && setting <= 1_024, "{place} {setting}");
+    }
+}

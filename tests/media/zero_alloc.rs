@@ -141,7 +141,7 @@ fn a_thread_with_its_sockets_allocates_nothing() {
     let uplink = Uplink::new(ring, Waker::new().unwrap(), counts.clone());
     let shard = Shard::new(clock.now(), 1);
     let outbox = Outbox::default();
-    let mut worker = Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts };
+    let mut worker = Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts, pace: Default::default() };
 
     let mut echo = state(0, PCMU, Hears::Echo);
     echo.remote_rtp = Some(from);

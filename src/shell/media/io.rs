@@ -15,6 +15,9 @@ const BATCH: usize = 8;
 const DATAGRAM_MAX: usize = 2_048;
 /// Sockets told ready by one wait.
 const READY_MAX: usize = 128;
+/// With so many ready the thread is behind, and each may hold several packets. With fewer, each holds one nearly always, and
+/// asking for a second would cost as much as the next wait does for the few that have one.
+const READY_BEHIND: usize = READY_MAX / 2;
 /// Packets that one call sends from one socket.
 const SEND_BATCH: usize = 16;
 const OUTBOX_PACKETS: usize = 256;
@@ -111,7 +114,7 @@ impl Outbox {
     }
 }
 
-/// Nonblocking UDP sockets under level-triggered epoll; recvmmsg for each ready socket.
+/// Nonblocking UDP sockets under level-triggered epoll; recvmmsg where packets have gathered.
 pub struct Portable {
     epoll: Epoll,
     waker: Waker,
@@ -143,8 +146,22 @@ impl Portable {
         Some(if socket == Socket::Rtp { pair.rtp.as_raw_fd() } else { pair.rtcp.as_raw_fd() })
     }
 
+    /// How many datagrams were read into the front of `self.datagrams`: one at most.
+    fn read_one(&mut self, fd: RawFd) -> usize {
+        let (Some(datagram), Some(name)) = (self.datagrams.first_mut(), self.names.first_mut()) else { return 0 };
+        let mut name_len = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        // SAFETY: buffer and name live through the call, are as long as is told and nobody else's.
+        let len = unsafe {
+            let (buffer, name) = (datagram.bytes.as_mut_ptr().cast(), std::ptr::from_mut(name).cast());
+            libc::recvfrom(fd, buffer, DATAGRAM_MAX, libc::MSG_DONTWAIT, name, &mut name_len)
+        };
+        let Ok(len) = usize::try_from(len) else { return 0 };
+        (datagram.source, datagram.len) = (read_address(name), len.min(DATAGRAM_MAX));
+        1
+    }
+
     /// How many datagrams were read into the front of `self.datagrams`.
-    fn read(&mut self, fd: RawFd) -> usize {
+    fn read_many(&mut self, fd: RawFd) -> usize {
         // SAFETY: zeroed is a valid value of these plain structures.
         let mut pieces: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
         let mut messages: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
@@ -209,7 +226,8 @@ impl PacketIo for Portable {
             let port = (ready.token >> 1) as u32;
             let socket = if ready.token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
             let Some(fd) = self.fd(port, socket) else { continue };
-            let count = self.read(fd);
+            let behind = self.epoll.len() > READY_BEHIND;
+            let count = if behind { self.read_many(fd) } else { self.read_one(fd) };
             if count > 0 {
                 return Some(Batch { port, socket, datagrams: self.datagrams.get_mut(..count)? });
             }

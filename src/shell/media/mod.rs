@@ -137,7 +137,9 @@ impl MediaEngine {
         let mut rng = Rng::from_seed(settings.seed);
         let pool = PortPool::new(&settings.addresses, settings.ports, threads, &mut rng);
         let waker = prompts.waker().clone();
-        let start = |n: usize| start_shard(n, clock, &waker, rng.next_u64(), threads < cores);
+        // A thread alone is better off where the scheduler finds room for it.
+        let pinned = threads > 1 && threads < cores;
+        let start = |n: usize| start_shard(n, clock, &waker, rng.next_u64(), pinned);
         let shards = (0..threads).map(start).collect::<Result<_, _>>()?;
         Ok(MediaEngine {
             settings,
@@ -388,8 +390,12 @@ fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool
         outbox: Default::default(),
         clock,
         counts: counts.clone(),
+        pace: Default::default(),
     };
     let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
+        if !thread::prefer() {
+            tracing::debug!(shard = n, "the system does not let the media thread run before others");
+        }
         if pinned && !thread::pin(n) {
             tracing::debug!(shard = n, "the media thread could not be pinned to a processor");
         }
