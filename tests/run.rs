@@ -79,12 +79,13 @@ dialplans: [plan.yaml]
 
     /// Starts the switch and waits until it is ready. Its log goes on into a file.
     fn start(&mut self) {
-        let mut child = self
-            .command(&["run", "--log-format", "json"])
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        self.start_with(&[]);
+    }
+
+    fn start_with(&mut self, environment: &[(&str, &str)]) {
+        let mut command = self.command(&["run", "--log-format", "json"]);
+        command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"message\":\"ready\""));
         assert!(ready, "the switch ended before it was ready");
@@ -283,4 +284,31 @@ fn a_call_outlives_the_first_signal_and_not_the_second() {
     );
     let (code, _, said) = house.tell(&["trace", "CA00000000000000000000000000000000"]);
     assert!(code == 1 && said.contains("there is no call"), "{said}");
+}
+
+#[test]
+fn systemd_is_told_of_every_state() {
+    let mut house = House::new();
+    let path = house.folder.join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = |part: &str| {
+        let mut buffer = [0; 500];
+        loop {
+            let n = socket.recv(&mut buffer).unwrap_or_else(|e| panic!("waiting for {part}: {e}"));
+            if String::from_utf8_lossy(&buffer[..n]).contains(part) {
+                return;
+            }
+        }
+    };
+    house.start_with(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")]);
+    told("READY=1");
+    told("WATCHDOG=1");
+    told("WATCHDOG=1");
+    house.signal("-HUP");
+    told("RELOADING=1\nMONOTONIC_USEC=");
+    told("READY=1");
+    house.signal("-INT");
+    told("STOPPING=1");
+    assert_eq!(house.ended(), 0);
 }

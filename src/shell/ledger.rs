@@ -161,8 +161,8 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
     }
 
     fn take(&mut self, facts: Vec<Fact>) {
+        logs::together(|| facts.iter().for_each(logs::fact));
         for fact in facts {
-            logs::fact(&fact);
             if let Fact::CallEnded(record) = fact {
                 self.records.push(record);
                 self.commit_at.get_or_insert_with(|| std::time::Instant::now() + COMMIT);

@@ -1,7 +1,8 @@
 //! Structured logs: for a person on a terminal, JSON otherwise; every line of a call has the field `call`.
 
 use crate::event::Fact;
-use std::io::IsTerminal;
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write, stderr};
 use tracing::{debug, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -15,14 +16,49 @@ pub enum Format {
 /// A second start is refused silently: the first one holds.
 pub fn start(format: Option<Format>, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|e| format!("--log-level {level}: {e}"))?;
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Human } else { Format::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines);
     let _ = match format {
         Format::Human => builder.with_ansi(terminal).with_target(false).try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
     };
     Ok(())
+}
+
+thread_local! {
+    /// Lines that this thread holds back until the end of [`together`].
+    static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Writes the lines that `work` logs on this thread at its end, all at once: a call's facts come in batches, and each write
+/// costs as much as making the line.
+pub fn together(work: impl FnOnce()) {
+    HELD.set(Some(Vec::with_capacity(4_096)));
+    work();
+    if let Some(lines) = HELD.take() {
+        // A log that nobody takes is nobody's loss.
+        let _ = stderr().write_all(&lines);
+    }
+}
+
+/// Stderr, or what [`together`] holds.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        HELD.with_borrow_mut(|held| match held {
+            Some(lines) => {
+                lines.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => stderr().write(bytes),
+        })
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().flush()
+    }
 }
 
 /// The one place where a fact becomes a line. Numbers of persons are shown by their tail.

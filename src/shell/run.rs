@@ -8,7 +8,7 @@ mod tests;
 
 use super::api::{self, Api};
 use super::clock::Clock;
-use super::control::{Control, Parts};
+use super::control::{Control, Core, Media, Parts};
 use super::files::{self, Loaded};
 use super::ledger::{self, Condition};
 use super::logs;
@@ -178,7 +178,7 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
 
 /// Runs the loop; a panic in it is logged by the hook, and what the ledger was owed is handed over. Nothing goes on with a core
 /// whose state nobody knows: the process ends and systemd starts it again.
-fn guard<M: super::control::Media>(make: impl FnOnce() -> std::io::Result<Control<Switch, M>>) -> End {
+fn guard<C: Core, M: Media>(make: impl FnOnce() -> std::io::Result<Control<C, M>>) -> End {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     let mut control = match catch_unwind(AssertUnwindSafe(make)) {
         Ok(Ok(control)) => control,

@@ -8,6 +8,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than a record takes from the call's end to its commit.
+const COMMIT: Duration = Duration::from_millis(120);
 
 pub async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     match api.mail.operator(Operator::Calls).await {
@@ -41,6 +45,7 @@ async fn find(api: &Api, name: &str) -> Result<CallId, Problem> {
     {
         return Ok(newest.call);
     }
+    tokio::time::sleep(COMMIT).await;
     let last = api.read(|reader| reader.last()).await?;
     last.ok_or_else(|| Problem::not_found("there is no call yet"))
 }
@@ -59,7 +64,13 @@ async fn look_up(api: &Api, call: CallId) -> Result<Value, Problem> {
         Some(other) => return Err(unexpected(&other)),
         None => return Err(Problem::gone()),
     }
-    match api.read(move |reader| reader.call(call)).await? {
+    let mut found = api.read(move |reader| reader.call(call)).await?;
+    if found.is_none() {
+        // A call that has just ended is on its way to the store.
+        tokio::time::sleep(COMMIT).await;
+        found = api.read(move |reader| reader.call(call)).await?;
+    }
+    match found {
         Some(StoredCall { cdr, timeline }) => {
             Ok(json!({ "live": false, "state": "ended", "cdr": cdr, "timeline": timeline }))
         }

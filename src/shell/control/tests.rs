@@ -113,17 +113,18 @@ impl Store for Kept {
     }
 }
 
-struct Running {
-    mail: Mail,
-    udp: Vec<SocketAddr>,
+/// What a test holds of a loop.
+pub struct Around {
+    pub mail: Mail,
+    pub udp: Vec<SocketAddr>,
     tcp: SocketAddr,
     inputs: Arc<Mutex<Vec<String>>>,
-    kept: Arc<Mutex<Vec<CallId>>>,
-    thread: std::thread::JoinHandle<std::io::Result<()>>,
+    pub kept: Arc<Mutex<Vec<CallId>>>,
+    pub ledger: std::thread::JoinHandle<()>,
     runtime: tokio::runtime::Runtime,
 }
 
-fn start(limits: Limits) -> Running {
+pub fn parts(limits: Limits) -> (Parts<impl Core + Send + 'static, NoMedia>, Around) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listen = |scheme| crate::config::Listen { scheme, address: "127.0.0.1:0".parse().unwrap() };
     let bound = bind(&[listen(crate::config::Scheme::Udp), listen(crate::config::Scheme::Tcp)]).unwrap();
@@ -133,25 +134,42 @@ fn start(limits: Limits) -> Running {
         Streams::new(mail.clone(), limits, bound.tcp).unwrap()
     };
     let (acks, kept) = (mail.clone(), Arc::new(Mutex::default()));
-    let (ledger, _, _) = crate::shell::ledger::start(Kept(Arc::clone(&kept)), move |c| acks.stored(c)).unwrap();
+    let store = Kept(Arc::clone(&kept));
+    let (ledger, _, ledger_thread) = crate::shell::ledger::start(store, move |c| acks.stored(c)).unwrap();
     let (core, clock) = (Echo::default(), Clock::new());
     let inputs = Arc::clone(&core.inputs);
-    let udp = bound.udp.iter().map(Udp::local).collect();
+    let (udp, tcp) = (bound.udp.iter().map(Udp::local).collect(), bound.listeners[1].2);
     let parts = Parts { core, media: NoMedia, clock, udp: bound.udp, streams, mailbox, ledger };
+    (parts, Around { mail, udp, tcp, inputs, kept, ledger: ledger_thread, runtime })
+}
+
+struct Running {
+    around: Around,
+    thread: std::thread::JoinHandle<std::io::Result<()>>,
+}
+
+impl std::ops::Deref for Running {
+    type Target = Around;
+    fn deref(&self) -> &Around {
+        &self.around
+    }
+}
+
+fn start(limits: Limits) -> Running {
+    let (parts, around) = parts(limits);
     let mut control = Control::new(parts).unwrap();
-    let thread = std::thread::spawn(move || control.run());
-    Running { mail, udp, tcp: bound.listeners[1].2, inputs, kept, thread, runtime }
+    Running { around, thread: std::thread::spawn(move || control.run()) }
 }
 
 impl Running {
     fn end(self) -> Arc<Mutex<Vec<CallId>>> {
         self.runtime.block_on(self.mail.operator(Operator::Drain));
         self.thread.join().unwrap().unwrap();
-        self.kept
+        self.around.kept
     }
 }
 
-fn phone() -> UdpSocket {
+pub fn phone() -> UdpSocket {
     let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
     phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     phone
