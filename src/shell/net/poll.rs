@@ -86,7 +86,8 @@ impl Epoll {
                 )
             };
             match check(n as libc::c_int) {
-                Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => self.precise = false,
+                // An old kernel, or a container's filter that is older than the call.
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => self.precise = false,
                 other => return other,
             }
         }
