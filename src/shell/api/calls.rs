@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than a record takes from the call's end to its commit.
-const COMMIT: Duration = Duration::from_millis(200);
+const COMMIT: Duration = Duration::from_millis(300);
 
 pub async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     match api.mail.operator(Operator::Calls).await {
