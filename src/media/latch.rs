@@ -21,7 +21,7 @@ pub enum Verdict {
 }
 
 /// One leg's latch. While it learns, packets go to the negotiated address; once a source is learned, there, and only from there
-/// are packets taken. A leg that does not learn takes packets from the negotiated address's host, whatever the port.
+/// are packets taken, or from the negotiated address if the peer speaks from it after all. A leg that does not learn takes packets from the negotiated address's host, whatever the port.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Latch {
     negotiated: Option<SocketAddr>,
@@ -54,7 +54,8 @@ impl Latch {
         if !self.learns {
             return if negotiated.ip() == source.ip() { Verdict::Accept } else { self.refuse() };
         }
-        if self.learned.is_some() {
+        // The address that signalling named is never foreign: who was learned before may be a straggler of the port's last call.
+        if self.learned.is_some() && source != negotiated {
             return self.refuse();
         }
         if self.before.is_some_and(|(before, until)| before == source && now < until) {
@@ -103,10 +104,11 @@ mod tests {
         assert_eq!(latch.judge(at(1), peer(7)), Learned);
         assert_eq!((latch.target(), latch.translated()), (Some(peer(7)), Some(peer(7))));
         assert_eq!(latch.judge(at(2), peer(8)), Refuse { first: true });
-        assert_eq!(latch.judge(at(3), peer(4000)), Refuse { first: false });
         assert_eq!(latch.judge(at(4), peer(7)), Accept);
         latch.set(at(5), Some(peer(4000)), true);
         assert_eq!(latch.judge(at(6), peer(9)), Refuse { first: false }, "the same address keeps the latch");
+        assert_eq!((latch.judge(at(7), peer(4000)), latch.target()), (Learned, Some(peer(4000))), "the negotiated one");
+        assert_eq!(latch.judge(at(8), peer(7)), Refuse { first: false });
     }
 
     #[test]

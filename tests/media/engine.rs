@@ -19,6 +19,12 @@ struct Bench {
     clock: Clock,
 }
 
+/// A loopback address that no other run of these tests on this machine has, so that its ports are free.
+fn own_address() -> Ipv4Addr {
+    let pid = std::process::id();
+    Ipv4Addr::new(127, 1 + (pid >> 16) as u8 % 100, (pid >> 8) as u8, pid as u8)
+}
+
 struct Phone {
     socket: UdpSocket,
     leg: LegId,
@@ -28,7 +34,7 @@ struct Phone {
 impl Bench {
     fn new(threads: usize, ports: (u16, u16), folder: PathBuf) -> Bench {
         let clock = Clock::new();
-        let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let addresses = vec![IpAddr::V4(own_address()), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let country = "us".to_string();
         let settings = MediaSettings { addresses, external: None, ports, threads: Some(threads), country, seed: 3 };
         let engine = MediaEngine::start(settings, Prompts::new(folder).unwrap(), clock).unwrap();

@@ -30,6 +30,8 @@ const PACE_WINDOW: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_micros(60);
 /// By how much the system may be late with a rest or a tick, in nanoseconds; its default of 50 µs is as long as the rest.
 const TIMER_SLACK_NS: libc::c_ulong = 2_000;
+/// While the way up is full it is tried again so often.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Orders taken between two looks at the sockets.
 const ORDERS_MAX: usize = 64;
 
@@ -119,8 +121,8 @@ impl Uplink {
         }
     }
 
-    /// Moves what was kept back and wakes the control thread if there is news for it. `true` while something is kept.
-    fn flush(&mut self) -> bool {
+    /// Moves what was kept back and wakes the control thread if there is news for it.
+    fn flush(&mut self) {
         while let Some(up) = self.kept.pop_front() {
             if let Err(PushError::Full(up)) = self.ring.push(up) {
                 self.kept.push_front(up);
@@ -130,7 +132,6 @@ impl Uplink {
         if std::mem::take(&mut self.news) {
             self.waker.wake();
         }
-        !self.kept.is_empty()
     }
 }
 
@@ -191,23 +192,26 @@ impl<I: PacketIo> Worker<I> {
         while self.turn() {}
     }
 
-    /// One turn: orders, ticks, sleep, packets. `false` when it is over.
+    /// One turn: sleep, orders, packets, ticks. Orders go first: a packet that was sent after an order was given meets it
+    /// carried out. `false` when it is over.
     pub fn turn(&mut self) -> bool {
-        let more = match self.take_orders() {
-            Some(more) => more,
-            None => return false,
-        };
+        self.wait();
+        if !self.take_orders() {
+            self.io.send(&mut self.outbox);
+            self.uplink.flush();
+            return false;
+        }
+        self.io.send(&mut self.outbox);
+        self.take_packets();
         self.tick();
         self.io.send(&mut self.outbox);
-        let kept = self.uplink.flush();
+        self.uplink.flush();
         self.publish();
-        self.wait(more, kept);
-        self.take_packets();
         true
     }
 
-    /// `None`: stop; `true`: more orders wait.
-    fn take_orders(&mut self) -> Option<bool> {
+    /// Carries out some of the orders that wait. `false`: stop.
+    fn take_orders(&mut self) -> bool {
         for _ in 0..ORDERS_MAX {
             match self.orders.pop() {
                 Ok(Down::Order(order)) => {
@@ -224,16 +228,11 @@ impl<I: PacketIo> Worker<I> {
                     self.io.retire(port);
                     self.uplink.push(Up::Retired { port });
                 }
-                Ok(Down::Stop) => {
-                    self.io.send(&mut self.outbox);
-                    self.uplink.flush();
-                    return None;
-                }
-                Err(_) if self.orders.is_abandoned() => return None,
-                Err(_) => return Some(false),
+                Ok(Down::Stop) => return false,
+                Err(_) => return !self.orders.is_abandoned(),
             }
         }
-        Some(true)
+        true
     }
 
     fn tick(&mut self) {
@@ -243,7 +242,7 @@ impl<I: PacketIo> Worker<I> {
         }
     }
 
-    fn wait(&mut self, more: bool, kept: bool) {
+    fn wait(&mut self) {
         let now = self.clock.mono();
         let mut timeout = self.shard.deadline().map(|due| due.since(now));
         self.pace.note(now, self.shard.stats().packets_received);
@@ -251,10 +250,8 @@ impl<I: PacketIo> Worker<I> {
             std::thread::sleep(REST);
             timeout = timeout.map(|t| t.saturating_sub(REST));
         }
-        if more {
-            timeout = Some(Duration::ZERO);
-        } else if kept {
-            timeout = Some(timeout.unwrap_or(Duration::MAX).min(Duration::from_millis(5)));
+        if !self.uplink.kept.is_empty() {
+            timeout = Some(timeout.unwrap_or(Duration::MAX).min(FULL_PAUSE));
         }
         self.doorbell.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
