@@ -7,7 +7,7 @@ use crate::sip::transaction::{ClientId, ServerId, Transactions};
 use crate::sip::transport::{Flow, Listener, Transport};
 use crate::sip::wire::{HeaderName, Method, Uri, Writer, reason_phrase};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// Methods that Tandem answers with something other than 405.
@@ -62,7 +62,12 @@ pub struct Endpoint {
     resolved: BTreeMap<String, Vec<SocketAddr>>,
     /// What was sent since the owner last looked, for timelines and for finding the sender of a transaction.
     sent: Vec<Sent>,
+    /// Streams that have broken, the latest; their numbers are never used again.
+    closed: BTreeSet<u64>,
 }
+
+/// Broken streams remembered: many more than break while a call on one of them lasts.
+const CLOSED_MAX: usize = 10_000;
 
 /// One message that went out, in short.
 #[derive(Debug)]
@@ -83,6 +88,7 @@ impl Endpoint {
             user_agent: user_agent.into(),
             resolved: BTreeMap::new(),
             sent: Vec::new(),
+            closed: BTreeSet::new(),
         }
     }
 
@@ -174,13 +180,26 @@ impl Endpoint {
         Some(Flow { listener: listener.id, transport, peer, connection: 0 })
     }
 
-    /// Where a dialog's next request goes: along its flow if it is sticky or a stream, else to its route set or target.
+    /// Where a dialog's next request goes: along its flow if it is sticky or an open stream, else to its route set or target.
     pub fn dialog_flow(&self, dialog: &Dialog) -> Flow {
         let flow = dialog.flow();
-        if dialog.is_sticky() || flow.transport.is_reliable() {
+        let is_open = flow.transport.is_reliable() && !self.closed.contains(&flow.connection);
+        if is_open || (dialog.is_sticky() && !flow.transport.is_reliable()) {
             return flow;
         }
-        self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(flow)
+        let anew = Flow { connection: 0, ..flow };
+        self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(anew)
+    }
+
+    /// A stream has broken: dialogs that used it open another one (RFC 3261 §18.1.1).
+    pub fn flow_failed(&mut self, now: Instant, flow: Flow) {
+        if flow.connection != 0 {
+            if self.closed.len() >= CLOSED_MAX {
+                self.closed.pop_first();
+            }
+            self.closed.insert(flow.connection);
+        }
+        self.transactions.flow_failed(now, flow);
     }
 
     /// Sends a request inside (or, for INVITE, creating) a dialog. `add` puts in what is the method's own and ends the message.
@@ -217,9 +236,17 @@ impl Endpoint {
 
     /// Sends the ACK to a 2xx (§13.2.2.4): CSeq number of the INVITE, no transaction.
     pub fn ack(&mut self, dialog: &Dialog, cseq: u32, body: Option<&Body>) {
+        self.ack_with(dialog, cseq, &[], body);
+    }
+
+    /// As [`Endpoint::ack`], with the credentials that the INVITE carried (§22.1).
+    pub fn ack_with(&mut self, dialog: &Dialog, cseq: u32, credentials: &[(HeaderName, String)], body: Option<&Body>) {
         let flow = self.dialog_flow(dialog);
         let branch = self.new_branch();
-        let writer = dialog.request("ACK", cseq, &self.via(flow, &branch), MAX_FORWARDS);
+        let mut writer = dialog.request("ACK", cseq, &self.via(flow, &branch), MAX_FORWARDS);
+        for (name, value) in credentials {
+            writer = writer.header(*name, value);
+        }
         self.transactions.send(flow, finish(writer, body));
         self.sent.push(Sent { line: "ACK".into(), cseq, target: flow.peer, began: None });
     }

@@ -58,7 +58,7 @@ impl<A> Hunt<A> {
     pub fn refused(&mut self, leg: u8, status: u16, reason: &str) -> bool {
         let Some(track) = self.tracks.iter_mut().find(|t| t.leg == Some(leg)) else { return false };
         track.leg = None;
-        self.busy |= matches!(status, 486 | 600);
+        self.busy = status == 600 || (self.busy || status == 486) && status < 600;
         if !fails_over(status) {
             track.attempts.clear();
         }
@@ -66,8 +66,9 @@ impl<A> Hunt<A> {
             self.refusal = Some((status, reason.to_owned()));
         }
         if status >= 600 {
+            // §16.7 (5): nobody else is to be disturbed. The owner ends the legs that still ring.
             self.stages.clear();
-            self.tracks.iter_mut().for_each(|t| t.attempts.clear());
+            self.tracks.clear();
             return false;
         }
         !self.tracks.iter().all(|t| t.attempts.is_empty() || t.leg.is_some())
@@ -87,6 +88,11 @@ impl<A> Hunt<A> {
     /// Nothing of the stage runs or is left to try.
     pub fn is_stage_over(&self) -> bool {
         self.tracks.iter().all(|t| t.leg.is_none() && t.attempts.is_empty())
+    }
+
+    /// Several legs may ring at once.
+    pub fn is_parallel(&self) -> bool {
+        self.tracks.len() > 1
     }
 
     pub fn runs(&self, leg: u8) -> bool {

@@ -85,6 +85,8 @@ struct Calling {
 struct Digest {
     client: DigestClient,
     tries: Tries,
+    /// What the INVITE carried: its ACK carries the same (RFC 3261 §22.1).
+    invite: Vec<(HeaderName, String)>,
 }
 
 /// What a response to an INVITE, or a timeout, means for the call.
@@ -152,6 +154,7 @@ pub struct Leg {
     digest: Option<Box<Digest>>,
     heard_anything: bool,
     bye_wanted: bool,
+    bye_retried: bool,
     reoffer_in: Option<Reoffer<ServerId>>,
     reoffer_out: Option<Reoffer<ClientId>>,
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
@@ -169,6 +172,7 @@ struct Reoffer<Id> {
     id: Id,
     cseq: u32,
     answered: bool,
+    acked: bool,
 }
 
 impl Leg {
@@ -192,6 +196,7 @@ impl Leg {
             digest: None,
             heard_anything: false,
             bye_wanted: false,
+            bye_retried: false,
             reoffer_in: None,
             reoffer_out: None,
             ack_owed: false,
@@ -212,6 +217,7 @@ impl Leg {
         let dialog = Dialog::from_request(invite, ep.new_tag(), flow, sticky);
         let mut leg = Leg::new(0, peer, Direction::Inbound, dialog, now);
         leg.invite_in = Some(id);
+        leg.invite_cseq = invite.cseq().map_or(0, |c| c.number);
         leg
     }
 
@@ -222,7 +228,11 @@ impl Leg {
         dialog = if outgoing.sticky { dialog.sticky() } else { dialog };
         let mut leg = Leg::new(index, outgoing.peer, Direction::Outbound, dialog, now);
         leg.digest = outgoing.credentials.map(|(username, password)| {
-            Box::new(Digest { client: DigestClient::new(&username, password), tries: Tries::default() })
+            Box::new(Digest {
+                client: DigestClient::new(&username, password),
+                tries: Tries::default(),
+                invite: Vec::new(),
+            })
         });
         leg.calling = Some(Box::new(Calling {
             max_forwards: outgoing.max_forwards,
@@ -248,6 +258,9 @@ impl Leg {
 
     fn send_invite(&mut self, ep: &mut Endpoint, now: Instant) {
         let authorization = self.authorization(ep, Method::Invite);
+        if let Some(digest) = &mut self.digest {
+            digest.invite.clone_from(&authorization);
+        }
         let Some(calling) = &self.calling else { return };
         let contact = ep.contact(ep.dialog_flow(&self.dialog));
         let id = ep.request(now, &mut self.dialog, Method::Invite, calling.max_forwards, |mut w| {
@@ -344,12 +357,18 @@ impl Leg {
         self.gone(now);
     }
 
-    /// ACK to our 2xx, for the INVITE or a re-INVITE. True if it is the first one for the INVITE.
-    pub fn on_ack(&mut self, ep: &mut Endpoint, now: Now) -> bool {
-        for id in self.invite_in.into_iter().chain(self.reoffer_in.map(|r| r.id)) {
+    /// ACK to our 2xx, for the INVITE or a re-INVITE, told apart by its sequence number. True if it is the first one.
+    pub fn on_ack(&mut self, ep: &mut Endpoint, now: Now, cseq: u32) -> bool {
+        if let Some(reoffer) = &mut self.reoffer_in
+            && reoffer.cseq == cseq
+        {
+            ep.transactions.acked(now.mono, reoffer.id);
+            return !std::mem::replace(&mut reoffer.acked, true);
+        }
+        if let (true, Some(id)) = (cseq == self.invite_cseq, self.invite_in) {
             ep.transactions.acked(now.mono, id);
         }
-        if self.state != State::Answering {
+        if self.state != State::Answering || cseq != self.invite_cseq {
             return false;
         }
         self.state = State::Up;
@@ -424,15 +443,20 @@ impl Leg {
         let offered = self.calling.take().is_some_and(|c| c.body.is_some());
         self.ack_owed = !offered && body_of(response).is_some();
         if !self.ack_owed {
-            ep.ack(&self.dialog, self.invite_cseq, None);
+            self.send_ack(ep);
         }
+    }
+
+    fn send_ack(&self, ep: &mut Endpoint) {
+        let credentials = self.digest.as_ref().map_or(&[][..], |d| &d.invite);
+        ep.ack_with(&self.dialog, self.invite_cseq, credentials, self.ack_body.as_ref());
     }
 
     /// Sends the ACK that waited for the answer to the peer's offer.
     pub fn acknowledge(&mut self, ep: &mut Endpoint, answer: Option<&Body>) {
         if std::mem::take(&mut self.ack_owed) {
             self.ack_body = answer.cloned();
-            ep.ack(&self.dialog, self.invite_cseq, answer);
+            self.send_ack(ep);
         }
     }
 
@@ -442,7 +466,7 @@ impl Leg {
             if self.ack_owed {
                 return;
             }
-            ep.ack(&self.dialog, self.invite_cseq, self.ack_body.as_ref());
+            self.send_ack(ep);
         } else {
             let mut fork = self.dialog.established(response, flow, self.dialog.is_sticky());
             ep.ack(&fork, self.invite_cseq, None);
@@ -491,8 +515,30 @@ impl Leg {
         Heard::Nothing
     }
 
-    /// The BYE has its final response, or none came: either way it is over.
-    pub fn on_bye_done(&mut self, now: Now) {
+    /// The BYE has a response. A final one ends the leg, but for a challenge, which is answered once: the peer's nonce may be older
+    /// than the call (§22.2).
+    pub fn on_bye_response(&mut self, ep: &mut Endpoint, now: Now, response: &Message) {
+        let retry = matches!(response.status(), 401 | 407) && self.state == State::Closing && !self.bye_retried;
+        let answerable = |digest: &mut Box<Digest>| digest.client.challenged(response, &mut Tries::default()).is_ok();
+        if retry && self.digest.as_mut().is_some_and(answerable) {
+            self.bye_retried = true;
+            self.send_bye(ep, now, None);
+        } else if response.status() >= 200 {
+            self.on_bye_done(now);
+        }
+    }
+
+    /// The BYE was not answered (408), or its flow broke (503): a stream is opened anew, once.
+    pub fn on_bye_unanswered(&mut self, ep: &mut Endpoint, now: Now, status: u16) {
+        let broken = status == 503 && self.dialog.flow().transport.is_reliable();
+        if broken && self.state == State::Closing && !std::mem::replace(&mut self.bye_retried, true) {
+            self.send_bye(ep, now, None);
+        } else {
+            self.on_bye_done(now);
+        }
+    }
+
+    fn on_bye_done(&mut self, now: Now) {
         if self.state == State::Closing {
             self.gone(now);
         }
@@ -528,6 +574,7 @@ impl Leg {
 
     fn send_bye(&mut self, ep: &mut Endpoint, now: Now, reason: Option<&str>) -> ClientId {
         self.acknowledge(ep, None);
+        self.drop_reoffer(ep, now);
         self.state = State::Closing;
         self.ended.get_or_insert(now);
         let authorization = self.authorization(ep, Method::Bye);
@@ -588,6 +635,7 @@ impl Leg {
         for invite in self.invite_in.into_iter().chain(self.reoffer_in.map(|r| r.id)) {
             ep.transactions.acked(now.mono, invite);
         }
+        self.drop_reoffer(ep, now);
         let was_closing = self.state == State::Closing;
         self.gone(now);
         if was_closing {
@@ -627,7 +675,8 @@ impl Leg {
             // Who asks again has our answer to what it asked before, though the ACK got lost.
             ep.transactions.acked(now.mono, before.id);
         }
-        self.reoffer_in = Some(Reoffer { id, cseq: 0, answered: false });
+        self.reoffer_in =
+            Some(Reoffer { id, cseq: request.cseq().map_or(0, |c| c.number), answered: false, acked: false });
         Asked::Reoffer { body }
     }
 
@@ -645,6 +694,13 @@ impl Leg {
         }
     }
 
+    /// Refuses a re-INVITE that nobody will answer any more (§15.1.2: pending requests get 487).
+    pub fn drop_reoffer(&mut self, ep: &mut Endpoint, now: Now) {
+        if self.reoffer_in.is_some_and(|r| !r.answered) {
+            self.refuse_reoffer(ep, now, 487);
+        }
+    }
+
     /// Sends a re-INVITE; `None` if one is under way or the leg is not up.
     pub fn reoffer(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) -> Option<ClientId> {
         if self.state != State::Up || self.reoffer_out.is_some_and(|r| !r.answered) {
@@ -658,7 +714,7 @@ impl Leg {
             }
             finish(w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW), body)
         });
-        self.reoffer_out = Some(Reoffer { id, cseq: self.dialog.local_cseq(), answered: false });
+        self.reoffer_out = Some(Reoffer { id, cseq: self.dialog.local_cseq(), answered: false, acked: false });
         Some(id)
     }
 

@@ -109,9 +109,28 @@ impl Session {
     }
 
     /// A fresh offer to a called party, with the codecs of `limit` that the other party has or that we can transcode for it.
-    pub fn offer(&mut self, limit: &[String], other: Option<&Session>) -> Body {
-        let formats = offer_formats(limit, other);
+    ///
+    /// `shared`: the other party's description may be settled by somebody else before this one answers (a tone of ours, another
+    /// leg that rings), so where it has a codec that we transcode, only such are offered.
+    pub fn offer(&mut self, limit: &[String], other: Option<&Session>, shared: bool) -> Body {
+        let mut formats = offer_formats(limit, other);
+        if shared && formats.iter().any(is_ours) {
+            formats.retain(is_ours);
+        }
         self.describe_offer(formats)
+    }
+
+    /// Sound can go from one to the other: one codec, or two that we transcode.
+    pub fn meets(&self, other: &Session) -> bool {
+        match (&self.agreed, &other.agreed) {
+            (Some(a), Some(b)) => a.send.is_same_as(&b.send) || is_ours(&a.send) && is_ours(&b.send),
+            _ => true,
+        }
+    }
+
+    /// The peer neither sends nor wants to be sent anything.
+    pub fn is_mute(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|a| a.on_hold && (!a.direction.receives() || a.remote_rtp.is_none()))
     }
 
     fn describe_offer(&mut self, formats: Vec<AudioFormat>) -> Body {
@@ -347,7 +366,7 @@ mod tests {
     fn bridge(caller_offer: &str, callee_answer: &str) -> (String, String, Session, Session) {
         let (mut caller, mut callee) = (ready(1, 4000), ready(2, 5000));
         caller.take_offer(&offer(caller_offer)).unwrap();
-        let out = callee.offer(&limit(), Some(&caller));
+        let out = callee.offer(&limit(), Some(&caller), false);
         callee.take_answer(&offer(callee_answer)).unwrap();
         let back = caller.local(&limit(), Some(&callee)).unwrap();
         (text(&out), text(&back), caller, callee)

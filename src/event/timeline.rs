@@ -35,7 +35,7 @@ pub enum What {
     Outcome(Box<str>),
     /// Media: latched, refused, playing, timeout, codec chosen.
     Media(Box<str>),
-    /// A digit arrived (the digit itself is redacted by the switch where the rules say so).
+    /// A digit arrived; the switch puts a dot in its place unless the rules let it be seen.
     Digit(char),
     Note(Box<str>),
     Ended(Ending),

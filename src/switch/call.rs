@@ -16,6 +16,9 @@ use crate::media::command::{self as media, Hears, PlayId};
 use crate::verb::{Action, Next, Outcome, Script};
 use std::net::SocketAddr;
 
+/// What stands for a digit on the timeline: it may be of a PIN or a card.
+const REDACTED: char = '•';
+
 /// What the call is waiting for.
 #[derive(Debug)]
 pub enum Doing {
@@ -119,7 +122,7 @@ impl Call {
     ) -> Option<R> {
         let now = w.now;
         let leg = self.legs.get_mut(usize::from(index))?;
-        let was_gone = leg.is_gone();
+        let (was_gone, was_alive) = (leg.is_gone(), leg.is_alive());
         let result = f(leg, &mut w.ep, now);
         self.book(w, index);
         let leg = &mut self.legs[usize::from(index)];
@@ -128,12 +131,15 @@ impl Call {
         {
             w.output(Output::Media(close));
         }
+        if was_alive
+            && !leg.is_alive()
+            && let Peer::Trunk(name) = &leg.peer
+        {
+            w.trunks.release(name);
+        }
         if leg.is_gone() && !was_gone {
             w.remove_dialog(leg.dialog().local_tag());
             w.counters.legs_active -= 1;
-            if let Peer::Trunk(name) = &leg.peer {
-                w.trunks.release(name);
-            }
         }
         Some(result)
     }
@@ -167,7 +173,8 @@ impl Call {
         let timeout = w.config.media.rtp_timeout;
         if let Some(leg) = self.legs.get_mut(usize::from(index))
             && leg.is_alive()
-            && let Some(set) = leg.session.hear(hears, timeout)
+            // Before the answer nobody need speak.
+            && let Some(set) = leg.session.hear(hears, timeout.filter(|_| leg.answered.is_some()))
         {
             w.output(Output::Media(set));
         }
@@ -434,14 +441,16 @@ impl Call {
     pub fn on_reoffer(&mut self, w: &mut World, index: u8, body: Option<Body>) {
         let partner = self.partner(index);
         if self.direct {
-            let asked = match (partner, body) {
-                (Some(other), Some(body)) => {
-                    self.with_leg(w, other, |leg, ep, now| leg.reoffer(ep, now, Some(&body))).flatten().is_some()
+            let refusal = match (partner, &body) {
+                (Some(other), Some(_)) => {
+                    let asked = self.with_leg(w, other, |leg, ep, now| leg.reoffer(ep, now, body.as_ref())).flatten();
+                    asked.is_none().then_some(491)
                 }
-                _ => false,
+                // Without an offer the ACK would have to wait for the other side's answer; without a partner nobody can answer.
+                _ => Some(488),
             };
-            if !asked {
-                self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, 491));
+            if let Some(status) = refusal {
+                self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, status));
             }
             return;
         }
@@ -456,10 +465,22 @@ impl Call {
             Ok(answer) => {
                 self.with_leg(w, index, |leg, ep, now| leg.answer_reoffer(ep, now, Some(&answer)));
                 self.refresh_media(w, index);
+                self.follow_hold(w, index);
             }
             Err(fault) => {
                 self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, fault.0));
             }
+        }
+    }
+
+    /// Who is joined to a party that has gone silent hears silence, so that its own peer does not take it for dead; and the party
+    /// again when it is back.
+    fn follow_hold(&mut self, w: &mut World, index: u8) {
+        let Some(other) = self.partner(index) else { return };
+        if self.legs[usize::from(index)].session.is_mute() {
+            self.hear(w, other, Hears::Silence);
+        } else {
+            self.join(w, index, other);
         }
     }
 
@@ -468,6 +489,8 @@ impl Call {
         let Some(asker) = self.partner(index) else { return };
         self.with_leg(w, asker, |leg, ep, now| match status {
             200..=299 => leg.answer_reoffer(ep, now, body.as_ref()),
+            // What is between us and the other party is not the asker's: it would end its own dialog over it.
+            401 | 407 | 408 | 481 | 500..=599 => leg.refuse_reoffer(ep, now, 488),
             _ => leg.refuse_reoffer(ep, now, status),
         });
     }
@@ -476,7 +499,7 @@ impl Call {
     pub fn refresh_media(&mut self, w: &mut World, index: u8) {
         let timeout = w.config.media.rtp_timeout;
         let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
-        if let Some(set) = leg.session.refresh(timeout) {
+        if let Some(set) = leg.session.refresh(timeout.filter(|_| leg.answered.is_some())) {
             let hold = if leg.session.is_held() { ", on hold" } else { "" };
             let text = format!("{}{hold}", leg.session.codec_name().unwrap_or("no codec"));
             w.output(Output::Media(set));
@@ -500,8 +523,15 @@ impl Call {
         }
     }
 
-    /// The caller's ACK carried the answer that was awaited, or nothing was awaited.
-    pub fn on_caller_ack(&mut self, w: &mut World) {
+    /// A 2xx of ours has its ACK, and the answer if the ACK carried one.
+    pub fn on_acked(&mut self, w: &mut World, index: u8) {
+        let awaits = self.legs.get(usize::from(index)).is_some_and(|l| l.session.awaits_answer());
+        if awaits && !self.direct {
+            return self.on_leg_lost(w, index, Ending::new(Class::Peer, "no_answer_in_ack", 0));
+        }
+        if index != 0 {
+            return;
+        }
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::AwaitAck(action) => self.go_on_with(w, action),
             Doing::Bridged(leg) => {
@@ -621,8 +651,8 @@ impl Call {
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Info { body } => {
-                if let Some(digit) = body.as_ref().and_then(info_digit) {
-                    self.note(w, Side::Leg(index), What::Digit(digit));
+                if body.as_ref().and_then(info_digit).is_some() {
+                    self.note(w, Side::Leg(index), What::Digit(REDACTED));
                 }
             }
         }
@@ -662,9 +692,9 @@ impl Call {
             media::Event::Refused { leg, source } => {
                 self.media_note(w, leg, format!("foreign RTP from {source} refused"))
             }
-            media::Event::Digit { leg, digit, .. } => {
+            media::Event::Digit { leg, .. } => {
                 if let Some(index) = self.leg_of(leg) {
-                    self.note(w, Side::Leg(index), What::Digit(digit));
+                    self.note(w, Side::Leg(index), What::Digit(REDACTED));
                 }
             }
             media::Event::Timeout { leg } => self.on_media_timeout(w, leg),

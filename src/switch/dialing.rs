@@ -47,6 +47,10 @@ impl Call {
     /// Begins a dial; its outcome if there is nothing to try.
     pub fn dial(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
         let untouched = self.answered.is_none() && self.legs[0].session.media().is_none();
+        if self.direct && self.answered.is_some() {
+            self.note(w, Side::Call, What::Note("the caller's media is not with us: nobody else can be joined".into()));
+            return Some(Outcome::Failed);
+        }
         self.direct = dial.media == MediaMode::Direct && untouched;
         if dial.media == MediaMode::Direct && !untouched {
             self.note(w, Side::Call, What::Note("the caller has media with us already: anchored".into()));
@@ -111,6 +115,8 @@ impl Call {
             }
             self.cancel_timer(w, CallTimer::Ring);
             let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return None };
+            // Unless a description of somebody's has reached the caller, it is ours again.
+            self.direct &= dialing.early.is_some();
             return Some(self.hunt_over(&dialing.hunt));
         }
     }
@@ -172,8 +178,9 @@ impl Call {
             return;
         }
         let limit = if dialing.dial.codecs.is_empty() { leg.codecs().to_vec() } else { dialing.dial.codecs.clone() };
+        let shared = dialing.dial.ringback.is_some() || dialing.hunt.is_parallel();
         let (caller, others) = self.legs.split_at_mut(1);
-        let body = others[usize::from(index) - 1].session.offer(&limit, Some(&caller[0].session));
+        let body = others[usize::from(index) - 1].session.offer(&limit, Some(&caller[0].session), shared);
         self.send_invite(w, index, Some(body));
     }
 
@@ -183,6 +190,7 @@ impl Call {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         if self.direct {
+            dialing.early = dialing.early.or(body.as_ref().map(|_| index));
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, body.as_ref()));
             return;
         }
@@ -238,7 +246,8 @@ impl Call {
         let session = &mut self.legs[usize::from(index)].session;
         if !self.direct {
             let agreed = body.as_ref().map_or(Ok(()), |b| session.take_answer(b));
-            if agreed.is_err() || !session.is_negotiated() {
+            let fits = agreed.is_ok() && session.is_negotiated();
+            if !fits || !self.legs[0].session.meets(&self.legs[usize::from(index)].session) {
                 self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, "Not Acceptable Here"));
                 return self.on_refused(w, index, 488, "Not Acceptable Here");
             }
@@ -264,11 +273,22 @@ impl Call {
     pub fn on_refused(&mut self, w: &mut World, index: u8, status: u16, reason: &str) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         let Doing::Dialing(dialing) = &mut self.doing else { return };
-        if dialing.early == Some(index) {
+        if dialing.early == Some(index) && !self.direct {
             dialing.early = None;
         }
+        let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
         dialing.hunt.refused(index, status, reason);
+        if status >= 600 {
+            self.end_attempts(w, &ringing);
+        }
         self.pursue_and_go_on(w);
+    }
+
+    fn end_attempts(&mut self, w: &mut World, legs: &[u8]) {
+        for index in legs {
+            self.cancel_timer(w, CallTimer::Unreachable(*index));
+            self.with_leg(w, *index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        }
     }
 
     /// Nothing came back from a target, not even 100: the next one is tried.
@@ -287,11 +307,10 @@ impl Call {
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
         dialing.hunt.ring_out();
-        dialing.early = None;
-        for index in ringing {
-            self.cancel_timer(w, CallTimer::Unreachable(index));
-            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        if !self.direct {
+            dialing.early = None;
         }
+        self.end_attempts(w, &ringing);
         self.pursue_and_go_on(w);
     }
 
@@ -315,16 +334,15 @@ impl Call {
 
     /// Ends all attempts of a dial but the one that won; leg 0 is the caller's and never an attempt.
     fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
-        for index in (1..self.legs.len() as u8).filter(|i| *i != winner) {
-            self.cancel_timer(w, CallTimer::Unreachable(index));
-            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
-        }
+        let losers: Vec<u8> = (1..self.legs.len() as u8).filter(|i| *i != winner).collect();
+        self.end_attempts(w, &losers);
         self.cancel_timer(w, CallTimer::Unreachable(winner));
     }
 
     /// The leg that was joined to the caller has left: the script decides what follows.
     pub fn on_callee_left(&mut self, w: &mut World, ending: Ending) {
         self.cause = Some(ending);
+        self.with_leg(w, 0, |leg, ep, now| leg.drop_reoffer(ep, now));
         if !self.direct {
             self.hear(w, 0, Hears::Silence);
         }

@@ -67,7 +67,7 @@ impl Switch {
         match input {
             Input::Received { flow, bytes } => self.on_bytes(flow, bytes),
             Input::FlowFailed { flow } => {
-                self.world.ep.transactions.flow_failed(now.mono, flow);
+                self.world.ep.flow_failed(now.mono, flow);
                 self.world.registrar.flow_failed(flow);
             }
             Input::Media(event) => self.on_media(event),
@@ -232,12 +232,13 @@ impl Switch {
                 return;
             }
             call.received(w, me.leg, "ACK".to_owned(), ack.cseq().map_or(0, |c| c.number), flow.peer);
-            let first = call.with_leg(w, me.leg, |leg, ep, now| leg.on_ack(ep, now));
+            let cseq = ack.cseq().map_or(0, |c| c.number);
+            let first = call.with_leg(w, me.leg, |leg, ep, now| leg.on_ack(ep, now, cseq));
             if let Some(body) = crate::b2bua::leg::body_of(ack) {
                 call.on_ack_answer(w, me.leg, &body);
             }
-            if first == Some(true) && me.leg == 0 {
-                call.on_caller_ack(w);
+            if first == Some(true) {
+                call.on_acked(w, me.leg);
             }
         });
     }
@@ -250,8 +251,8 @@ impl Switch {
                 let cseq = response.cseq().map_or(0, |c| c.number);
                 call.received(w, me.leg, response.to_string(), cseq, flow.peer);
                 let heard = call.with_leg(w, me.leg, |leg, ep, now| {
-                    if method == Method::Bye && response.status() >= 200 {
-                        leg.on_bye_done(now);
+                    if method == Method::Bye {
+                        leg.on_bye_response(ep, now, response);
                         return Heard::Ended;
                     }
                     leg.on_response(ep, now, id, response, flow)
@@ -287,7 +288,7 @@ impl Switch {
             Some(Purpose::Leg(me, method)) => self.with_call(me.call, |call, w| {
                 let heard = call.with_leg(w, me.leg, |leg, ep, now| {
                     if method == Method::Bye {
-                        leg.on_bye_done(now);
+                        leg.on_bye_unanswered(ep, now, status);
                         return Heard::Ended;
                     }
                     leg.on_no_response(ep, now, id, status)
