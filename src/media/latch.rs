@@ -1,10 +1,16 @@
-//! Symmetric RTP (RFC 4961): where a peer really is, learned from the first packet, and held against everybody else.
+//! Symmetric RTP (RFC 4961): where a peer really is, learned from its packets, and held against everybody else.
+//!
+//! The negotiated address is trusted at once, and its host at another port (a NAT on the peer's side of the same address). Any other
+//! host has to speak alone for a while: it may be a NAT's outside, or a straggler of the port's last call, or a thief.
 
 use crate::base::time::{Duration, Instant};
 use std::net::SocketAddr;
 
 /// After a changed remote address the source of before is not learned again for so long: its packets are still on their way.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Packets in a row, with none from the negotiated host between them, after which another host is learned.
+const ALONE: u8 = 4;
 
 /// What is to be done with a packet that parses and has a known payload type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +22,7 @@ pub enum Verdict {
     Refuse {
         first: bool,
     },
-    /// Nothing is negotiated: there is no peer yet.
+    /// There is no peer yet: nothing is negotiated, or this may be somebody else.
     Early,
 }
 
@@ -29,6 +35,8 @@ pub struct Latch {
     learned: Option<SocketAddr>,
     /// The source learned before the latch was opened again, and when it may be learned again.
     before: Option<(SocketAddr, Instant)>,
+    /// Another host than the negotiated one, and how often it has spoken.
+    candidate: Option<(SocketAddr, u8)>,
     refused: bool,
 }
 
@@ -61,8 +69,19 @@ impl Latch {
         if self.before.is_some_and(|(before, until)| before == source && now < until) {
             return Verdict::Accept;
         }
+        if source.ip() != negotiated.ip() && !self.is_alone(source) {
+            return Verdict::Early;
+        }
+        self.candidate = None;
         self.learned = Some(source);
         Verdict::Learned
+    }
+
+    /// The source has spoken often enough with nobody else between.
+    fn is_alone(&mut self, source: SocketAddr) -> bool {
+        let times = self.candidate.filter(|(known, _)| *known == source).map_or(1, |(_, n)| n.saturating_add(1));
+        self.candidate = Some((source, times));
+        times >= ALONE
     }
 
     fn refuse(&mut self) -> Verdict {
@@ -109,6 +128,24 @@ mod tests {
         assert_eq!(latch.judge(at(6), peer(9)), Refuse { first: false }, "the same address keeps the latch");
         assert_eq!((latch.judge(at(7), peer(4000)), latch.target()), (Learned, Some(peer(4000))), "the negotiated one");
         assert_eq!(latch.judge(at(8), peer(7)), Refuse { first: false });
+    }
+
+    #[test]
+    fn another_host_is_learned_only_if_it_speaks_alone() {
+        let other = |host: u8| SocketAddr::from(([198, 51, 100, host], 4000));
+        let mut latch = Latch::default();
+        latch.set(at(0), Some(peer(4000)), true);
+        for verdict in [Early, Early, Early, Learned, Accept] {
+            assert_eq!(latch.judge(at(1), other(1)), verdict);
+        }
+        assert_eq!((latch.target(), latch.judge(at(2), other(2))), (Some(other(1)), Refuse { first: true }));
+        let mut crossed = Latch::default();
+        crossed.set(at(0), Some(peer(4000)), true);
+        for source in [other(1), other(1), other(2), other(1), other(1), other(1)] {
+            assert_eq!(crossed.judge(at(1), source), Early);
+        }
+        assert_eq!((crossed.judge(at(2), peer(4000)), crossed.target()), (Learned, Some(peer(4000))));
+        assert_eq!(crossed.judge(at(3), other(1)), Refuse { first: true });
     }
 
     #[test]
