@@ -18,7 +18,7 @@ help:
 	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
 
 rust:
-	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs, or put cargo on PATH"; exit 1; }
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, or put cargo on PATH"; exit 1; }
 	@command -v cc >/dev/null || $(STEP) compiler .ci/apt $(BUILD_PACKAGES)
 
 build: rust
