@@ -247,10 +247,14 @@ impl Found {
             let what = format!("trunk {name} can neither be called nor call");
             self.reader.fault(f.at(), what, "expected targets, inbound or inbound_auth");
         }
-        if trunk.register && (trunk.auth.is_none() || trunk.targets.is_empty()) {
+        if trunk.register {
             let at = f.get("register").map_or(f.at(), |n| n.at);
-            let what = format!("trunk {name} cannot register without knowing where and as whom");
-            self.reader.fault(at, what, "expected targets and auth beside register: true");
+            let what = format!("trunk {name}: registering with a trunk is not yet available");
+            self.reader.fault(
+                at,
+                what,
+                "expected register: false, or none; calls by its targets and its inbound sources work",
+            );
         }
         if let (Some(node), Some(ping)) = (f.get("options_ping"), trunk.options_ping)
             && ping < Duration::from_secs(1)

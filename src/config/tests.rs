@@ -196,7 +196,7 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         ),
         (
             "trunks: [ { name: a, context: c, inbound: 10.0.0.1, register: true } ]",
-            "t.yaml:1:63: trunk a cannot register without knowing where and as whom; expected targets and auth beside register: true",
+            "t.yaml:1:63: trunk a: registering with a trunk is not yet available; expected register: false, or none; calls by its targets and its inbound sources work",
         ),
         (
             "users: [ { name: a, context: c, password: x }, { name: a, context: c, password: x } ]",
