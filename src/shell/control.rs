@@ -309,6 +309,11 @@ impl<C: Core, M: Media> Control<C, M> {
 
     fn hear_media(&mut self) {
         self.media.clear();
+        self.hear_events();
+    }
+
+    /// A turn's share of what the media threads tell; the next turn goes on with the rest, of which nobody wakes us.
+    fn hear_events(&mut self) {
         for _ in 0..MAIL_MAX {
             let Some(event) = self.media.event() else { return };
             self.hand(Input::Media(event));
@@ -324,10 +329,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 return;
             }
             self.media.flush();
-            for _ in 0..MAIL_MAX {
-                let Some(event) = self.media.event() else { break };
-                self.hand(Input::Media(event));
-            }
+            self.hear_events();
         }
         // Commands upon answers upon commands: the next turn goes on with them.
         self.again = true;
