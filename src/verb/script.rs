@@ -173,7 +173,7 @@ impl Script {
                 let trunks = trunks.iter().map(|t| t.expand(v)).collect();
                 Target::Number { number: number.expand(v), trunks }
             }
-            TargetKind::Uri(uri) => Target::Uri(uri.expand(v)),
+            TargetKind::Uri(uri) => Target::Uri(uri.expand_uri(v)),
         });
         Dial {
             targets: targets.collect(),

@@ -1,7 +1,7 @@
 //! Text with variables in it: `${name}`, `$1`, `${1}`, and `$$` for a dollar sign.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// A call's variables. Header names are kept in lower case.
@@ -79,13 +79,26 @@ impl Text {
         })
     }
 
+    /// As [`Text::expand`], for a URI: what a variable brings cannot move the host or add a parameter or header, unless the
+    /// whole text is that variable.
+    pub fn expand_uri(&self, variables: &Variables) -> String {
+        if let [Piece::Variable(_)] = self.0.as_slice() {
+            return self.expand(variables);
+        }
+        self.expand_with(variables, push_escaped)
+    }
+
     /// Unknown variables are empty. At most [`TEXT_MAX`] bytes.
     pub fn expand(&self, variables: &Variables) -> String {
+        self.expand_with(variables, |out, value| out.push_str(value))
+    }
+
+    fn expand_with(&self, variables: &Variables, push: impl Fn(&mut String, &str)) -> String {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
-                Piece::Variable(name) => out.push_str(variables.get(name).map_or("", String::as_str)),
+                Piece::Variable(name) => push(&mut out, variables.get(name).map_or("", String::as_str)),
             }
             if out.len() > TEXT_MAX {
                 break;
@@ -93,6 +106,17 @@ impl Text {
         }
         cut(&mut out);
         out
+    }
+}
+
+/// Everything that means something in a URI, and what may not stand in one, becomes %XX; a number's "+" stays.
+fn push_escaped(out: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()+".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
     }
 }
 
@@ -153,6 +177,23 @@ mod tests {
         }
         for text in ["$", "a $ b", "${", "${}", "${a b}", "$é"] {
             assert!(Text::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_moves_no_host_of_a_uri() {
+        let vars: Variables = [("to", "100@203.0.113.9:5060;x?y&z=\u{e9}"), ("n", "+1-55*"), ("uri", "sip:a@b;c")]
+            .map(|(k, v)| (Arc::from(k), v.to_owned()))
+            .into();
+        let rows = [
+            ("sip:${to}@10.0.0.1", "sip:100%40203.0.113.9%3A5060%3Bx%3Fy%26z%3D%C3%A9@10.0.0.1"),
+            ("sip:${n}@10.0.0.1;user=phone", "sip:+1-55*@10.0.0.1;user=phone"),
+            ("${uri}", "sip:a@b;c"),
+            ("${uri};d", "sip%3Aa%40b%3Bc;d"),
+            ("sip:a@b;c", "sip:a@b;c"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(Text::parse(text).unwrap().expand_uri(&vars), want, "{text}");
         }
     }
 
