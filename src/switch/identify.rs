@@ -5,7 +5,7 @@ use crate::b2bua::leg::Peer;
 use crate::config::UserSecret;
 use crate::event::Fact;
 use crate::sip::auth::{Algorithm, Credential, Denied, Kind, Reason};
-use crate::sip::transaction::ServerId;
+use crate::sip::transaction::{ServerId, stateless_tag};
 use crate::sip::transport::Flow;
 use crate::sip::wire::{HeaderName, Message, Writer};
 use bytes::Bytes;
@@ -78,12 +78,18 @@ impl World {
         self.challenge(id, denied.stale);
     }
 
-    /// 401 with our challenges.
+    /// 401 with our challenges, without state of ours (RFC 3261 §26.3.2.4).
     pub fn challenge(&mut self, id: ServerId, stale: bool) {
         let challenges = self.challenger.challenge(self.now.mono, stale);
-        let tag = self.ep.new_tag();
-        self.ep.respond(self.now.mono, id, 401, "", Some(tag), |w| with_challenges(w, &challenges));
-        self.ep.take_sent().for_each(drop);
+        self.answer_once(id, 401, "", |w| with_challenges(w, &challenges));
+    }
+
+    /// Answers what nobody has vouched for and keeps nothing of it: its retransmission is answered like a new request.
+    pub fn answer_once(&mut self, id: ServerId, status: u16, reason: &str, add: impl FnOnce(Writer) -> Bytes) {
+        let Some((request, flow)) = self.ep.transactions.server_request(id) else { return };
+        let writer = Writer::response_to(request, status, reason, &stateless_tag(request), flow.peer);
+        let bytes = add(writer.header(HeaderName::Server, &self.config.sip.user_agent));
+        self.ep.transactions.respond_once(id, bytes);
     }
 }
 

@@ -10,18 +10,21 @@ use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Method, NameAddr, Uri};
+use crate::sip::wire::{HeaderName, Message, Method, NameAddr, Uri, Writer};
+
+/// Retry-After of the 503 to OPTIONS while we drain, in seconds.
+const DRAINING_RETRY_AFTER_S: u32 = 60;
 
 impl Switch {
     pub(super) fn on_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
         if let Some(refusal) = refusal_of(request) {
-            return self.world.refuse(id, refusal, request);
+            return self.world.refuse_once(id, refusal, request);
         }
         match request.method() {
             Method::Invite => self.on_invite(id, request, flow),
             Method::Register => self.world.on_register(id, request, flow),
             Method::Options => self.world.on_options(id),
-            _ => self.world.refuse(id, (481, ""), request),
+            _ => self.world.refuse_once(id, (481, ""), request),
         }
     }
 
@@ -111,6 +114,19 @@ fn refusal_of_register(request: &Message) -> Option<(u16, &'static str)> {
     (!is_sip).then_some((400, "To Is No SIP URI"))
 }
 
+/// Puts in what a refusal must say besides its status.
+fn explained(writer: Writer, status: u16, request: &Message) -> Writer {
+    match status {
+        405 => writer.header(HeaderName::Allow, ALLOW),
+        415 => accepts(writer),
+        420 => {
+            let unsupported: Vec<&str> = request.headers(HeaderName::Require).collect();
+            writer.header(HeaderName::Unsupported, unsupported.join(", "))
+        }
+        _ => writer,
+    }
+}
+
 /// An answer with SDP is acceptable: without Accept it is, an empty Accept takes nothing at all (§20.1).
 fn takes_sdp(request: &Message) -> bool {
     let ranges = ["application/sdp", "application/*", "*/*"];
@@ -122,23 +138,24 @@ fn takes_sdp(request: &Message) -> bool {
 }
 
 impl World {
+    /// Refuses a request of someone whom we know.
     pub fn refuse(&mut self, id: ServerId, (status, reason): (u16, &str), request: &Message) {
         let tag = self.ep.new_tag();
-        let unsupported: Vec<&str> = request.headers(HeaderName::Require).collect();
-        self.ep.respond(self.now.mono, id, status, reason, Some(tag), |w| match status {
-            405 => w.header(HeaderName::Allow, ALLOW).finish(),
-            415 => accepts(w).finish(),
-            420 => w.header(HeaderName::Unsupported, unsupported.join(", ")).finish(),
-            _ => w.finish(),
-        });
+        self.ep.respond(self.now.mono, id, status, reason, Some(tag), |w| explained(w, status, request).finish());
         self.ep.take_sent().for_each(drop);
     }
 
+    /// Refuses a request of whomever, without state of ours.
+    pub fn refuse_once(&mut self, id: ServerId, (status, reason): (u16, &str), request: &Message) {
+        self.answer_once(id, status, reason, |w| explained(w, status, request).finish());
+    }
+
     fn on_options(&mut self, id: ServerId) {
-        let status = if self.draining { 503 } else { 200 };
-        let tag = self.ep.new_tag();
-        self.ep.respond(self.now.mono, id, status, "", Some(tag), |w| capabilities(w).finish());
-        self.ep.take_sent().for_each(drop);
+        if self.draining {
+            let retry = |w: Writer| w.header(HeaderName::RetryAfter, DRAINING_RETRY_AFTER_S);
+            return self.answer_once(id, 503, "", |w| capabilities(retry(w)).finish());
+        }
+        self.answer_once(id, 200, "", |w| capabilities(w).finish());
     }
 
     /// Books a new call against the limits; the reason if one is reached.

@@ -179,9 +179,12 @@ impl Switch {
             Event::Ack { ack, flow } => self.on_ack(&ack, flow),
             Event::Response { id, response, flow } => self.on_response(id, &response, flow),
             Event::StrayResponse { response, flow } => self.on_stray(&response, flow),
-            Event::Timeout { id } => self.on_no_response(id, 408),
+            // It rang and nobody answered: no other way to the same party is tried then.
+            Event::Timeout { id, rang } => self.on_no_response(id, if rang { 480 } else { 408 }),
             Event::Failed { id } => self.on_no_response(id, 503),
-            Event::NeverAcked { id } => self.on_never_acked(id),
+            Event::NeverAcked { id, accepted: true } => self.on_never_acked(id),
+            // A refusal that nobody acknowledges changes nothing.
+            Event::NeverAcked { accepted: false, .. } => {}
             Event::ServerEnded { id } => {
                 if let Some(me) = self.world.remove_server(id) {
                     self.with_leg(me, |leg| leg.on_server_ended(id));
@@ -202,7 +205,7 @@ impl Switch {
 
     fn on_dialog_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
         let Some(me) = self.dialog_of(request) else {
-            return self.world.refuse(id, (481, ""), request);
+            return self.world.refuse_once(id, (481, ""), request);
         };
         self.world.add_server(id, me);
         self.with_call(me.call, |call, w| {
@@ -259,7 +262,7 @@ impl Switch {
                 });
                 call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
             }),
-            Some(Purpose::Ping { trunk, target }) => self.world.on_pong(trunk, target, response.status()),
+            Some(Purpose::Ping(ping)) => self.world.on_pong(ping, response.status()),
             None => {}
         }
     }
@@ -295,7 +298,7 @@ impl Switch {
                 });
                 call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
             }),
-            Some(Purpose::Ping { trunk, target }) => self.world.on_pong(trunk, target, status),
+            Some(Purpose::Ping(ping)) => self.world.on_pong(ping, status),
             None => {}
         }
     }

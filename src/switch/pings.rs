@@ -1,15 +1,12 @@
 //! OPTIONS pings: whether a trunk's targets answer.
 
-use super::world::{Purpose, TimerKey, World};
+use super::world::{Ping, Purpose, TimerKey, World};
 use crate::b2bua::endpoint::MAX_FORWARDS;
 use crate::base::time::Duration;
 use crate::event::Fact;
 use crate::sip::dialog::{Dialog, Tag};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{Message, Method};
-
-/// How many answers to calls that were over are remembered, so that each is hung up once.
-const STRANGERS_MAX: usize = 64;
 
 impl World {
     /// Sets the first ping of every target, spread over a second so that they do not come as a burst.
@@ -20,8 +17,9 @@ impl World {
         }
     }
 
-    /// Forgets all pings, before a reload.
+    /// Forgets all pings, before a reload: places in the trunk list then mean others.
     pub fn stop_pings(&mut self) {
+        self.ping_generation = self.ping_generation.wrapping_add(1);
         for (at, key) in self.ping_times.drain(..) {
             self.timers.cancel(at, key);
         }
@@ -43,12 +41,16 @@ impl World {
         };
         let from = format!("sip:{}", self.config.sip.domain);
         let id = self.ep.standalone(self.now.mono, flow, Method::Options, &uri, &from);
-        self.add_client(id, Purpose::Ping { trunk, target });
+        self.add_client(id, Purpose::Ping(Ping { trunk, target, generation: self.ping_generation }));
         self.ep.take_sent().for_each(drop);
     }
 
     /// Any answer but 503 and 408 shows that the target is there.
-    pub fn on_pong(&mut self, trunk: usize, target: usize, status: u16) {
+    pub fn on_pong(&mut self, ping: Ping, status: u16) {
+        let Ping { trunk, target, generation } = ping;
+        if generation != self.ping_generation {
+            return;
+        }
         match status {
             100..=199 => {}
             408 => self.set_target(trunk, target, false, "OPTIONS was not answered"),
@@ -69,8 +71,12 @@ impl World {
         });
     }
 
-    /// ACK and BYE for a 2xx whose call is gone.
+    /// ACK and BYE for a 2xx whose call is gone, each sent once: if one is lost, the 2xx comes again. What comes faster than
+    /// [`World::strangers`] allows is dropped, since it may be forged to have us send.
     pub fn hang_up_stranger(&mut self, response: &Message, tag: Tag, flow: Flow) {
+        if !self.strangers.take(self.now.mono) {
+            return;
+        }
         let value =
             |addr: Option<crate::sip::wire::NameAddr<'_>>| addr.map_or(String::new(), |a| format!("<{}>", a.uri));
         let (from, to) = (value(response.from()), value(response.to()));
@@ -79,13 +85,11 @@ impl World {
         dialog = dialog.established(response, flow, true);
         dialog.start_cseq(cseq);
         self.ep.ack(&dialog, cseq, None);
-        // Its 2xx again: the BYE is under way or done.
-        let stranger = (tag, Box::from(response.to_tag()));
-        if !self.strangers.contains(&stranger) {
-            self.strangers.truncate(STRANGERS_MAX - 1);
-            self.strangers.push_front(stranger);
-            self.ep.request(self.now.mono, &mut dialog, Method::Bye, MAX_FORWARDS, |w| w.finish());
-        }
         self.ep.take_sent().for_each(drop);
+        let (branch, us) = (self.ep.rng().next_u64(), self.ep.advertised(flow));
+        let via = format!("SIP/2.0/{} {us};branch=z9hG4bK{branch:016x};rport", flow.transport.as_str());
+        let cseq = dialog.next_cseq();
+        let bye = dialog.request(Method::Bye.as_str(), cseq, &via, MAX_FORWARDS).finish();
+        self.ep.transactions.send(flow, bye);
     }
 }

@@ -45,7 +45,7 @@ impl Trunks {
         Trunks(config.iter().map(|t| State::new(t, now)).collect())
     }
 
-    /// Takes a new configuration; a trunk or target that stays keeps its state.
+    /// Takes a new configuration; a trunk that stays keeps its calls, and a target what pings have said of it if pings go on.
     pub fn reload(&mut self, config: &[Trunk], now: Instant) {
         let mut old = std::mem::take(&mut self.0);
         for trunk in config {
@@ -56,7 +56,8 @@ impl Trunks {
                 if before.config.cps_max == trunk.cps_max {
                     state.bucket = before.bucket;
                 }
-                for target in &mut state.targets {
+                // Without pings nothing would ever bring a target up again.
+                for target in state.targets.iter_mut().filter(|_| trunk.options_ping.is_some()) {
                     if let Some(known) = before.targets.iter().find(|t| t.config.uri == target.config.uri) {
                         (target.up, target.why) = (known.up, known.why.clone());
                     }

@@ -20,6 +20,9 @@ use crate::sip::wire::Method;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+/// Answers to calls that are over come one by one; more than this is a flood.
+const STRANGERS_PER_SECOND: u32 = 20;
+
 /// Marks ids of calls.
 pub struct CallKind;
 pub type CallKey = Id<CallKind>;
@@ -35,11 +38,15 @@ pub struct LegRef {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     Leg(LegRef, Method),
-    /// OPTIONS to a trunk's target, by places in the trunk list.
-    Ping {
-        trunk: usize,
-        target: usize,
-    },
+    Ping(Ping),
+}
+
+/// OPTIONS to a trunk's target, by places in the trunk list of one reload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ping {
+    pub trunk: usize,
+    pub target: usize,
+    pub generation: u32,
 }
 
 /// What a call waits for.
@@ -91,8 +98,10 @@ pub struct World {
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
     pub ping_times: Vec<(Instant, TimerKey)>,
-    /// Local and remote tags of dialogs that were hung up because their call was over, the newest first.
-    pub strangers: VecDeque<(Tag, Box<str>)>,
+    /// Counts the reloads: the answer to a ping from before one says nothing.
+    pub ping_generation: u32,
+    /// How many answers a second to calls that are over are acknowledged and hung up.
+    pub strangers: Bucket,
     out: VecDeque<Output>,
     dialogs: HashMap<Tag, LegRef>,
     servers: HashMap<ServerId, LegRef>,
@@ -122,7 +131,8 @@ impl World {
             timers: Timers::default(),
             counters: Counters::default(),
             draining: false,
-            strangers: VecDeque::new(),
+            ping_generation: 0,
+            strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
             out: VecDeque::new(),
             dialogs: HashMap::new(),
             servers: HashMap::new(),

@@ -57,7 +57,8 @@ pub(super) fn cancel_ok(cancel: &Message, invite_response: Option<&Bytes>, sourc
     }
 }
 
-fn to_tag(request: &Message) -> String {
+/// A To tag that follows from the request, for who answers without a transaction.
+pub fn to_tag(request: &Message) -> String {
     let mut hasher = DefaultHasher::new();
     (request.call_id(), request.from_tag(), request.cseq().map_or(0, |c| c.number)).hash(&mut hasher);
     format!("{:016x}", hasher.finish())

@@ -40,6 +40,8 @@ enum Cancel {
 pub(super) struct ClientInvite {
     state: State,
     cancel: Cancel,
+    /// A 101–199 has come.
+    rang: bool,
     clock: Clock,
     reliable: bool,
     /// Timer C's length.
@@ -57,7 +59,7 @@ impl ClientInvite {
         clock.start_again(now, Timer::A, reliable);
         let _ = clock.start_limit(now, Timer::B, reliable);
         let (state, cancel) = (State::Calling, Cancel::No);
-        ClientInvite { state, cancel, clock, reliable, proceeding_max, sent: bytes, reason: "".into() }
+        ClientInvite { state, cancel, rang: false, clock, reliable, proceeding_max, sent: bytes, reason: "".into() }
     }
 
     pub fn next(&self) -> Option<(Instant, Timer)> {
@@ -94,7 +96,7 @@ impl ClientInvite {
             Timer::A => cx.transmit(self.sent.clone()),
             Timer::C => return self.send_cancel(cx.now, Cancel::Expired),
             Timer::B | Timer::Cancelled => {
-                cx.event(Event::Timeout { id: cx.id });
+                cx.event(Event::Timeout { id: cx.id, rang: self.rang });
                 self.state = State::Terminated;
             }
             _ => self.state = State::Terminated,
@@ -125,6 +127,7 @@ impl ClientInvite {
     fn provisional(&mut self, cx: &mut Context<'_, Client>, response: Message, flow: Flow) -> Option<Bytes> {
         let first = self.state == State::Calling;
         self.state = State::Proceeding;
+        self.rang |= response.status() > 100;
         self.clock.stop_again();
         if (first || response.status() > 100) && matches!(self.cancel, Cancel::No | Cancel::Wanted) {
             self.clock.start_limit_of(cx.now, Timer::C, self.proceeding_max);
@@ -150,7 +153,7 @@ impl ClientInvite {
         let lingers = self.clock.start_limit(cx.now, Timer::D, self.reliable);
         self.state = if lingers { State::Completed } else { State::Terminated };
         if self.cancel == Cancel::Expired && response.status() == 487 {
-            cx.event(Event::Timeout { id: cx.id });
+            cx.event(Event::Timeout { id: cx.id, rang: self.rang });
         } else {
             cx.event(Event::Response { id: cx.id, response, flow });
         }
@@ -197,7 +200,7 @@ mod tests {
                 ("run 280500", "280000 tx CANCEL, 280500 tx CANCEL"),
                 ("< 200 CANCEL", ""),
                 // Our own doing: the user hears of the timeout, once.
-                ("< 487", "tx ACK, Timeout"),
+                ("< 487", "tx ACK, Timeout rang"),
                 ("< 487", "tx ACK"),
                 ("run 400000", "312500 ClientEnded"),
             ],
@@ -205,9 +208,15 @@ mod tests {
         let to_nobody: &[(&str, &str)] = &[
             ("send INVITE", "tx INVITE"),
             ("< 180", "Response 180"),
-            ("run 400000", "180000 tx CANCEL, 212000 Timeout, 212000 ClientEnded"),
+            ("run 400000", "180000 tx CANCEL, 212000 Timeout rang, 212000 ClientEnded"),
         ];
         check(Tcp, to_nobody);
+        let to_a_silent_proxy: &[(&str, &str)] = &[
+            ("send INVITE", "tx INVITE"),
+            ("< 100", "Response 100"),
+            ("run 400000", "180000 tx CANCEL, 212000 Timeout, 212000 ClientEnded"),
+        ];
+        check(Tcp, to_a_silent_proxy);
         let late_answer: &[(&str, &str)] = &[
             ("send INVITE", "tx INVITE"),
             ("< 180", "Response 180"),
@@ -296,7 +305,7 @@ mod tests {
                 ("cancel", "tx CANCEL"),
                 ("< 200 CANCEL", ""),
                 ("< 180", "Response 180"),
-                ("run 60000", "33000 Timeout, 33000 ClientEnded"),
+                ("run 60000", "33000 Timeout rang, 33000 ClientEnded"),
                 ("< 200", "Stray 200"),
             ],
         );

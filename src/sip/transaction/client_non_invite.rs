@@ -69,7 +69,7 @@ impl ClientNonInvite {
             None => {}
             Some(Timer::E) => cx.transmit(self.request.clone()),
             Some(Timer::F) => {
-                cx.event(Event::Timeout { id: cx.id });
+                cx.event(Event::Timeout { id: cx.id, rang: false });
                 self.state = State::Terminated;
             }
             Some(_) => self.state = State::Terminated,

@@ -33,6 +33,14 @@ impl Machine {
         }
     }
 
+    /// No final response has been sent.
+    fn is_open(&self) -> bool {
+        match self {
+            Machine::Invite(m) => m.is_open(),
+            Machine::NonInvite(m) => m.is_open(),
+        }
+    }
+
     fn request(&self) -> Option<&Message> {
         match self {
             Machine::Invite(m) => m.request(),
@@ -183,6 +191,15 @@ impl Servers {
         sent
     }
 
+    /// See [`super::Transactions::respond_once`].
+    pub fn respond_once(&mut self, shared: &mut Shared, id: ServerId, bytes: Bytes) -> bool {
+        let Some(entry) = self.slab.get(id).filter(|entry| entry.machine.is_open()) else { return false };
+        let flow = Flow { peer: entry.reply, ..entry.flow };
+        shared.out.push_back(Output::Transmit { flow, bytes });
+        self.remove(shared, id);
+        true
+    }
+
     pub fn acked(&mut self, shared: &mut Shared, now: Instant, id: ServerId) {
         self.handle(shared, now, id, |machine, _| {
             if let Machine::Invite(m) = machine {
@@ -246,12 +263,17 @@ impl Servers {
         let next = if ended { None } else { entry.machine.next().map(|(at, _)| at) };
         shared.reschedule(Owner::Server(id), &mut entry.at, next);
         if ended {
-            self.forget_merge_key(id);
-            if let Some(entry) = self.slab.remove(id) {
-                self.by_key.remove(&entry.key);
-            }
-            shared.out.push_back(Output::Event(Event::ServerEnded { id }));
+            self.remove(shared, id);
         }
+    }
+
+    fn remove(&mut self, shared: &mut Shared, id: ServerId) {
+        self.forget_merge_key(id);
+        if let Some(mut entry) = self.slab.remove(id) {
+            shared.reschedule(Owner::Server(id), &mut entry.at, None);
+            self.by_key.remove(&entry.key);
+        }
+        shared.out.push_back(Output::Event(Event::ServerEnded { id }));
     }
 
     /// A refused request may come again by another way: it is a new attempt then, not a merged one.

@@ -1,6 +1,6 @@
 //! The transaction layer (RFC 3261 §17, RFC 6026): matching, retransmission, timeouts. Sans-IO.
 //!
-//! Contract: after each `receive`, `request`, `respond`, `cancel`, `flow_failed` or `handle_timeout`, drain `poll` to `None`.
+//! Contract: after each `receive`, `request`, `respond`, `respond_once`, `cancel`, `flow_failed` or `handle_timeout`, drain `poll` to `None`.
 //!
 //! The four machines are `client_invite`, `client_non_invite`, `server_invite` and `server_non_invite`, one file each;
 //! `incoming` and `outgoing` own them, find the one that a message belongs to (`key`), and keep its one deadline.
@@ -20,6 +20,7 @@ mod server_non_invite;
 mod tests;
 mod timer;
 
+pub use build::to_tag as stateless_tag;
 pub use timer::{T1, T1_64, T2, T4, Timer};
 
 use super::transport::Flow;
@@ -73,9 +74,11 @@ pub enum Event {
         flow: Flow,
     },
     /// Timer B or F: nobody answered; or an INVITE stayed without a final response beyond timer C or after a CANCEL. To be
-    /// treated as 408.
+    /// treated as 408, or as 480 if it rang.
     Timeout {
         id: ClientId,
+        /// A 101–199 had come: the called party was found and did not answer.
+        rang: bool,
     },
     /// The flow broke under a client transaction: to be treated as 503.
     Failed {
@@ -84,6 +87,8 @@ pub enum Event {
     /// A final response to an INVITE was never acknowledged: non-2xx (timer H) or 2xx (64·T1).
     NeverAcked {
         id: ServerId,
+        /// It was a 2xx: the session is to be ended (§13.3.1.4).
+        accepted: bool,
     },
     /// The transaction is gone; its id means nothing from now on.
     ServerEnded {
@@ -219,6 +224,13 @@ impl Transactions {
     /// kept and retransmitted by the layer (RFC 3261 §13.3.1.4: T1 doubling to T2, 64·T1) until [`Transactions::acked`].
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Bytes) -> bool {
         self.servers.respond(&mut self.shared, now, id, status, bytes)
+    }
+
+    /// Sends a final response and forgets the request at once: nothing is repeated and no ACK is awaited, so that what an unknown
+    /// sender asks for holds nothing (§8.2.7, §26.3.2.4). The request again is a new `Request`. False if it has had its final
+    /// response; the only event is `ServerEnded`.
+    pub fn respond_once(&mut self, id: ServerId, bytes: Bytes) -> bool {
+        self.servers.respond_once(&mut self.shared, id, bytes)
     }
 
     /// The ACK to the 2xx of this INVITE has come: stop retransmitting it. Without it the layer reports `NeverAcked`.

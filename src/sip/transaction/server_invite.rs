@@ -3,7 +3,7 @@
 //! ```text
 //!   Proceeding ──300–699──► Completed ──ACK──► Confirmed ──I──► Terminated
 //!      │ 200 ms: 100            │ G: again        │ absorbs ACKs
-//!      │ INVITE: last 1xx       │ INVITE: again
+//!      │ INVITE, 60 s: last 1xx │ INVITE: again
 //!      │                        └ H: NeverAcked ──────────────► Terminated
 //!      └──2xx──► Accepted ──L──────────────────────────────────► Terminated
 //!                   │ 2xx again until `acked`; INVITE absorbed; ACK to the user
@@ -57,6 +57,11 @@ impl ServerInvite {
         self.state == State::Terminated
     }
 
+    /// No final response has been sent.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Proceeding
+    }
+
     pub fn request(&self) -> Option<&Message> {
         self.request.as_ref()
     }
@@ -98,7 +103,7 @@ impl ServerInvite {
         match self.clock.take_due(cx.now) {
             None => {}
             Some(Timer::Trying) => self.send_trying(cx, source),
-            Some(Timer::G | Timer::Ok) => {
+            Some(Timer::G | Timer::Ok | Timer::Provisional) => {
                 if let Some(response) = &self.response {
                     cx.transmit(response.clone());
                 }
@@ -106,7 +111,7 @@ impl ServerInvite {
             Some(timer) => {
                 let waited_for_ack = matches!(timer, Timer::H | Timer::L) && self.response.is_some();
                 if waited_for_ack {
-                    cx.event(Event::NeverAcked { id: cx.id });
+                    cx.event(Event::NeverAcked { id: cx.id, accepted: timer == Timer::L });
                 }
                 self.state = State::Terminated;
             }
@@ -115,14 +120,14 @@ impl ServerInvite {
 
     /// False if a final response has been sent.
     pub fn respond(&mut self, cx: &mut Context<'_, Server>, status: u16, bytes: Bytes) -> bool {
-        if self.state != State::Proceeding || !(100..700).contains(&status) {
+        if !self.is_open() || !(100..700).contains(&status) {
             return false;
         }
         self.clock.stop_limit();
         self.response = Some(bytes.clone());
         cx.transmit(bytes);
         match status {
-            100..=199 => {}
+            100..=199 => self.clock.start_again(cx.now, Timer::Provisional, self.reliable),
             200..=299 => {
                 self.state = State::Accepted;
                 self.clock.start_again(cx.now, Timer::Ok, self.reliable);
@@ -148,6 +153,7 @@ impl ServerInvite {
         if let Some(request) = &self.request {
             let bytes = build::trying(request, source);
             self.response = Some(bytes.clone());
+            self.clock.start_again(cx.now, Timer::Provisional, self.reliable);
             cx.transmit(bytes);
         }
     }
@@ -170,7 +176,7 @@ mod tests {
     const ACCEPTANCE_AGAIN: &str = "500 tx 200 INVITE, 1500 tx 200 INVITE, 3500 tx 200 INVITE, 7500 tx 200 INVITE, \
                                     11500 tx 200 INVITE, 15500 tx 200 INVITE, 19500 tx 200 INVITE, \
                                     23500 tx 200 INVITE, 27500 tx 200 INVITE, 31500 tx 200 INVITE, \
-                                    32000 NeverAcked, 32000 ServerEnded";
+                                    32000 NeverAcked accepted, 32000 ServerEnded";
 
     #[test]
     fn trying_goes_out_after_200_ms_unless_the_user_was_quicker() {
@@ -183,11 +189,52 @@ mod tests {
                 ("> INVITE", "tx 100 INVITE"),
                 ("respond 180", "tx 180 INVITE"),
                 ("> INVITE", "tx 180 INVITE"),
-                // Nothing bounds the user's own ringing here.
-                ("run 600000", ""),
+                // Nothing bounds the user's own ringing here, and proxies are kept from giving it up.
+                ("run 200000", "60400 tx 180 INVITE, 120400 tx 180 INVITE, 180400 tx 180 INVITE"),
+                ("respond 486", "tx 486 INVITE"),
+                ("> ACK to=ours", ""),
+                ("run 600000", "205000 ServerEnded"),
             ],
         );
-        check(Tcp, &[("> INVITE", "Request INVITE"), ("respond 183", "tx 183 INVITE"), ("run 5000", "")]);
+        let in_silence: &[(&str, &str)] = &[
+            ("> INVITE", "Request INVITE"),
+            ("run 100000", "200 tx 100 INVITE, 60200 tx 100 INVITE"),
+            ("respond 183", "tx 183 INVITE"),
+            ("run 165000", "160000 tx 183 INVITE"),
+            ("respond 486", "tx 486 INVITE"),
+            ("> ACK to=ours", "ServerEnded"),
+        ];
+        check(Tcp, in_silence);
+    }
+
+    #[test]
+    fn an_answer_given_once_leaves_nothing() {
+        for transport in [Udp, Tcp] {
+            check(
+                transport,
+                &[
+                    ("> INVITE", "Request INVITE"),
+                    ("once 401", "tx 401 INVITE, ServerEnded"),
+                    ("once 401", ""),
+                    ("run 100", ""),
+                    ("> ACK to=ours", "Ack"),
+                    // The INVITE again is no merged request.
+                    ("> INVITE", "Request INVITE"),
+                    ("run 400", "300 tx 100 INVITE"),
+                    ("once 401", "tx 401 INVITE, ServerEnded"),
+                    ("> CANCEL", "tx 481 CANCEL"),
+                    ("> INVITE branch=z9hG4bK-2", "Request INVITE"),
+                    ("respond 486", "tx 486 INVITE"),
+                    ("once 401", ""),
+                    ("> ACK branch=z9hG4bK-2 to=ours", if transport == Udp { "" } else { "ServerEnded" }),
+                    ("> REGISTER", "Request REGISTER"),
+                    ("once 401", "tx 401 REGISTER, ServerEnded"),
+                    ("> REGISTER", "Request REGISTER"),
+                    ("once 401", "tx 401 REGISTER, ServerEnded"),
+                    ("run 60000", if transport == Udp { "5400 ServerEnded" } else { "" }),
+                ],
+            );
+        }
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl ServerNonInvite {
         self.state == State::Terminated
     }
 
+    /// No final response has been sent.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Trying | State::Proceeding)
+    }
+
     pub fn request(&self) -> Option<&Message> {
         self.request.as_ref()
     }
@@ -66,7 +71,7 @@ impl ServerNonInvite {
 
     /// False if a final response has been sent.
     pub fn respond(&mut self, cx: &mut Context<'_, Server>, status: u16, bytes: Bytes) -> bool {
-        if !matches!(self.state, State::Trying | State::Proceeding) || !(100..700).contains(&status) {
+        if !self.is_open() || !(100..700).contains(&status) {
             return false;
         }
         self.response = Some(bytes.clone());

@@ -42,6 +42,8 @@ pub enum Timer {
     M,
     /// The user has not answered an INVITE: 200 ms, then 100 (§17.2.1).
     Trying,
+    /// The last provisional response to INVITE again, each minute, so that no proxy gives the call up (§13.3.1.1).
+    Provisional,
     /// 2xx to INVITE again, T1 doubling up to T2, on every transport (§13.3.1.4).
     Ok,
     /// No final response to a cancelled INVITE: 64·T1 (§9.1).
@@ -78,6 +80,7 @@ impl Timer {
             Timer::L => ("timer L", T1_64, T1_64, Same),
             Timer::M => ("timer M", T1_64, T1_64, Same),
             Timer::Trying => ("100 Trying due", Duration::from_millis(200), T1, Same),
+            Timer::Provisional => ("1xx again", Duration::from_secs(60), Duration::from_secs(60), Same),
             Timer::Ok => ("2xx again", T1, T2, Same),
             Timer::Cancelled => ("cancelled INVITE", T1_64, T1_64, Same),
             Timer::Unanswered => ("request unanswered", T1_64, T1_64, Same),

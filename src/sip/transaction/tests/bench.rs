@@ -18,7 +18,7 @@ pub struct Bench {
 
 /// Runs each row's step and compares what comes out.
 ///
-/// Steps: `send METHOD`, `< STATUS [METHOD]` (a response), `> METHOD [NAME=VALUE]…` (a request), `respond STATUS`, `acked`,
+/// Steps: `send METHOD`, `< STATUS [METHOD]` (a response), `> METHOD [NAME=VALUE]…` (a request), `respond STATUS`, `once STATUS`, `acked`,
 /// `cancel [REASON]`, `fail`, `run MS` (until that moment, each output with its moment in ms).
 pub fn check(transport: Transport, rows: &[(&str, &str)]) {
     let mut bench = Bench::new(transport, Limits::default());
@@ -41,7 +41,8 @@ impl Bench {
             "send" => self.send(rest),
             "<" => self.response(rest),
             ">" => self.receive(&request(rest)),
-            "respond" => self.respond(rest.parse().unwrap()),
+            "respond" => self.respond(rest.parse().unwrap(), false),
+            "once" => self.respond(rest.parse().unwrap(), true),
             "acked" => self.layer.acked(self.now, self.server.unwrap()),
             "cancel" => self.layer.cancel_because(self.now, self.client.unwrap(), rest),
             "fail" => self.layer.flow_failed(self.now, self.flow),
@@ -87,7 +88,7 @@ impl Bench {
         self.receive(&text);
     }
 
-    fn respond(&mut self, status: u16) {
+    fn respond(&mut self, status: u16, once: bool) {
         let id = self.server.unwrap();
         let bytes = match self.layer.server_request(id) {
             Some((request, flow)) => {
@@ -95,7 +96,11 @@ impl Bench {
             }
             None => Bytes::from_static(b"never sent"),
         };
-        self.layer.respond(self.now, id, status, bytes);
+        if once {
+            self.layer.respond_once(id, bytes);
+        } else {
+            self.layer.respond(self.now, id, status, bytes);
+        }
     }
 
     fn drain(&mut self, prefix: &str) -> Vec<String> {
@@ -121,6 +126,8 @@ impl Bench {
             }
             Output::Event(Event::Response { response, .. }) => format!("Response {}", response.status()),
             Output::Event(Event::StrayResponse { response, .. }) => format!("Stray {}", response.status()),
+            Output::Event(Event::Timeout { rang: true, .. }) => "Timeout rang".to_owned(),
+            Output::Event(Event::NeverAcked { accepted: true, .. }) => "NeverAcked accepted".to_owned(),
             Output::Event(event) => {
                 let text = format!("{event:?}");
                 text.split([' ', '{']).next().unwrap_or("").to_owned()

@@ -173,7 +173,7 @@ fn the_deadline_says_why_and_nothing_is_left_behind() {
     bench.step("> INVITE");
     assert_eq!(bench.layer.deadline(), Some((ms(200), "100 Trying due")));
     bench.step("respond 180");
-    assert_eq!(bench.layer.deadline(), None);
+    assert_eq!(bench.layer.deadline(), Some((ms(60_000), "1xx again")));
     bench.step("send INVITE");
     assert_eq!(bench.layer.deadline(), Some((ms(500), "timer A")));
     bench.step("< 180");
@@ -183,6 +183,8 @@ fn the_deadline_says_why_and_nothing_is_left_behind() {
     bench.step("< 200 CANCEL");
     bench.step("respond 603");
     bench.step("> ACK to=ours");
+    bench.step("> INVITE branch=z9hG4bK-once");
+    bench.step("once 401");
     bench.step("run 100000");
     assert_eq!((bench.layer.counts(), bench.layer.deadline()), ((0, 0), None));
     bench.layer.assert_empty();
