@@ -39,6 +39,8 @@ pub struct Call {
     pub key: CallKey,
     pub from: String,
     pub from_name: String,
+    /// The caller's number is known to us and shown to nobody (RFC 3325 §7).
+    pub withheld: bool,
     pub to: String,
     pub source: Peer,
     pub context: String,
@@ -69,6 +71,7 @@ impl Call {
             key,
             from: String::new(),
             from_name: String::new(),
+            withheld: false,
             to: String::new(),
             source,
             context: String::new(),

@@ -362,13 +362,9 @@ fn outgoing(
     (caller_id, caller_name, headers): &(Option<String>, Option<String>, Vec<(String, String)>),
     attempt: Attempt,
 ) -> Outgoing {
-    let number = caller_id.as_ref().unwrap_or(&call.from);
-    let name = caller_name.as_ref().unwrap_or(&call.from_name).replace(['"', '\\', '\r', '\n'], "");
-    let user = escape_user(number);
-    let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
     let to = attempt.uri.split(';').next().unwrap_or(&attempt.uri);
     Outgoing {
-        from: if name.is_empty() { address } else { format!("\"{name}\" {address}") },
+        from: shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref()),
         to: format!("<{to}>"),
         peer: attempt.peer,
         uri: attempt.uri,
@@ -379,6 +375,18 @@ fn outgoing(
         credentials: attempt.credentials,
         codecs: attempt.codecs,
     }
+}
+
+/// From of a leg called: what the dial sets, else the caller's own number and name unless they are withheld (RFC 3323 §4.1.1.3).
+fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Option<&str>) -> String {
+    if call.withheld && caller_id.is_none() {
+        return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
+    }
+    let own_name = if call.withheld { "" } else { &call.from_name };
+    let name = caller_name.unwrap_or(own_name).replace(['"', '\\', '\r', '\n'], "");
+    let user = escape_user(caller_id.unwrap_or(&call.from));
+    let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
+    if name.is_empty() { address } else { format!("\"{name}\" {address}") }
 }
 
 /// A user part with what RFC 3261 §25.1 does not allow in one as %XX.
@@ -436,6 +444,11 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
 
 fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
     let uri = NameAddr::parse(uri).map_or(uri, |a| a.uri);
+    // Some systems take the first '@' for the one before the host, some the last.
+    let is_ambiguous = uri.matches('@').count() > 1;
+    if is_ambiguous || uri.contains(|c: char| c.is_control() || c.is_whitespace() || "<>\"".contains(c)) {
+        return None;
+    }
     Some(Attempt {
         peer: Peer::Uri(uri.to_owned()),
         uri: uri.to_owned(),

@@ -127,6 +127,17 @@ fn explained(writer: Writer, status: u16, request: &Message) -> Writer {
     }
 }
 
+/// The caller does not want its number shown: its Privacy header asks for that (RFC 3323 §4.2, RFC 3325 §9.3), or its From
+/// shows none.
+fn is_withheld(request: &Message) -> bool {
+    let hides = |value: &str| ["id", "user", "header"].iter().any(|v| value.trim_ascii().eq_ignore_ascii_case(v));
+    let from = request.from().and_then(|from| from.parsed_uri());
+    let anonymous = from.is_some_and(|uri| {
+        uri.host.eq_ignore_ascii_case("anonymous.invalid") || uri.user_decoded().eq_ignore_ascii_case("anonymous")
+    });
+    anonymous || request.headers(HeaderName::Privacy).flat_map(|values| values.split(';')).any(hides)
+}
+
 /// An answer with SDP is acceptable: without Accept it is, an empty Accept takes nothing at all (§20.1).
 fn takes_sdp(request: &Message) -> bool {
     let ranges = ["application/sdp", "application/*", "*/*"];
@@ -196,10 +207,16 @@ impl Call {
             self.from = from.parsed_uri().map_or(String::new(), |u| u.user_decoded().into_owned());
             self.from_name = from.display().into_owned();
         }
-        if let Peer::User(name) = &known.peer
-            && let Some(display) = w.config.users.iter().find(|u| u.name == *name).and_then(|u| u.display.clone())
-        {
-            self.from_name = display;
+        self.withheld = is_withheld(request);
+        if let Peer::User(name) = &known.peer {
+            // A phone calls as its user, whatever its From says; only that user's phones may choose the name shown.
+            if self.from != *name {
+                self.from.clone_from(name);
+                self.from_name.clear();
+            }
+            if let Some(display) = w.config.users.iter().find(|u| u.name == *name).and_then(|u| u.display.clone()) {
+                self.from_name = display;
+            }
         }
         self.to = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
         self.context = known.context.clone();

@@ -1,5 +1,7 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
+mod edge;
+
 use super::*;
 use crate::base::time::{Duration, Wall};
 use crate::config::{Config, Http, Limits, Media, Network, Sip, Trunk};
