@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 
-/// Answers every message with `>` in front; `late` with an answer 3 ms later; `end` with the end of a call.
+/// Answers every message with `>` in front; `late` with an answer 3 ms later; `end` with the end of a call; `command` commands the media.
 #[derive(Default)]
 struct Echo {
     outputs: VecDeque<Output>,
@@ -54,6 +54,9 @@ impl Core for Echo {
             Input::Received { bytes, .. } if bytes == "end" => {
                 self.counters.cdrs_unacknowledged += 1;
                 self.outputs.push_back(Output::Fact(Fact::CallEnded(record(CallId(7)))));
+            }
+            Input::Received { bytes, .. } if bytes == "command" => {
+                self.outputs.push_back(Output::Media(media::Command::Close { leg: media::LegId(1) }));
             }
             Input::Received { flow, bytes } => {
                 self.counters.messages_received += 1;
@@ -97,6 +100,29 @@ impl Media for NoMedia {
     fn flush(&mut self) {}
     fn event(&mut self) -> Option<media::Event> {
         None
+    }
+    fn fd(&self) -> Option<RawFd> {
+        None
+    }
+    fn clear(&mut self) {}
+}
+
+/// Answers a command with more events than a turn hears, and wakes nobody.
+#[derive(Default)]
+struct Talkative(usize);
+
+impl Talkative {
+    const EVENTS: usize = 2 * MAIL_MAX + 1;
+}
+
+impl Media for Talkative {
+    fn command(&mut self, _: media::Command) {
+        self.0 = Self::EVENTS;
+    }
+    fn flush(&mut self) {}
+    fn event(&mut self) -> Option<media::Event> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(media::Event::Timeout { leg: media::LegId(1) })
     }
     fn fd(&self) -> Option<RawFd> {
         None
@@ -156,8 +182,12 @@ impl std::ops::Deref for Running {
 }
 
 fn start(limits: Limits) -> Running {
-    let (parts, around) = parts(limits);
-    let mut control = Control::new(parts).unwrap();
+    start_with(limits, NoMedia)
+}
+
+fn start_with(limits: Limits, media: impl Media + Send + 'static) -> Running {
+    let (Parts { core, clock, udp, streams, mailbox, ledger, .. }, around) = parts(limits);
+    let mut control = Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger }).unwrap();
     Running { around, thread: std::thread::spawn(move || control.run()) }
 }
 
@@ -217,6 +247,19 @@ fn a_closed_port_is_told_as_a_failed_flow() {
         hear(&phone);
     }
     assert_eq!(*running.inputs.lock().unwrap(), ["failed 0"]);
+    running.end();
+}
+
+#[test]
+fn media_events_beyond_a_turns_share_are_heard_without_another_wake_up() {
+    let running = start_with(Limits::default(), Talkative::default());
+    phone().send_to(b"command", running.udp[0]).unwrap();
+    let begin = std::time::Instant::now();
+    let heard = || running.inputs.lock().unwrap().len();
+    while heard() < Talkative::EVENTS && begin.elapsed() < Duration::from_secs(5) {
+        std::thread::yield_now();
+    }
+    assert_eq!(heard(), Talkative::EVENTS);
     running.end();
 }
 
