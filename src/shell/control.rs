@@ -51,8 +51,14 @@ impl Core for Switch {
 /// The media threads as the control thread sees them; nothing here waits.
 pub trait Media {
     fn command(&mut self, command: media::Command);
-    /// Called at the end of a turn that gave commands.
-    fn flush(&mut self);
+    /// When [`Media::turn`] has something to do.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    /// Called at the end of each turn.
+    fn turn(&mut self, now: Instant) {
+        let _ = now;
+    }
     fn event(&mut self) -> Option<media::Event>;
     /// Readable when events wait.
     fn fd(&self) -> Option<RawFd>;
@@ -175,7 +181,7 @@ impl<C: Core, M: Media> Control<C, M> {
             return Some(Duration::ZERO);
         }
         let core = self.core.deadline().map(|(at, _)| slackened(at));
-        let next = core.into_iter().chain(self.ledger.deadline()).min();
+        let next = core.into_iter().chain(self.ledger.deadline()).chain(self.media.deadline()).min();
         next.map(|at| at.since(now))
     }
 
@@ -208,7 +214,9 @@ impl<C: Core, M: Media> Control<C, M> {
         }
         self.command_media();
         self.send();
-        self.ledger.turn(self.clock.mono());
+        let now = self.clock.mono();
+        self.ledger.turn(now);
+        self.media.turn(now);
         self.account(begin);
     }
 
@@ -328,7 +336,6 @@ impl<C: Core, M: Media> Control<C, M> {
             if !std::mem::take(&mut self.commanded) {
                 return;
             }
-            self.media.flush();
             self.hear_events();
         }
         // Commands upon answers upon commands: the next turn goes on with them.

@@ -97,7 +97,6 @@ pub struct NoMedia;
 
 impl Media for NoMedia {
     fn command(&mut self, _: media::Command) {}
-    fn flush(&mut self) {}
     fn event(&mut self) -> Option<media::Event> {
         None
     }

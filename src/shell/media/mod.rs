@@ -11,7 +11,7 @@ pub mod thread;
 pub use prompt::{PromptError, Prompts};
 
 use crate::base::rng::Rng;
-use crate::base::time::{Instant, Now};
+use crate::base::time::{Duration, Instant, Now};
 use crate::event::Quality;
 use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, PlayId, Tone};
 use crate::media::leg::Setting;
@@ -73,6 +73,10 @@ struct Handle {
     backlog: VecDeque<Down>,
     up: Consumer<Up>,
     doorbell: Doorbell,
+    /// What is given may wait for the next ring.
+    quiet: bool,
+    /// Something was given quietly since the last ring.
+    owed: bool,
     counts: Arc<Counts>,
     legs: usize,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -93,6 +97,15 @@ impl Handle {
             }
         }
         if self.backlog.len() < before {
+            self.owed = true;
+            if !self.quiet {
+                self.ring();
+            }
+        }
+    }
+
+    fn ring(&mut self) {
+        if std::mem::take(&mut self.owed) {
             self.doorbell.ring();
         }
     }
@@ -112,6 +125,9 @@ struct Group {
     legs: usize,
 }
 
+/// A leg that opens or closes may wait so long for company: waking a shard costs more than either.
+const QUIET: Duration = Duration::from_millis(40);
+
 /// See the module's documentation. Dropping it stops the threads.
 pub struct MediaEngine {
     settings: MediaSettings,
@@ -127,6 +143,8 @@ pub struct MediaEngine {
     waker: Waker,
     /// Events that are known at once, for whoever uses [`Media`].
     ready: VecDeque<Event>,
+    /// Since when a shard has orders that nobody has rung for.
+    owed_since: Option<Instant>,
 }
 
 impl MediaEngine {
@@ -152,6 +170,7 @@ impl MediaEngine {
             waiting: Vec::new(),
             waker,
             ready: VecDeque::new(),
+            owed_since: None,
         })
     }
 
@@ -345,12 +364,26 @@ impl Drop for MediaEngine {
 impl Media for MediaEngine {
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
+        // What a leg is to do is done at once, and with it whatever was ordered before.
+        let quiet = !matches!(command, Command::Set { .. });
+        self.shards.iter_mut().for_each(|s| s.quiet = quiet);
         if let Some(event) = self.execute(now, command) {
             // The control loop asks for events after its commands: no ring is needed.
             self.ready.push_back(event);
         }
+        self.shards.iter_mut().for_each(|s| s.quiet = false);
+        let owed = self.shards.iter().any(|s| s.owed);
+        self.owed_since = owed.then(|| self.owed_since.unwrap_or(now.mono));
     }
-    fn flush(&mut self) {}
+    fn deadline(&self) -> Option<Instant> {
+        self.owed_since.map(|since| since + QUIET)
+    }
+    fn turn(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|at| at <= now) {
+            self.shards.iter_mut().for_each(Handle::ring);
+            self.owed_since = None;
+        }
+    }
     fn event(&mut self) -> Option<Event> {
         self.poll_event()
     }
@@ -401,7 +434,17 @@ fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool
         }
         worker.run();
     })?;
-    Ok(Handle { down, backlog: VecDeque::new(), up, doorbell, counts, legs: 0, thread: Some(thread) })
+    Ok(Handle {
+        down,
+        backlog: VecDeque::new(),
+        up,
+        doorbell,
+        quiet: false,
+        owed: false,
+        counts,
+        legs: 0,
+        thread: Some(thread),
+    })
 }
 
 /// As the codecs' table of tones names it.

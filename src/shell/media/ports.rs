@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 /// A pair is not used again for so long after a call: its peers' last packets are still coming.
 pub const LINGER: Duration = Duration::from_secs(4);
 /// Bound pairs that wait for the next call, a shard and a family.
-const RESTING_MAX: usize = 512;
+const RESTING_MAX: usize = 2_048;
 /// What a socket may hold for a shard that is late: some hundred packets.
 const SOCKET_BUFFER: usize = 256 << 10;
 /// Expedited forwarding, DSCP 46, in the upper six bits (RFC 4594 §4.1).

@@ -78,7 +78,8 @@ impl Doorbell {
     pub fn ring(&self) {
         // Pairs with the fence in `Worker::wait`: either the shard sees the order or we see it asleep.
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) {
+        // Who takes the flag down wakes; a second order before the shard runs needs no second ring.
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::SeqCst) {
             self.waker.wake();
         }
     }
