@@ -79,7 +79,14 @@ impl Subject {
         let dialplan = format!(
             "contexts:\n  in:\n    - match: {{ to: /^\\d+$/ }}\n      do: [ {{ dial: {{ number: \"${{to}}\", trunks: [far], media: {media} }} }} ]\n"
         );
-        let setup = Setup { trunks: &trunks, dialplan: &dialplan, pairs, cores, ..Setup::default() };
+        let setup = Setup {
+            trunks: &trunks,
+            dialplan: &dialplan,
+            pairs,
+            cores,
+            program: Some("target/release/tandem"),
+            ..Setup::default()
+        };
         Subject::Tandem(Box::new(Tandem::start(folder, &setup)))
     }
 

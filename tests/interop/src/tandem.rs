@@ -31,6 +31,8 @@ pub struct Setup<'a> {
     pub ip: &'a str,
     /// `MEDIA_THREADS`; the switch's own default where none.
     pub threads: Option<u16>,
+    /// The program, relative to the repository; that of [`program`] where none.
+    pub program: Option<&'a str>,
     /// Cores that it may run on, as taskset writes them; any where none.
     pub cores: Option<&'a str>,
 }
@@ -45,6 +47,7 @@ impl Default for Setup<'_> {
             pairs: 50,
             ip: "127.0.0.1",
             threads: None,
+            program: None,
             cores: None,
         }
     }
@@ -54,6 +57,7 @@ impl Default for Setup<'_> {
 #[derive(Debug)]
 pub struct Tandem {
     pub process: Process,
+    program: PathBuf,
     config: PathBuf,
     sip: SocketAddr,
     http: SocketAddr,
@@ -82,10 +86,11 @@ impl Tandem {
         let config = folder.join("tandem.yaml");
         std::fs::write(&config, configuration(setup, sip, http, ports)).expect("tandem.yaml is written");
         std::fs::write(folder.join("dialplan.yaml"), setup.dialplan).expect("the dialplan is written");
-        let mut command = on_cores(program().as_os_str(), setup.cores);
+        let program = setup.program.map_or_else(program, |path| top().join(path));
+        let mut command = on_cores(program.as_os_str(), setup.cores);
         command.args(["run", "--config"]).arg(&config);
         let process = Process::start("tandem", &mut command, folder);
-        let mut tandem = Tandem { process, config, sip, http, ports };
+        let mut tandem = Tandem { process, program, config, sip, http, ports };
         let ready = until(Duration::from_secs(10), || {
             if let Some(status) = tandem.process.ended() {
                 panic!("tandem ended with {status}:\n{}", tandem.process.tail());
@@ -106,7 +111,7 @@ impl Tandem {
 
     /// Runs a command of tandem against this switch: status and all that it printed.
     pub fn command(&self, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(program()).args(arguments).arg("--config").arg(&self.config).output();
+        let output = Command::new(&self.program).args(arguments).arg("--config").arg(&self.config).output();
         let output = output.expect("tandem runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), text)
