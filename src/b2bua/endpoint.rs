@@ -184,11 +184,12 @@ impl Endpoint {
     pub fn dialog_flow(&self, dialog: &Dialog) -> Flow {
         let flow = dialog.flow();
         let is_open = flow.transport.is_reliable() && !self.closed.contains(&flow.connection);
-        if is_open || (dialog.is_sticky() && !flow.transport.is_reliable()) {
+        if is_open {
             return flow;
         }
+        // What a phone behind a NAT writes into its Contact leads nowhere: it is where it came from.
         let anew = Flow { connection: 0, ..flow };
-        self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(anew)
+        if dialog.is_sticky() { anew } else { self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(anew) }
     }
 
     /// A stream has broken: dialogs that used it open another one (RFC 3261 §18.1.1).

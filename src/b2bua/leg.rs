@@ -21,7 +21,7 @@ use crate::sip::auth::{DigestClient, Tries};
 use crate::sip::dialog::{Dialog, OutOfOrder};
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Method};
+use crate::sip::wire::{HeaderName, Message, Method, reason_phrase};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
@@ -495,8 +495,7 @@ impl Leg {
                 State::Pending => {
                     self.status = status;
                     self.gone(now);
-                    let reason = if status == 408 { "Request Timeout" } else { "Transport Failed" };
-                    Heard::Refused { status, reason: reason.to_owned() }
+                    Heard::Refused { status, reason: reason_phrase(status).to_owned() }
                 }
                 State::Cancelling => {
                     self.status = 487;
