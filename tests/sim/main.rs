@@ -13,6 +13,7 @@ mod party;
 mod plan;
 mod regressions;
 mod sdp;
+mod setup;
 mod text;
 mod world;
 

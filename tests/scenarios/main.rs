@@ -1,0 +1,66 @@
+//! Text scripts in, SIP ladders out, compared with the ladders in this folder. `BLESS=1 cargo test --test scenarios` writes
+//! them again; read the difference before committing it.
+//!
+//! A script's lines:
+//!
+//! ```text
+//! # a comment, copied to the top of the ladder
+//! limit calls 1                     of the whole switch; or `limit TRUNK 1`
+//! registered bob carol              phones that have registered before it begins
+//! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
+//! bob: 180                          the answer to the last open request at bob
+//! bob: 200 BYE                      … to the last open BYE
+//! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port]
+//! wait 32s
+//! ```
+//!
+//! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, `pcma`,
+//! `require TAG`, `forwards N`. Phones are alice, bob, carol; trunks acme, beta, gamma (which asks for credentials); anybody
+//! else is a stranger. A refusal is acknowledged by itself; the network is instant and loses nothing.
+
+// The simulation uses more of what they share.
+#[path = "../sim/digest.rs"]
+mod digest;
+#[allow(dead_code)]
+#[path = "../sim/media.rs"]
+mod media;
+mod script;
+#[path = "../sim/sdp.rs"]
+mod sdp;
+#[path = "../sim/setup.rs"]
+mod setup;
+mod stage;
+#[allow(dead_code)]
+#[path = "../sim/text.rs"]
+mod text;
+
+use std::path::{Path, PathBuf};
+
+fn scripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let entries = std::fs::read_dir(folder).expect("the folder of this file");
+    let mut found: Vec<PathBuf> = entries.map(|e| e.expect("a file").path()).collect();
+    found.retain(|p| p.extension().is_some_and(|e| e == "scenario"));
+    found.sort();
+    found
+}
+
+#[test]
+fn ladders_are_as_they_were() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = Vec::new();
+    let scripts = scripts();
+    for path in &scripts {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).expect("a script");
+        let ladder = script::run(&text).unwrap_or_else(|e| format!("{name}: {e}\n"));
+        let golden = path.with_extension("ladder");
+        if bless {
+            std::fs::write(&golden, &ladder).expect("the ladder can be written");
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != ladder {
+            wrong.push(format!("{name} draws now:\n{ladder}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nBLESS=1 takes them as they are", wrong.join("\n"));
+    println!("= {} ladders", scripts.len());
+}

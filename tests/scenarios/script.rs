@@ -1,0 +1,213 @@
+//! Reads a script and plays it on the [`stage`](super::stage).
+
+use super::sdp::Way;
+use super::setup::DOMAIN;
+use super::stage::{self, Stage, address, party_of};
+use super::text::Msg;
+use std::collections::BTreeMap;
+use tandem::base::time::Duration;
+
+/// Between two lines of a script.
+const STEP: Duration = Duration::from_millis(10);
+
+pub fn run(text: &str) -> Result<String, String> {
+    let mut limits = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, n)) = line.strip_prefix("limit ").and_then(|l| l.split_once(' ')) {
+            limits.insert(name.to_string(), n.parse().map_err(|_| format!("not a number: {line}"))?);
+        }
+    }
+    let mut stage = stage::new(&limits);
+    let mut head = String::new();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('#') {
+            head += &format!("{line}\n");
+        } else if !line.is_empty() && !line.starts_with("limit ") {
+            step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
+        }
+    }
+    Ok(format!("{head}\n{}", stage.ladder()))
+}
+
+fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
+    if let Some(time) = line.strip_prefix("wait ") {
+        let ms = match time.strip_suffix("ms") {
+            Some(ms) => ms.parse().ok(),
+            None => time.strip_suffix('s').and_then(|s| s.parse::<u64>().ok()).map(|s| s * 1000),
+        };
+        stage.pass(Duration::from_millis(ms.ok_or("not a time")?));
+        return Ok(());
+    }
+    if let Some(phones) = line.strip_prefix("registered ") {
+        stage.set_quiet(true);
+        for phone in phones.split(' ') {
+            request(stage, phone, "REGISTER", &["", "hidden"])?;
+            request(stage, phone, "REGISTER", &["", "auth"])?;
+            stage.dialogs.clear();
+        }
+        stage.set_quiet(false);
+        return Ok(());
+    }
+    let (name, what) = line.split_once(": ").ok_or("expected `who: what`")?;
+    let words: Vec<&str> = what.split(' ').collect();
+    let done = match words[0].parse::<u16>() {
+        Ok(status) => answer(stage, name, status, &words[1..]),
+        Err(_) => match words[0] {
+            "ACK" | "BYE" => in_dialog(stage, name, words[0], &words[1..]),
+            "reINVITE" => in_dialog(stage, name, "INVITE", &words[1..]),
+            "CANCEL" => cancel(stage, name),
+            method => request(stage, name, method, &words[1..]),
+        },
+    };
+    stage.pass(STEP);
+    done
+}
+
+/// A request out of the blue; its words: user, then options.
+fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Result<(), String> {
+    let party = party_of(name).to_string();
+    let has = |word: &str| words.contains(&word);
+    let (user, auth) = (words.first().copied().unwrap_or(""), has("auth"));
+    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
+    if !auth && stage.dialogs.contains_key(name) {
+        return Err("this dialog is taken; number another".into());
+    }
+    if !stage.dialogs.contains_key(name) {
+        let call_id = format!("call-{}-{}", party, stage.serial());
+        let made = stage.new_dialog(&party, &call_id);
+        if made != name {
+            return Err(format!("the next dialog here is {made}"));
+        }
+    }
+    let uri = match (method, user) {
+        ("REGISTER", _) | (_, "") => format!("sip:{DOMAIN}"),
+        _ => format!("sip:{user}@{DOMAIN}"),
+    };
+    let credentials = if auth { stage.credentials(name, method, &uri) } else { None };
+    let via = stage.via(&party);
+    let at = address(&party);
+    let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
+    d.cseq += 1;
+    let aor = format!("<sip:{party}@{DOMAIN}>");
+    (d.local, d.local_tag) = (aor.clone(), format!("tag-{name}"));
+    d.remote = if method == "REGISTER" { aor } else { format!("<{uri}>") };
+    let mut m = Msg::request(method, &uri)
+        .with("Via", via)
+        .with("Max-Forwards", after("forwards").unwrap_or(&"70"))
+        .with("From", format!("{};tag={}", d.local, d.local_tag))
+        .with("To", &d.remote)
+        .with("Call-ID", &d.call_id)
+        .with("CSeq", format!("{} {method}", d.cseq))
+        .with("Contact", format!("<sip:{party}@{at}>"));
+    if let Some(tag) = after("require") {
+        m = m.with("Require", tag);
+    }
+    if let Some((header, mut value)) = credentials {
+        if has("stale") {
+            // A nonce that the switch did not make, or made long ago.
+            value = value.replace("nonce=\"", "nonce=\"0");
+        }
+        m = m.with(header, value);
+    }
+    if method == "INVITE" && !has("nosdp") {
+        let mut sdp = Stage::description(&party);
+        change(&mut sdp, words);
+        m = m.sdp(sdp.write());
+        d.sdp = Some(sdp);
+    }
+    d.invite = Some(m.clone());
+    stage.send(&party, &m);
+    Ok(())
+}
+
+fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
+    for word in words {
+        match *word {
+            "pcma" => sdp.payloads = vec![8, 101],
+            "pcmu" => sdp.payloads = vec![0, 101],
+            "g722" => sdp.payloads = vec![9],
+            "hold" => sdp.way = Way::SendOnly,
+            "held" => sdp.way = Way::RecvOnly,
+            "resume" => sdp.way = Way::SendRecv,
+            "port" => sdp.port += 100,
+            _ => {}
+        }
+    }
+}
+
+fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Result<(), String> {
+    let party = party_of(name).to_string();
+    let via = stage.via(&party);
+    let contact = format!("<sip:{party}@{}>", address(&party));
+    let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
+    let invite_cseq = d.invite.as_ref().map_or(d.cseq, |m| m.cseq().0);
+    let cseq = if method == "ACK" { invite_cseq } else { d.cseq + 1 };
+    d.cseq = d.cseq.max(cseq);
+    let mut m = Msg::request(method, &d.target)
+        .with("Via", via)
+        .with("Max-Forwards", 70)
+        .with("From", format!("{};tag={}", d.local, d.local_tag))
+        .with("To", format!("{};tag={}", d.remote, d.remote_tag))
+        .with("Call-ID", &d.call_id)
+        .with("CSeq", format!("{cseq} {method}"))
+        .with("Contact", contact);
+    let describes = method == "INVITE" && !words.contains(&"nosdp") || words.contains(&"sdp");
+    if describes {
+        let mut sdp = d.sdp.clone().unwrap_or_else(|| Stage::description(&party));
+        change(&mut sdp, words);
+        sdp.version += 1;
+        m = m.sdp(sdp.write());
+        d.sdp = Some(sdp);
+    }
+    if method == "INVITE" {
+        d.invite = Some(m.clone());
+    }
+    stage.send(&party, &m);
+    Ok(())
+}
+
+fn cancel(stage: &mut Stage, name: &str) -> Result<(), String> {
+    let invite = stage.dialogs.get(name).and_then(|d| d.invite.clone()).ok_or("no INVITE to cancel")?;
+    let mut m = Msg::request("CANCEL", invite.uri());
+    for header in ["Via", "Max-Forwards", "From", "To", "Call-ID"] {
+        m = m.with(header, invite.get(header));
+    }
+    stage.send(party_of(name), &m.with("CSeq", format!("{} CANCEL", invite.cseq().0)));
+    Ok(())
+}
+
+/// Answers an open request: of the method that is named, else the newest.
+fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<(), String> {
+    let party = party_of(name).to_string();
+    let d = stage.dialogs.get_mut(name).ok_or("no request has come here")?;
+    let wanted = words.iter().find(|w| w.chars().all(|c| c.is_ascii_uppercase()));
+    let fits = |m: &Msg| wanted.is_none_or(|w| m.method() == *w);
+    let again = words.contains(&"again") || words.contains(&"fork");
+    let at = d.open.iter().rposition(fits).ok_or("no such request is open")?;
+    let request = d.open[at].clone();
+    if status >= 200 && !again && !words.contains(&"keep") {
+        d.open.remove(at);
+    }
+    let tag = if words.contains(&"fork") { format!("{}-fork", d.local_tag) } else { d.local_tag.clone() };
+    let mut m = Msg::reply(&request, status, &tag);
+    if request.method() == "INVITE" && status < 300 {
+        m = m.with("Contact", format!("<sip:{party}@{}>", address(&party)));
+        if words.contains(&"sdp") || status == 200 {
+            let mut sdp = d.sdp.clone().unwrap_or_else(|| Stage::description(&party));
+            let offer = super::sdp::Sdp::parse(&request.body);
+            if let Ok(offer) = &offer {
+                sdp.payloads.retain(|p| offer.payloads.contains(p));
+                sdp.way = offer.way.mirrored();
+            }
+            change(&mut sdp, words);
+            m = m.sdp(sdp.write());
+            d.sdp = Some(sdp);
+        }
+    }
+    if status == 407 {
+        m = m.with("Proxy-Authenticate", "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\", algorithm=MD5");
+    }
+    stage.send(&party, &m);
+    Ok(())
+}

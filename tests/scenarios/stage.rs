@@ -1,0 +1,343 @@
+//! The stage: one switch, an instant network, peers that do only what the script says.
+
+use super::digest;
+use super::media::{Back, MediaStub};
+use super::sdp::{Sdp, Way};
+use super::setup::{DOMAIN, config, dialplan, listeners, node_addresses, trunk, user};
+use super::text::{Msg, param};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tandem::base::rng::Rng;
+use tandem::base::time::{Duration, Instant, Now, Wall};
+use tandem::event::{CallRecord, Fact};
+use tandem::media::command::Event;
+use tandem::sip::transport::{Flow, ListenerId, Transport};
+use tandem::switch::{Input, Output, Setup, Switch};
+
+const PHONES: [&str; 3] = ["alice", "bob", "carol"];
+const TRUNKS: [&str; 3] = ["acme", "beta", "gamma"];
+const DIALPLAN: &str = include_str!("dialplan.yaml");
+const START: u64 = 1_000_000;
+
+/// One dialog of a peer.
+#[derive(Default)]
+pub struct Dialog {
+    pub call_id: String,
+    pub local: String,
+    pub remote: String,
+    pub local_tag: String,
+    pub remote_tag: String,
+    pub target: String,
+    pub cseq: u32,
+    /// The INVITE that we sent last, for CANCEL and ACK.
+    pub invite: Option<Msg>,
+    /// Requests from the switch that have no final answer yet, the newest last.
+    pub open: Vec<Msg>,
+    pub sdp: Option<Sdp>,
+    /// The last request that was challenged, and the challenge.
+    pub challenge: Option<(Msg, Msg)>,
+}
+
+struct Rung {
+    at: Instant,
+    from: String,
+    to: String,
+    text: String,
+}
+
+pub struct Stage {
+    switch: Switch,
+    media: MediaStub,
+    now: Instant,
+    pub dialogs: BTreeMap<String, Dialog>,
+    rungs: Vec<Rung>,
+    columns: Vec<String>,
+    quiet: bool,
+    due: Vec<(Instant, Back)>,
+    records: Vec<Box<CallRecord>>,
+    serial: u32,
+}
+
+pub fn address(party: &str) -> SocketAddr {
+    let known = PHONES.iter().chain(&TRUNKS).position(|p| *p == party).unwrap_or(99) as u8;
+    SocketAddr::from(([10, 9, 1, 1 + known], 5060))
+}
+
+pub fn party_of(dialog: &str) -> &str {
+    dialog.split('/').next().unwrap_or(dialog)
+}
+
+/// Limits by the name that a script gives them.
+pub fn new(limits: &BTreeMap<String, u32>) -> Stage {
+    let addresses = node_addresses(0);
+    let mut config = config("tandem", &addresses);
+    config.limits.calls = limits.get("calls").copied().unwrap_or(0);
+    config.users = PHONES.iter().map(|p| user(p, "secret")).collect();
+    for name in TRUNKS {
+        let auth = (name == "gamma").then(|| ("tandem".to_string(), "pw".to_string()));
+        let mut trunk = trunk(name, address(name), false, auth);
+        trunk.calls_max = limits.get(name).copied().unwrap_or(0);
+        config.trunks.push(trunk);
+    }
+    let listeners = listeners(&addresses);
+    let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), listeners, resolved: vec![] };
+    let now = Instant::from_micros(START);
+    let mut stage = Stage {
+        switch: Switch::new(setup, 1, Now { mono: now, wall: Wall(0) }),
+        media: MediaStub::new([addresses[0].ip(), addresses[2].ip()], 100, Rng::from_seed(1)),
+        now,
+        dialogs: BTreeMap::new(),
+        rungs: Vec::new(),
+        columns: Vec::new(),
+        quiet: false,
+        due: Vec::new(),
+        records: Vec::new(),
+        serial: 0,
+    };
+    stage.drain();
+    stage
+}
+
+impl Stage {
+    /// What follows is not drawn.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    pub fn serial(&mut self) -> u32 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub fn via(&mut self, party: &str) -> String {
+        let n = self.serial();
+        format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{party}{n:06}", address(party))
+    }
+
+    pub fn send(&mut self, party: &str, msg: &Msg) {
+        self.draw(party, "tandem", msg);
+        let flow = Flow { listener: ListenerId(0), transport: Transport::Udp, peer: address(party), connection: 0 };
+        self.feed(Input::Received { flow, bytes: msg.bytes() });
+    }
+
+    fn feed(&mut self, input: Input) {
+        let wall = Wall(1_795_446_000_000_000 + self.now.as_micros() as i64);
+        self.switch.handle(Now { mono: self.now, wall }, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.switch.poll() {
+            match output {
+                Output::Send { flow, bytes } => {
+                    let msg = Msg::parse(&bytes).unwrap_or_else(|e| panic!("{e}\n{}", String::from_utf8_lossy(&bytes)));
+                    self.received(flow.peer, msg);
+                }
+                Output::Media(command) => self.media.command(command),
+                Output::Fact(Fact::CallEnded(record)) => self.records.push(record),
+                _ => {}
+            }
+        }
+        assert!(self.media.faults.is_empty(), "{:?}", self.media.faults);
+        for (after, back) in std::mem::take(&mut self.media.events) {
+            match back {
+                Back::Event(event) => self.feed(Input::Media(event)),
+                due => self.due.push((self.now + after, due)),
+            }
+        }
+    }
+
+    /// Lets time pass; timers of the switch and the ends of prompts come in their order.
+    pub fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.due.sort_by_key(|(at, _)| *at);
+            let timer = self.switch.deadline().map(|(at, _)| at);
+            let prompt = self.due.first().map(|(at, _)| *at);
+            let Some(next) = [timer, prompt].into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            if prompt == Some(next) {
+                if let (_, Back::Due(leg, id)) = self.due.remove(0)
+                    && self.media.due(leg, id)
+                {
+                    self.feed(Input::Media(Event::PlayEnded { leg, id, played: true }));
+                }
+            } else {
+                self.feed(Input::Tick);
+            }
+        }
+        self.now = end;
+    }
+
+    fn received(&mut self, peer: SocketAddr, msg: Msg) {
+        let everybody = PHONES.iter().chain(&TRUNKS).chain(&["stranger"]);
+        let party = everybody.copied().find(|p| address(p) == peer).unwrap_or("nobody");
+        self.draw("tandem", party, &msg);
+        let known = self.dialogs.iter().find(|(n, d)| party_of(n) == party && d.call_id == msg.call_id());
+        let name = match known.map(|(n, _)| n.clone()) {
+            Some(name) => name,
+            None => self.new_dialog(party, msg.call_id()),
+        };
+        let Some(dialog) = self.dialogs.get_mut(&name) else { return };
+        if msg.is_request() {
+            if msg.method() == "ACK"
+                || dialog.open.iter().any(|m| m.branch() == msg.branch() && m.method() == msg.method())
+            {
+                return;
+            }
+            if msg.method() == "INVITE" && msg.tag_of_to().is_empty() {
+                dialog.local = msg.get("To").into();
+                dialog.remote = msg.get("From").split(";tag=").next().unwrap_or("").into();
+                dialog.remote_tag = msg.tag_of_from().into();
+                dialog.local_tag = format!("tag-{name}");
+            }
+            if msg.method() == "INVITE" {
+                dialog.target = msg.contact().into();
+            }
+            return dialog.open.push(msg);
+        }
+        if matches!(msg.status(), 401 | 407)
+            && let Some(request) = dialog.invite.clone().filter(|m| m.branch() == msg.branch())
+        {
+            dialog.challenge = Some((request, msg.clone()));
+        }
+        match msg.status() {
+            200..300 if msg.method() == "INVITE" => {
+                dialog.remote_tag = msg.tag_of_to().into();
+                dialog.target = msg.contact().into();
+            }
+            300.. if msg.method() == "INVITE" => self.ack_refusal(&name, &msg),
+            _ => {}
+        }
+    }
+
+    fn ack_refusal(&mut self, name: &str, msg: &Msg) {
+        let Some(invite) = self.dialogs[name].invite.clone().filter(|m| m.branch() == msg.branch()) else { return };
+        let mut ack = Msg::request("ACK", invite.uri());
+        for header in ["Via", "Max-Forwards", "From", "Call-ID"] {
+            ack = ack.with(header, invite.get(header));
+        }
+        ack = ack.with("To", msg.get("To")).with("CSeq", format!("{} ACK", invite.cseq().0));
+        self.send(party_of(name), &ack);
+    }
+
+    /// The next free name of a party's dialogs: bob, bob/2, …
+    pub fn new_dialog(&mut self, party: &str, call_id: &str) -> String {
+        let count = self.dialogs.keys().filter(|n| party_of(n) == party).count();
+        let name = if count == 0 { party.to_string() } else { format!("{party}/{}", count + 1) };
+        let dialog = Dialog { call_id: call_id.into(), cseq: 1, ..Dialog::default() };
+        self.dialogs.insert(name.clone(), dialog);
+        name
+    }
+
+    pub fn description(party: &str) -> Sdp {
+        let at = address(party);
+        Sdp {
+            origin: format!("{party} 1"),
+            version: 1,
+            ip: at.ip(),
+            port: 4000,
+            payloads: vec![0, 8, 101],
+            way: Way::SendRecv,
+        }
+    }
+
+    /// Credentials for the last challenge of a dialog.
+    pub fn credentials(&self, name: &str, method: &str, uri: &str) -> Option<(&'static str, String)> {
+        let (_, challenge) = self.dialogs.get(name)?.challenge.as_ref()?;
+        let (from, to) = match challenge.status() {
+            401 => ("WWW-Authenticate", "Authorization"),
+            _ => ("Proxy-Authenticate", "Proxy-Authorization"),
+        };
+        let value = digest::credentials(challenge.get(from), party_of(name), "secret", method, uri, 1);
+        Some((to, value))
+    }
+
+    // ---- drawing ----
+
+    fn draw(&mut self, from: &str, to: &str, msg: &Msg) {
+        if self.quiet {
+            return;
+        }
+        for name in [from, to] {
+            if !self.columns.iter().any(|c| c == name) {
+                self.columns.push(name.into());
+            }
+        }
+        let text = describe(msg);
+        self.rungs.push(Rung { at: self.now, from: from.into(), to: to.into(), text });
+    }
+
+    /// The ladder, then what the records say.
+    pub fn ladder(&self) -> String {
+        const WIDTH: usize = 44;
+        let mut out = String::from("         ");
+        for c in &self.columns {
+            let _ = write!(out, "{c:^WIDTH$}");
+        }
+        out = format!("{}\n", out.trim_end());
+        for r in &self.rungs {
+            let place = |name: &str| self.columns.iter().position(|c| c == name).unwrap_or(0);
+            let middle = |c: usize| c * WIDTH + WIDTH / 2;
+            let (from, to) = (place(&r.from), place(&r.to));
+            let (a, b) = (middle(from.min(to)), middle(from.max(to)));
+            let mut line: Vec<char> = vec![' '; self.columns.len() * WIDTH];
+            (0..self.columns.len()).for_each(|c| line[middle(c)] = '|');
+            line[a + 1..b].fill('-');
+            line[if from < to { b - 1 } else { a + 1 }] = if from < to { '>' } else { '<' };
+            let text: Vec<char> = format!(" {} ", r.text).chars().take(b - a - 4).collect();
+            let start = a + (b - a - text.len()) / 2;
+            line[start..start + text.len()].copy_from_slice(&text);
+            let drawn: String = line.into_iter().collect();
+            let _ = writeln!(out, "{:>8.3} {}", (r.at.as_micros() - START) as f64 / 1e6, drawn.trim_end());
+        }
+        for record in &self.records {
+            let legs: Vec<String> = record.cdr.legs.iter().map(|l| format!("{} {}", l.peer, l.status)).collect();
+            let answered = if record.cdr.answered.is_some() { "answered" } else { "not answered" };
+            let _ = writeln!(out, "record: {}, {answered}; {}", record.cdr.ending, legs.join(", "));
+        }
+        let c = self.switch.counters();
+        let _ =
+            writeln!(out, "left: {} calls, {} legs, {} ports", c.calls_active, c.legs_active, self.media.open_legs());
+        out
+    }
+}
+
+/// A message in a few words: what a reader of a ladder looks for.
+fn describe(msg: &Msg) -> String {
+    let mut text = match msg.is_request() {
+        true => format!("{} {}", msg.method(), user_of(msg.uri())),
+        false => format!("{} {}", &msg.start[8..], if msg.method() == "INVITE" { "" } else { msg.method() }),
+    };
+    text = text.trim_end().to_string();
+    if let Ok(sdp) = Sdp::parse(&msg.body) {
+        let list: Vec<String> = sdp.payloads.iter().map(u8::to_string).collect();
+        let way = if sdp.way == Way::SendRecv { String::new() } else { format!(" {:?}", sdp.way).to_lowercase() };
+        text += &format!(" [{}{way}]", list.join(" "));
+    }
+    for name in ["Allow", "Unsupported", "Retry-After"] {
+        if msg.status() >= 400 && !msg.get(name).is_empty() {
+            text += &format!(" {name}");
+        }
+    }
+    for name in ["Authorization", "Proxy-Authorization"] {
+        if msg.is_request() && !msg.get(name).is_empty() {
+            text += " (credentials)";
+        }
+    }
+    if msg.headers.iter().any(|(n, v)| n.ends_with("-Authenticate") && v.contains("stale=true")) {
+        text += " (stale)";
+    }
+    if msg.method() == "REGISTER" && msg.status() == 200 {
+        text += &format!(" expires={}", param(msg.get("Contact"), "expires"));
+    }
+    text
+}
+
+/// The user part of a URI, without the made-up one of our own Contacts.
+fn user_of(uri: &str) -> &str {
+    let user = uri.trim_start_matches("sip:").split('@').next().unwrap_or("");
+    if user == DOMAIN || user.starts_with("10.") { "" } else { user }
+}
