@@ -336,6 +336,11 @@ impl World {
         if let Some(other) = to_node {
             return self.between_nodes(n, other, flow, bytes, &msg);
         }
+        let hidden = self.parties.iter().any(|p| p.local == flow.peer && p.disturbed.is_some());
+        if party.is_none() && hidden {
+            // A Contact behind a NAT, tried because the way that it came by is gone: nobody hears it.
+            return self.schedule(Duration::from_millis(1), What::Broken { node: n, epoch: self.nodes[n].epoch, flow });
+        }
         let Some(party) = party else {
             return self.fault(msg.call_id(), format!("{} goes to {flow}, which nobody knows", msg.summary()));
         };
