@@ -7,7 +7,7 @@ use crate::sip::transaction::{ClientId, ServerId, Transactions};
 use crate::sip::transport::{Flow, Listener, Transport};
 use crate::sip::wire::{HeaderName, Method, Uri, Writer, reason_phrase};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// Methods that Tandem answers with something other than 405.
@@ -64,7 +64,12 @@ pub struct Endpoint {
     sent: Vec<Sent>,
     /// Streams that have broken, the latest; their numbers are never used again.
     closed: BTreeSet<u64>,
+    /// Dialogs of forks and of calls that were over, by their tags, that have been hung up; the newest first.
+    hung_up: VecDeque<(Tag, Box<str>)>,
 }
+
+/// Forks hung up that are remembered: their 2xx comes again for half a minute at most.
+const HUNG_UP_MAX: usize = 256;
 
 /// Broken streams remembered: many more than break while a call on one of them lasts.
 const CLOSED_MAX: usize = 10_000;
@@ -89,6 +94,7 @@ impl Endpoint {
             resolved: BTreeMap::new(),
             sent: Vec::new(),
             closed: BTreeSet::new(),
+            hung_up: VecDeque::new(),
         }
     }
 
@@ -103,6 +109,16 @@ impl Endpoint {
 
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Whether this dialog, which nobody wants, has not been hung up yet; its 2xx may come several times.
+    pub fn is_first_hang_up(&mut self, local: Tag, remote: &str) -> bool {
+        let is_first = !self.hung_up.iter().any(|(l, r)| *l == local && **r == *remote);
+        if is_first {
+            self.hung_up.truncate(HUNG_UP_MAX - 1);
+            self.hung_up.push_front((local, remote.into()));
+        }
+        is_first
     }
 
     pub fn new_tag(&mut self) -> Tag {

@@ -159,12 +159,7 @@ pub struct Leg {
     reoffer_out: Option<Reoffer<ClientId>>,
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
     ack_owed: bool,
-    /// Tags of forks that have been hung up, at most [`FORKS_MAX`].
-    forks: Vec<Box<str>>,
 }
-
-/// How many further answers to one INVITE are hung up.
-const FORKS_MAX: usize = 32;
 
 /// A re-INVITE or UPDATE. It stays after its final response while its transaction lingers, for retransmissions.
 #[derive(Clone, Copy, Debug)]
@@ -200,7 +195,6 @@ impl Leg {
             reoffer_in: None,
             reoffer_out: None,
             ack_owed: false,
-            forks: Vec::new(),
         }
     }
 
@@ -471,8 +465,7 @@ impl Leg {
             let mut fork = self.dialog.established(response, flow, self.dialog.is_sticky());
             ep.ack(&fork, self.invite_cseq, None);
             // Its 2xx again: the BYE is under way or done.
-            if self.forks.len() < FORKS_MAX && self.forks.iter().all(|tag| **tag != *response.to_tag()) {
-                self.forks.push(response.to_tag().into());
+            if ep.is_first_hang_up(self.dialog.local_tag(), response.to_tag()) {
                 ep.request(now.mono, &mut fork, Method::Bye, MAX_FORWARDS, |w| w.finish());
             }
         }

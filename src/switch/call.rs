@@ -610,6 +610,8 @@ impl Call {
         for index in 0..self.legs.len() as u8 {
             self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, status, phrase));
         }
+        // An answered caller whose ACK is outstanding lives on until it comes (RFC 3261 §15).
+        self.hear(w, 0, Hears::Nothing);
         self.note(w, Side::Call, What::Ended(ending));
     }
 

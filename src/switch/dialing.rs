@@ -273,13 +273,17 @@ impl Call {
     pub fn on_refused(&mut self, w: &mut World, index: u8, status: u16, reason: &str) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         let Doing::Dialing(dialing) = &mut self.doing else { return };
-        if dialing.early == Some(index) && !self.direct {
+        let was_heard = dialing.early == Some(index) && !self.direct;
+        if was_heard {
             dialing.early = None;
         }
         let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
         dialing.hunt.refused(index, status, reason);
         if status >= 600 {
             self.end_attempts(w, &ringing);
+        }
+        if was_heard {
+            self.hear(w, 0, Hears::Silence);
         }
         self.pursue_and_go_on(w);
     }
@@ -307,10 +311,11 @@ impl Call {
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
         dialing.hunt.ring_out();
-        if !self.direct {
-            dialing.early = None;
-        }
+        let was_heard = !self.direct && dialing.early.take().is_some();
         self.end_attempts(w, &ringing);
+        if was_heard {
+            self.hear(w, 0, Hears::Silence);
+        }
         self.pursue_and_go_on(w);
     }
 

@@ -201,3 +201,25 @@ pub fn digest(bytes: &[u8]) -> u64 {
     bytes.hash(&mut h);
     h.finish()
 }
+
+#[test]
+fn a_leak_is_told_and_what_belongs_is_not() {
+    let mut books = Books::default();
+    books.peer_sent(b"INVITE sip:x SIP/2.0\r\nCall-ID: zq0001q@10.9.1.1\r\nFrom: <sip:a>;tag=zq0001qt\r\n\r\n", false);
+    let own: SocketAddr = "10.0.0.1:5060".parse().expect("an address");
+    let peer: SocketAddr = "10.9.1.1:5060".parse().expect("an address");
+    let mut check = |call_id: &str, subject: &str| {
+        let text = format!(
+            "BYE sip:x@10.9.1.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{}{call_id}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:b>;tag=1\r\nTo: <sip:a>;tag=zq0001qt\r\nCall-ID: {call_id}\r\nCSeq: 1 BYE\r\n\
+             Subject: {subject}\r\nContent-Length: 0\r\n\r\n",
+            100 + subject.len()
+        );
+        let target = Target { addresses: &[peer], is_node: false };
+        let told = books.switch_sent(text.as_bytes(), &target, &|_| true, &[own]).1;
+        told.len()
+    };
+    assert_eq!(check("zq0001q@10.9.1.1", "mine"), 0);
+    assert_eq!(check("zq0001q@10.9.1.1", "mine, CSeq again"), 1);
+    assert_eq!(check("other", "another leg's tag"), 1);
+}

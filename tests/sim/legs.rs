@@ -312,7 +312,12 @@ impl Party {
             self.legs[leg].answered = false;
             self.check_answer(leg, msg);
             self.legs[leg].answered = true;
-            self.shape_answer(leg, &msg.body);
+            if !self.shape_answer(leg, &msg.body) {
+                // Nothing fits: a valid answer that refuses, and BYE (§13.2.2.4).
+                let offered = Sdp::parse(&msg.body).map_or(vec![0], |offer| offer.payloads);
+                let l = &mut self.legs[leg];
+                (l.sdp.payloads, l.sdp.port, l.cancel_wanted) = (offered, 0, true);
+            }
         } else {
             self.check_answer(leg, msg);
         }

@@ -12,6 +12,7 @@ struct StubLeg {
     address: Option<SocketAddr>,
     playing: Option<PlayId>,
     sounds: bool,
+    remote: Option<IpAddr>,
 }
 
 pub struct MediaStub {
@@ -61,6 +62,12 @@ impl MediaStub {
         ids.get(self.rng.below(ids.len() as u64) as usize).copied()
     }
 
+    /// Legs that will hear nothing any more, because their peer is gone.
+    pub fn legs_towards(&self, peers: &[IpAddr]) -> Vec<LegId> {
+        let gone = |l: &StubLeg| l.remote.is_some_and(|ip| peers.contains(&ip));
+        self.legs.iter().filter(|(_, l)| gone(l)).map(|(id, _)| *id).collect()
+    }
+
     pub fn due(&self, leg: LegId, play: PlayId) -> bool {
         self.legs.get(&leg).is_some_and(|l| l.playing == Some(play))
     }
@@ -93,6 +100,7 @@ impl MediaStub {
                 }
                 self.hear(leg, &state.hears);
                 if let Some(l) = self.legs.get_mut(&leg) {
+                    l.remote = state.remote_rtp.map(|a| a.ip());
                     l.sounds = state.receiving && state.rtp_timeout.is_some() && state.remote_rtp.is_some();
                 }
             }
@@ -119,7 +127,7 @@ impl MediaStub {
         let Some(rtp) = address else {
             return self.soon(Event::OpenFailed { leg, why: "no port is free" });
         };
-        self.legs.insert(leg, StubLeg { group, address, playing: None, sounds: false });
+        self.legs.insert(leg, StubLeg { group, address, playing: None, sounds: false, remote: None });
         self.soon(Event::Opened { leg, rtp });
     }
 

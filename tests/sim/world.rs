@@ -49,6 +49,8 @@ pub enum Chaos {
     Rebind(usize),
     Ask(usize),
     Silence(usize),
+    /// The legs of the first node towards the second hear nothing: it crashed.
+    Deaf(usize, usize),
     HangUp(usize),
 }
 
@@ -337,7 +339,9 @@ impl World {
             return self.between_nodes(n, other, flow, bytes, &msg);
         }
         let hidden = self.parties.iter().any(|p| p.local == flow.peer && p.disturbed.is_some());
-        if party.is_none() && hidden {
+        // What a cut or mutated Via asks for.
+        let is_mutant = msg.call_id().is_empty() || msg.call_id().starts_with("mutant");
+        if party.is_none() && (hidden || is_mutant) {
             // A Contact behind a NAT, tried because the way that it came by is gone: nobody hears it.
             return self.schedule(Duration::from_millis(1), What::Broken { node: n, epoch: self.nodes[n].epoch, flow });
         }
@@ -444,6 +448,9 @@ impl World {
         match chaos {
             Chaos::Crash(n) => {
                 self.nodes[n].crash();
+                for other in (0..self.nodes.len()).filter(|o| *o != n) {
+                    self.schedule(Duration::from_secs(30), What::Chaos(Chaos::Deaf(other, n)));
+                }
                 for (party, _) in self.net.break_streams(Some(n)) {
                     self.schedule(Duration::from_millis(1), What::Disturb { party });
                 }
@@ -491,6 +498,12 @@ impl World {
             Chaos::Ask(n) => self.questions(n),
             Chaos::Silence(n) => {
                 if let Some(leg) = self.nodes[n].media.some_leg() {
+                    self.feed(n, Input::Media(MediaEvent::Timeout { leg }));
+                }
+            }
+            Chaos::Deaf(n, gone) => {
+                let silent = self.nodes[gone].media_addresses;
+                for leg in self.nodes[n].media.legs_towards(&silent) {
                     self.feed(n, Input::Media(MediaEvent::Timeout { leg }));
                 }
             }
