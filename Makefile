@@ -4,7 +4,7 @@ STEP := .ci/step
 CONFIG ?= dialplans/demo/tandem.yaml
 # The product is built by a C compiler (SQLite) and Rust; the tests call with real SIP programs beside that.
 BUILD_PACKAGES := gcc libc6-dev
-TEST_PACKAGES := sip-tester baresip-core kamailio
+TEST_PACKAGES := g++ sip-tester baresip-core kamailio
 BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon
 export FUZZ_SECONDS ?= 60
 

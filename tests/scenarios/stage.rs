@@ -56,7 +56,7 @@ pub struct Stage {
     columns: Vec<String>,
     quiet: bool,
     due: Vec<(Instant, Back)>,
-    records: Vec<Box<CallRecord>>,
+    records: Vec<CallRecord>,
     serial: u32,
 }
 
@@ -136,7 +136,7 @@ impl Stage {
                     self.received(flow.peer, msg);
                 }
                 Output::Media(command) => self.media.command(command),
-                Output::Fact(Fact::CallEnded(record)) => self.records.push(record),
+                Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
                 _ => {}
             }
         }
