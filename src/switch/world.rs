@@ -98,13 +98,10 @@ pub struct World {
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
     pub ping_times: Vec<(Instant, TimerKey)>,
-<<<<<<< HEAD
     /// Counts the reloads: the answer to a ping from before one says nothing.
     pub ping_generation: u32,
     /// How many answers a second to calls that are over are acknowledged and hung up.
     pub strangers: Bucket,
-=======
->>>>>>> a97cdc6 (b2bua, switch: remember forks that were hung up beyond their call, and let nobody hear a leg that is closed)
     out: VecDeque<Output>,
     dialogs: HashMap<Tag, LegRef>,
     servers: HashMap<ServerId, LegRef>,
@@ -134,11 +131,8 @@ impl World {
             timers: Timers::default(),
             counters: Counters::default(),
             draining: false,
-<<<<<<< HEAD
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
-=======
->>>>>>> a97cdc6 (b2bua, switch: remember forks that were hung up beyond their call, and let nobody hear a leg that is closed)
             out: VecDeque::new(),
             dialogs: HashMap::new(),
             servers: HashMap::new(),
