@@ -249,7 +249,7 @@ impl Switch {
     fn on_response(&mut self, id: ClientId, response: &Message, flow: Flow) {
         match self.world.client(id) {
             // Another fork answers a call that is over.
-            Some(Purpose::Leg(me, _)) if self.calls.get(me.call).is_none() => self.on_stray(response, flow),
+            Some(Purpose::Leg(me, _)) if self.calls.get(me.call).is_none() => self.world.hang_up_late(response, flow),
             Some(Purpose::Leg(me, method)) => self.with_call(me.call, |call, w| {
                 let cseq = response.cseq().map_or(0, |c| c.number);
                 call.received(w, me.leg, response.to_string(), cseq, flow.peer);

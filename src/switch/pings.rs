@@ -71,20 +71,27 @@ impl World {
         });
     }
 
+    /// Another fork's 2xx to an INVITE of ours whose call is over: acknowledged, and hung up with a BYE that is sent until it
+    /// is answered, since after the ACK the 2xx does not come again.
+    pub fn hang_up_late(&mut self, response: &Message, flow: Flow) {
+        let is_2xx = response.method() == Method::Invite && (200..300).contains(&response.status());
+        let Some(tag) = Tag::parse(response.from_tag()).filter(|_| is_2xx) else { return };
+        let mut dialog = dialog_of(response, tag, flow);
+        self.ep.ack(&dialog, dialog.local_cseq(), None);
+        if self.ep.is_first_hang_up(tag, response.to_tag()) {
+            self.ep.request(self.now.mono, &mut dialog, Method::Bye, MAX_FORWARDS, |w| w.finish());
+        }
+        self.ep.take_sent().for_each(drop);
+    }
+
     /// ACK and BYE for a 2xx whose call is gone, each sent once: if one is lost, the 2xx comes again. What comes faster than
     /// [`World::strangers`] allows is dropped, since it may be forged to have us send.
     pub fn hang_up_stranger(&mut self, response: &Message, tag: Tag, flow: Flow) {
         if !self.strangers.take(self.now.mono) {
             return;
         }
-        let value =
-            |addr: Option<crate::sip::wire::NameAddr<'_>>| addr.map_or(String::new(), |a| format!("<{}>", a.uri));
-        let (from, to) = (value(response.from()), value(response.to()));
-        let mut dialog = Dialog::outgoing(response.call_id().to_owned(), tag, from, to, String::new(), flow);
-        let cseq = response.cseq().map_or(1, |c| c.number);
-        dialog = dialog.established(response, flow, true);
-        dialog.start_cseq(cseq);
-        self.ep.ack(&dialog, cseq, None);
+        let mut dialog = dialog_of(response, tag, flow);
+        self.ep.ack(&dialog, dialog.local_cseq(), None);
         self.ep.take_sent().for_each(drop);
         let (branch, us) = (self.ep.rng().next_u64(), self.ep.advertised(flow));
         let via = format!("SIP/2.0/{} {us};branch=z9hG4bK{branch:016x};rport", flow.transport.as_str());
@@ -92,4 +99,14 @@ impl World {
         let bye = dialog.request(Method::Bye.as_str(), cseq, &via, MAX_FORWARDS).finish();
         self.ep.transactions.send(flow, bye);
     }
+}
+
+/// The dialog that a 2xx to a forgotten INVITE has made.
+fn dialog_of(response: &Message, tag: Tag, flow: Flow) -> Dialog {
+    let value = |addr: Option<crate::sip::wire::NameAddr<'_>>| addr.map_or(String::new(), |a| format!("<{}>", a.uri));
+    let (from, to) = (value(response.from()), value(response.to()));
+    let dialog = Dialog::outgoing(response.call_id().to_owned(), tag, from, to, String::new(), flow);
+    let mut dialog = dialog.established(response, flow, true);
+    dialog.start_cseq(response.cseq().map_or(1, |c| c.number));
+    dialog
 }

@@ -7,6 +7,10 @@ pub const SEEDS: &[(u64, &str)] = &[
     (226, "a prompt before the answer to an INVITE without an offer waited for an ACK that cannot come"),
     (414, "the 2xx to an earlier re-INVITE was sent again after the end of its dialog"),
     (642, "a fork's 2xx was dropped because its call was over"),
+    (
+        1104,
+        "a fork answered after its call was over: ACK came through, the only BYE was lost, and its phone stayed in the call",
+    ),
     (1347, "a fork was hung up again after the end of its call"),
     (2056, "a caller whose ACK was outstanding kept hearing a leg that was closed"),
 ];
