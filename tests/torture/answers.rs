@@ -149,7 +149,7 @@ fn end_call(b: &mut Bench, name: &str, flow: Flow, invite: &Message, answer: &Se
             assert_eq!(calls.iter().map(|c| c.state).collect::<Vec<_>>(), ["answered"], "{name}");
             b.ask(Operator::Hangup(calls[0].call));
             let bye = b.sent.pop().filter(|m| m.is_request("BYE")).expect(name);
-            let read = Message::parse(bye.text.clone().into()).expect(&name);
+            let read = Message::parse(bye.text.clone().into()).expect(name);
             let routed = |value: &str| NameAddr::parse(value).and_then(|route| route.parsed_uri()).is_some();
             assert!(read.headers(HeaderName::Route).all(routed), "{name}: {}", bye.text);
             assert!(Uri::parse(read.request_uri()).is_some(), "{name}: {}", bye.text);

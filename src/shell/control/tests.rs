@@ -118,7 +118,6 @@ impl Media for Talkative {
     fn command(&mut self, _: media::Command) {
         self.0 = Self::EVENTS;
     }
-    fn flush(&mut self) {}
     fn event(&mut self) -> Option<media::Event> {
         self.0 = self.0.checked_sub(1)?;
         Some(media::Event::Timeout { leg: media::LegId(1) })
