@@ -27,7 +27,7 @@ const NICE: libc::c_int = -10;
 /// and one waking, which costs as much as relaying a packet, serves several. Half of the rest is what it adds to the latency.
 const PACE_PACKETS: u64 = 80;
 const PACE_WINDOW: Duration = Duration::from_millis(10);
-const REST: Duration = Duration::from_micros(60);
+const REST: Duration = Duration::from_micros(120);
 /// By how much the system may be late with a rest or a tick, in nanoseconds; its default of 50 µs is as long as the rest.
 const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 /// While the way up is full it is tried again so often.

@@ -201,7 +201,8 @@ impl<'a> Reader<'a> {
     fn call_id(&mut self, field: Option<Span>) {
         let Some(field) = field else { return self.note(400, "Missing Call-ID") };
         self.index.call_id = field;
-        if field.is_empty() || has_space(self.at(field)) {
+        // A control character could not be written into our own messages as it stands.
+        if field.is_empty() || self.at(field).bytes().any(|b| b.is_ascii_control() || b == b' ') {
             self.note(400, "Malformed Call-ID");
         }
     }
