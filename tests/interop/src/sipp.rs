@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::process::{Process, until};
 
 /// One step of a scenario. SIPp stops a call as failed where the next thing to arrive is not what the step expects.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
     /// Sends INVITE with an SDP offer.
     Invite,
@@ -206,6 +206,8 @@ impl<'a> Sipp<'a> {
             Step::Get(method) => {
                 format!("<recv request=\"{method}\">\n<action>\n{}</action>\n</recv>\n", note_dialog())
             }
+            // A repeated INVITE: our 180 and 200 were both lost. SIPp would abort the call; RFC 3261 §13.3.1.4 says the 200 again.
+            Step::MayGet("INVITE") => "<recv request=\"INVITE\" optional=\"true\" next=\"9\"/>\n".to_owned(),
             Step::MayGet(method) => {
                 format!(
                     "<recv request=\"{method}\" optional=\"true\">\n<action>\n{}</action>\n</recv>\n",
@@ -214,7 +216,9 @@ impl<'a> Sipp<'a> {
             }
             Step::Reply(code) => send(self.repeats(index, code), &self.reply(index, code, None)),
             Step::ReplySdp(code, direction) => {
-                send(self.repeats(index, code), &self.reply(index, code, Some(direction)))
+                let again = self.steps.contains(&Step::MayGet("INVITE"));
+                let label = if again { "<label id=\"9\"/>\n" } else { "" };
+                format!("{label}{}", send(self.repeats(index, code), &self.reply(index, code, Some(direction))))
             }
             Step::Pause(ms) => format!("<pause milliseconds=\"{ms}\"/>\n"),
             Step::Linger(ms) => format!("<timewait milliseconds=\"{ms}\"/>\n"),

@@ -79,6 +79,7 @@ const CALLED: &[Step] = &[
     Step::Get("INVITE"),
     Step::Reply(180),
     Step::ReplySdp(200, "sendrecv"),
+    Step::MayGet("INVITE"),
     Step::MayGet("ACK"),
     Step::Get("BYE"),
     Step::Reply(200),
