@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 STEP := .ci/step
 CONFIG ?= dialplans/demo/tandem.yaml
-# The product is built by a C compiler (SQLite) and Rust; the tests call with real SIP programs beside that.
-BUILD_PACKAGES := gcc libc6-dev
-TEST_PACKAGES := g++ sip-tester baresip-core kamailio
+# The product is built by Rust, a C compiler (SQLite, Opus) and cmake (Opus); the tests call with real SIP programs beside that.
+BUILD_PACKAGES := gcc libc6-dev cmake
+TEST_PACKAGES := g++ sip-tester baresip-core kamailio ffmpeg
 BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon
 export FUZZ_SECONDS ?= 60
 
@@ -19,7 +19,7 @@ help:
 
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, or put cargo on PATH"; exit 1; }
-	@command -v cc >/dev/null || $(STEP) compiler .ci/apt $(BUILD_PACKAGES)
+	@{ command -v cc && command -v cmake; } >/dev/null || $(STEP) compiler .ci/apt $(BUILD_PACKAGES)
 
 build: rust
 	@$(STEP) build cargo build --release --locked
