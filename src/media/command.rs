@@ -1,5 +1,9 @@
 //! What the switch asks of the media threads and what they tell it: desired state down, facts up.
 
+mod room;
+
+pub use room::{Listens, MEMBERS_MAX, Member, ONLY_MAX, RoomId, RoomSound, RoomState, Says, Sounding, UNITY_Q12};
+
 use crate::base::time::Duration;
 use crate::event::Quality;
 use std::net::SocketAddr;

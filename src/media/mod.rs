@@ -14,6 +14,8 @@ pub mod player;
 
 pub mod report;
 
+pub mod room;
+
 pub mod leg;
 
 pub mod shard;
