@@ -89,6 +89,27 @@ impl Header {
     }
 }
 
+/// How long the header is, with CSRC list and extension. Unlike [`Header::parse`] it does not look at the padding, whose length
+/// an encrypted packet does not show.
+#[inline]
+pub fn header_len(bytes: &[u8]) -> Result<usize, Malformed> {
+    match bytes {
+        [first, second, ..] if first >> 6 == 2 => {
+            if (192..=223).contains(second) {
+                return Err(Malformed::Rtcp);
+            }
+            let rest = bytes.get(HEADER_LEN..).ok_or(Malformed::Short)?;
+            let total = u16::try_from(bytes.len()).map_err(|_| Malformed::Long)?;
+            if first & 0x1f == 0 {
+                return Ok(HEADER_LEN);
+            }
+            bounds(first & !0x20, rest, total).map(|range| usize::from(range.start))
+        }
+        [_, _, ..] => Err(Malformed::Version),
+        _ => Err(Malformed::Short),
+    }
+}
+
 /// Where the payload begins and ends in a packet with CSRC list, extension or padding; `rest` is what follows 12 bytes.
 fn bounds(first: u8, rest: &[u8], total: u16) -> Result<Range<u16>, Malformed> {
     let mut start = usize::from(first & 0x0f) * 4;

@@ -16,6 +16,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("sdp", parsers::sdp),
     ("rtp", parsers::rtp),
     ("rtcp", parsers::rtcp),
+    ("srtp", parsers::srtp),
     ("yaml_config", parsers::yaml_config),
     ("yaml_dialplan", parsers::yaml_dialplan),
     ("wav", parsers::wav),

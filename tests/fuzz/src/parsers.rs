@@ -7,6 +7,7 @@ use tandem::base::rng::Rng;
 use tandem::base::time::Instant;
 use tandem::config::{Config, NoSecrets};
 use tandem::dialplan::{CallFacts, Dialplan, Names};
+use tandem::rtp::srtp::{KeySource, Keys, Master, OVERHEAD_MAX, Session, Suite};
 use tandem::rtp::{packet, rtcp, telephone_event};
 use tandem::sdp::{self, AudioFormat, Direction, LocalAudio, Order, SessionDescription};
 use tandem::sip::auth::{Challenger, DigestClient, Policy, Tries};
@@ -177,6 +178,28 @@ pub fn rtcp(data: &[u8]) {
         }
     }
     assert!(packets > 0 && packets <= data.len() / 4);
+}
+
+/// Nothing that we did not protect is taken or changed, and what we protect comes through. The first byte chooses the suite.
+pub fn srtp(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let suite = Suite::ALL[usize::from(*first) % Suite::ALL.len()];
+    let mut source = KeySource::new([*first; 32]);
+    let (a, b) = (Master::generate(suite, &mut source), Master::generate(suite, &mut source));
+    let mut near = Session::new(Keys { send: a.clone(), receive: b.clone() });
+    let mut far = Session::new(Keys { send: b, receive: a });
+    let mut buffer = data.to_vec();
+    assert!(far.unprotect_rtp(&mut buffer).is_err() && far.unprotect_rtcp(&mut buffer).is_err() && buffer == data);
+    buffer.resize(data.len() + OVERHEAD_MAX, 0);
+    if let Ok(len) = near.protect_rtp(&mut buffer, data.len()) {
+        assert_eq!(far.unprotect_rtp(&mut buffer[..len]), Ok(data.len()));
+        assert_eq!(&buffer[..data.len()], data);
+    }
+    let mut buffer = [data, &[0; OVERHEAD_MAX]].concat();
+    if let Ok(len) = near.protect_rtcp(&mut buffer, data.len()) {
+        assert_eq!(far.unprotect_rtcp(&mut buffer[..len]), Ok(data.len()));
+        assert_eq!(&buffer[..data.len()], data);
+    }
 }
 
 pub fn yaml_config(data: &[u8]) {
