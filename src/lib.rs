@@ -15,6 +15,7 @@ pub mod rtp;
 pub mod sdp;
 
 pub mod media;
+pub mod recording;
 pub mod sip;
 pub mod verb;
 

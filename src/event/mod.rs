@@ -37,6 +37,30 @@ impl std::str::FromStr for CallId {
     }
 }
 
+/// A recording's public name: `RE` and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordingId(pub u128);
+
+impl fmt::Display for RecordingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RE{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for RecordingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for RecordingId {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let hex = s.strip_prefix("RE").filter(|h| h.len() == 32 && h.is_ascii()).ok_or(())?;
+        u128::from_str_radix(hex, 16).map(RecordingId).map_err(|_| ())
+    }
+}
+
 /// What happened, for the log, the store and the metrics. Levels: an operator reads `Info`, a developer `Debug`.
 #[derive(Clone, Debug)]
 pub enum Fact {
