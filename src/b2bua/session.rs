@@ -334,6 +334,9 @@ fn media_format(format: &AudioFormat) -> Format {
     let codec = match format.codec {
         Codec::Pcmu => MediaCodec::Pcmu,
         Codec::Pcma => MediaCodec::Pcma,
+        Codec::G722 => MediaCodec::G722,
+        Codec::Opus => MediaCodec::Opus,
+        Codec::ComfortNoise => MediaCodec::ComfortNoise,
         _ => MediaCodec::Opaque { clock_rate: format.clock_rate },
     };
     Format { codec, payload_type: format.payload_type }

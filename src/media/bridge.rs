@@ -1,8 +1,10 @@
 //! What lies between a leg that speaks and one that hears: the cheapest of what can do it.
 //!
-//! Relay and transcoding between the two laws of G.711 need no clock: they act when a packet comes. A mixer will join here.
+//! Relay and transcoding between the two laws of G.711 need no clock: they act when a packet comes. Where there is no bridge, the
+//! speaker gets an [ear](super::ear) and the listener a [mouth](super::mouth).
 
 use super::command::Codec;
+use super::frame::Rate;
 use codecs::g711;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,25 +41,42 @@ impl Codec {
     /// Of RTP timestamps, in Hz.
     pub const fn clock_rate(self) -> u32 {
         match self {
-            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::ComfortNoise => 8_000,
+            Codec::Opus => 48_000,
             Codec::Opaque { clock_rate } => clock_rate,
         }
     }
 
-    /// Duration of a payload in timestamp units; 20 ms is assumed of a codec that is not ours to read.
-    pub const fn duration(self, payload_len: usize) -> u32 {
+    /// At which we decode and encode it; `None` for what has no sound that we can read.
+    pub const fn rate(self) -> Option<Rate> {
         match self {
-            Codec::Pcmu | Codec::Pcma => payload_len as u32,
+            Codec::Pcmu | Codec::Pcma => Some(Rate::Narrow),
+            Codec::G722 => Some(Rate::Wide),
+            Codec::Opus | Codec::ComfortNoise | Codec::Opaque { .. } => None,
+        }
+    }
+
+    /// Duration of a payload in timestamp units; 20 ms is assumed of a codec that is not ours to read.
+    pub fn duration(self, payload: &[u8]) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => payload.len() as u32,
+            Codec::Opus => codecs::opus::duration_48k(payload).unwrap_or(0),
+            Codec::ComfortNoise => 0,
             Codec::Opaque { clock_rate } => clock_rate / 50,
         }
     }
 
-    /// Encodes sound at 8 kHz, a byte a sample. `false` for a codec that is only relayed; nothing is written then.
+    /// Whether it is one of the two laws of G.711: a byte a sample at 8 kHz, encoded without a mouth.
+    pub const fn is_g711(self) -> bool {
+        matches!(self, Codec::Pcmu | Codec::Pcma)
+    }
+
+    /// Encodes sound at 8 kHz, a byte a sample. `false` for a codec other than G.711; nothing is written then.
     pub fn encode(self, samples: &[i16], payload: &mut [u8]) -> bool {
         match self {
             Codec::Pcmu => g711::ulaw_encode_slice(samples, payload),
             Codec::Pcma => g711::alaw_encode_slice(samples, payload),
-            Codec::Opaque { .. } => return false,
+            Codec::G722 | Codec::Opus | Codec::ComfortNoise | Codec::Opaque { .. } => return false,
         };
         true
     }
@@ -69,8 +88,7 @@ mod tests {
 
     #[test]
     fn the_cheapest_bridge_is_taken() {
-        let g722 = Codec::Opaque { clock_rate: 8_000 };
-        let opus = Codec::Opaque { clock_rate: 48_000 };
+        let (g722, opus) = (Codec::G722, Codec::Opus);
         let rows = [
             (Codec::Pcmu, Codec::Pcmu, Some(Bridge::Relay)),
             (Codec::Pcmu, Codec::Pcma, Some(Bridge::UlawToAlaw)),

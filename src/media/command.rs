@@ -22,6 +22,12 @@ pub struct PlayId(pub u64);
 pub enum Codec {
     Pcmu,
     Pcma,
+    /// Its RTP clock says 8 kHz; it samples at 16 (RFC 3551 §4.5.2).
+    G722,
+    /// RFC 7587.
+    Opus,
+    /// RFC 3389: how the silence of a narrow-band codec sounds.
+    ComfortNoise,
     /// Relayed only: both legs must have it.
     Opaque {
         clock_rate: u32,

@@ -2,7 +2,11 @@
 
 use super::bridge::Bridge;
 use super::command::{Codec, Event, Format, Hears, LegId, LegState, PlayId};
+use super::ear::Ear;
+use super::frame::{Frame, Rate};
+use super::jitter::Packet;
 use super::latch::{Latch, Verdict};
+use super::mouth::{Mouth, PAYLOAD_MAX};
 use super::player::{Filled, Player, SAMPLE_RATE};
 use super::report::{NtpClock, Reports};
 use super::stream::{Origin, Relayed, Stream};
@@ -58,15 +62,15 @@ pub struct Received {
 /// See the module's documentation.
 ///
 /// ```text
-///              ┌ latch ─ payload type ─ reception (loss, jitter) ─ events (digits) ┐
-///  peer ═ port ┤                                                                   ├─► bridge ─► stream of each leg that hears it
-///              │                                                                   │
-///              └ stream ◄─ bridge ◄── the leg heard (relay, transcode; on receipt)
-///                     ▲
-///                     └─── player, silence (on the tick)
+///              ┌ latch ─ payload type ─ reception (loss, jitter) ─ events (digits) ┬─► bridge ─► stream of each leg that hears it
+///  peer ═ port ┤                                                                   └─► ear ──┐  (on the tick, where there is no bridge)
+///              │                                                                             ▼
+///              └ stream ◄─┬─ bridge ◄── the leg heard (relay; on receipt)        mouth of each leg that hears it
+///                         ├─ mouth ◄── the ear of the leg heard, player, silence (on the tick)
+///                         └─ player, silence, where G.711 is sent
 /// ```
 ///
-/// A jitter buffer will stand behind `reception`, decryption before the latch, a mixer and taps at the bridge.
+/// Decryption stands before the latch; a mixer and taps take what ears give.
 #[derive(Debug)]
 pub struct Leg {
     pub id: LegId,
@@ -78,6 +82,11 @@ pub struct Leg {
     /// Arrival of the latest packet of an event.
     event_at: Instant,
     stream: Stream,
+    /// While somebody needs its sound, and the formats that are needed so: bit n is `formats[n]`.
+    ear: Option<Box<Ear>>,
+    heard_formats: u8,
+    /// While its packets are made from sound that is not G.711's alone.
+    mouth: Option<Box<Mouth>>,
     reports: Reports,
     /// Where the peer's RTCP came from.
     rtcp_source: Option<SocketAddr>,
@@ -104,6 +113,9 @@ impl Leg {
             events: telephone::Receiver::default(),
             event_at: now,
             stream: Stream::new(rng),
+            ear: None,
+            heard_formats: 0,
+            mouth: None,
             reports: Reports::new(now, rng),
             rtcp_source: None,
             origin: Origin { leg: id, run: 0 },
@@ -141,6 +153,7 @@ impl Leg {
                 std::mem::swap(&mut old.player, &mut new.player);
             } else {
                 self.stream.switch();
+                self.mouth.iter_mut().for_each(|m| m.clear());
             }
         } else if playing(&old.state).is_some() {
             std::mem::swap(&mut old.player, &mut new.player);
@@ -156,6 +169,7 @@ impl Leg {
         if new.state.receiving && (!old.state.receiving || old.state.remote_rtp.is_none()) {
             self.heard_at = now;
             self.reception.resume();
+            self.ear.iter_mut().for_each(|e| e.clear());
             self.origin.run = self.origin.run.wrapping_add(1);
         }
         if old.state.rtp_timeout != new.state.rtp_timeout {
@@ -214,7 +228,7 @@ impl Leg {
             Carried::Media(codec) => {
                 self.receive_rate = codec.clock_rate();
                 self.reception.timestamp(now, header.timestamp, self.receive_rate);
-                codec.duration(payload.len()).max(1)
+                codec.duration(payload).max(1)
             }
             Carried::Event => {
                 self.event_at = now;
@@ -223,10 +237,34 @@ impl Leg {
                 0
             }
         };
+        self.listen(now, &header, carried, payload);
         self.digits += received.digits.iter().flatten().count() as u32;
         let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
         received.taken = Some(Taken { header, carried, relayed });
         received
+    }
+
+    /// Gives the ear what it is to hear.
+    #[inline]
+    fn listen(&mut self, now: Instant, header: &Header, carried: Carried, payload: &[u8]) {
+        let Some(ear) = &mut self.ear else { return };
+        let (codec, duration) = match carried {
+            Carried::Media(codec) => (Some(codec), codec.duration(payload)),
+            Carried::Event => (None, 0),
+        };
+        if codec.is_some() {
+            let format = self.formats.iter().position(|f| f.is_some_and(|f| f.payload_type == header.payload_type));
+            if format.is_none_or(|n| self.heard_formats & 1 << n == 0) {
+                // It is relayed to all who hear it: what waits of another codec comes too late for them.
+                return ear.clear();
+            }
+        }
+        if duration == 0 && codec.is_some_and(|c| c.rate().is_some()) {
+            return;
+        }
+        let Header { ssrc, sequence, timestamp, .. } = *header;
+        let clock_rate = codec.map_or(self.receive_rate, Codec::clock_rate);
+        ear.put(now, &Packet { ssrc, sequence, timestamp, clock_rate, duration, codec, payload });
     }
 
     #[inline]
@@ -246,45 +284,136 @@ impl Leg {
         let to = self.latch.target().filter(|_| state.sending)?;
         let (payload_type, bridge) = match taken.carried {
             Carried::Event => (state.dtmf_send?, Bridge::Relay),
+            Carried::Media(Codec::ComfortNoise) if !self.stream.is_generated() => {
+                let noise = self.formats.iter().flatten().find(|f| f.codec == Codec::ComfortNoise)?;
+                (noise.payload_type, Bridge::Relay)
+            }
             Carried::Media(spoken) => {
                 let format = state.send?;
                 (format.payload_type, Bridge::between(spoken, format.codec)?)
             }
         };
-        let fields = self.stream.relayed(now, &taken.relayed, payload_type)?;
+        let fields = match taken.carried {
+            Carried::Event if self.stream.is_generated() => self.stream.event(now, &taken.relayed, payload_type),
+            _ => self.stream.relayed(now, &taken.relayed, payload_type)?,
+        };
         self.stream.count(taken.header.payload_range().len());
         Some((fields, to, bridge))
     }
 
-    /// Makes the packet that is due at `due` into `buffer`. Returns where it goes and its length, if it goes anywhere, and
-    /// the end of a playing.
-    pub fn generate(&mut self, due: Instant, buffer: &mut [u8; HEADER_LEN + FRAME_MAX]) -> Generated {
+    /// What it may say. At most [`FORMATS_MAX`].
+    fn formats(&self) -> impl Iterator<Item = (usize, Format)> {
+        self.formats.iter().enumerate().filter_map(|(n, f)| Some((n, (*f)?)))
+    }
+
+    /// Whether what it may say reaches a listener that sends `sent` only as sound: bit n is its format n.
+    pub fn needs_sound(&self, sent: Option<Codec>) -> u8 {
+        let Some(sent) = sent.filter(|s| s.rate().is_some()) else { return 0 };
+        let unbridged = |codec: Codec| codec.rate().is_some() && Bridge::between(codec, sent).is_none();
+        let needed = self.formats().filter(|(_, f)| unbridged(f.codec)).fold(0, |bits, (n, _)| bits | 1 << n);
+        let noise =
+            self.formats().filter(|(_, f)| f.codec == Codec::ComfortNoise).fold(0, |bits, (n, _)| bits | 1 << n);
+        if needed == 0 { 0 } else { needed | noise }
+    }
+
+    /// Codec that is sent to the peer.
+    pub fn sent(&self) -> Option<Codec> {
+        self.setting.state.send.map(|f| f.codec)
+    }
+
+    /// Gives it an ear for the formats of `needed` (bits as of [`Leg::needs_sound`]), or takes it. `true` if there is one.
+    pub fn set_ear(&mut self, needed: u8, seed: u32) -> bool {
+        self.heard_formats = needed;
+        let receive = &self.setting.state.receive;
+        if needed == 0 {
+            self.ear = None;
+        } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive)) {
+            self.ear = Some(Ear::new(receive, seed));
+        }
+        self.ear.is_some()
+    }
+
+    pub fn ear(&mut self) -> Option<&mut Ear> {
+        self.ear.as_deref_mut()
+    }
+
+    /// Gives it a mouth for sound of that rate, or takes it.
+    pub fn set_mouth(&mut self, needed: Option<Rate>) {
+        let state = &self.setting.state;
+        let (Some(rate), Some(Format { codec, .. })) = (needed, state.send) else {
+            self.mouth = None;
+            return;
+        };
+        if self.mouth.as_ref().is_none_or(|m| !m.fits(codec, state.ptime_ms)) {
+            self.mouth = Mouth::new(codec, state.ptime_ms, rate);
+        }
+    }
+
+    /// Whether sound of `frame` is for it: there is no bridge from where it comes, and nothing newer has been relayed.
+    pub fn hears_frame(&self, speaker: LegId, frame: &Frame) -> bool {
+        let (Some(sent), Some(source)) = (self.sent(), frame.source) else { return false };
+        let is_older =
+            |(leg, newest): (LegId, u16)| leg == speaker && (source.sequence.wrapping_sub(newest) as i16) <= 0;
+        Bridge::between(source.codec, sent).is_none() && !self.stream.relayed_last().is_some_and(is_older)
+    }
+
+    /// Says sound that is due at `due`; the packets that are full go to `send`.
+    pub fn say(&mut self, due: Instant, rate: Rate, samples: &[i16], mut send: impl FnMut(SocketAddr, &[u8])) {
+        let state = &self.setting.state;
+        let to = self.latch.target().filter(|_| state.sending);
+        let (Some(mouth), Some(format), Some(to)) = (&mut self.mouth, state.send, to) else { return };
+        mouth.push(due, rate, samples);
+        let mut payload = [0; PAYLOAD_MAX];
+        let mut packet = [0; HEADER_LEN + PAYLOAD_MAX];
+        while let Some(spoken) = mouth.next(&mut payload) {
+            let clock_rate = format.codec.clock_rate();
+            let sound = payload.get(..spoken.len).unwrap_or_default();
+            if sound.is_empty() {
+                continue;
+            }
+            let fields = self.stream.generated(spoken.due, spoken.duration, clock_rate, format.payload_type);
+            let (header, body) = packet.split_at_mut(HEADER_LEN);
+            fields.write(header);
+            for (to, from) in body.iter_mut().zip(sound) {
+                *to = *from;
+            }
+            self.stream.count(sound.len());
+            send(to, packet.get(..HEADER_LEN + sound.len()).unwrap_or_default());
+        }
+    }
+
+    /// Makes what is due at `due`, as far as it makes its packets itself; they go to `send`. Returns the end of a playing.
+    pub fn generate(&mut self, due: Instant, mut send: impl FnMut(SocketAddr, &[u8])) -> Option<(PlayId, bool)> {
         let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
         let Setting { state, player } = &mut *self.setting;
-        let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return Generated::default() };
+        let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return None };
         let id = playing(state);
-        if matches!(format.codec, Codec::Opaque { .. }) {
-            return Generated { packet: None, ended: id.filter(|_| player.end()).map(|id| (id, false)) };
+        if format.codec.rate().is_none() || !format.codec.is_g711() && self.mouth.is_none() {
+            return id.filter(|_| player.end()).map(|id| (id, false));
         }
         let mut sound = [0; FRAME_MAX];
-        let mut generated = Generated::default();
-        let Some(frame) = sound.get_mut(..samples) else { return generated };
+        let frame = sound.get_mut(..samples)?;
+        let mut ended = None;
         if let Some(id) = id {
             match player.fill(frame) {
                 Filled::Sound => {}
-                Filled::End { played } => generated.ended = Some((id, played)),
-                Filled::Nothing => return generated,
+                Filled::End { played } => ended = Some((id, played)),
+                Filled::Nothing => return None,
             }
         }
-        if !state.sending || matches!(generated.ended, Some((_, false))) {
-            return generated;
+        if !state.sending || matches!(ended, Some((_, false))) {
+            return ended;
         }
-        let (header, payload) = buffer.split_at_mut(HEADER_LEN);
-        format.codec.encode(frame, payload);
-        self.stream.generated(due, samples as u32, format.payload_type).write(header);
+        let mut packet = [0; HEADER_LEN + FRAME_MAX];
+        let (header, payload) = packet.split_at_mut(HEADER_LEN);
+        if !format.codec.encode(frame, payload) {
+            self.say(due, Rate::Narrow, frame, send);
+            return ended;
+        }
+        self.stream.generated(due, samples as u32, SAMPLE_RATE, format.payload_type).write(header);
         self.stream.count(samples);
-        generated.packet = Some((to, HEADER_LEN + samples));
-        generated
+        send(to, packet.get(..HEADER_LEN + samples).unwrap_or_default());
+        ended
     }
 
     /// What is due whether packets come or not: a digit whose end was lost, and the peer's silence.
@@ -389,13 +518,6 @@ impl Leg {
             digits: self.digits,
         }
     }
-}
-
-/// What came of a tick.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Generated {
-    pub packet: Option<(SocketAddr, usize)>,
-    pub ended: Option<(PlayId, bool)>,
 }
 
 /// What a closed leg leaves.

@@ -10,6 +10,14 @@ pub mod stream;
 
 pub mod bridge;
 
+pub mod frame;
+
+pub mod jitter;
+
+pub mod ear;
+
+pub mod mouth;
+
 pub mod player;
 
 pub mod report;

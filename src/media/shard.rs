@@ -6,6 +6,7 @@
 
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, PlayId};
+use super::frame::{Frame, Rate};
 use super::leg::{Leg, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 const STEP_US: u64 = 5_000;
 /// Places on the wheel: more than the longest period (60 ms) has steps.
 const WHEEL: usize = 16;
+/// Steps of one frame of 20 ms.
+const EARS: usize = 4;
 /// A step so late is skipped: one period of 20 ms.
 const LATE_STEPS: u64 = 4;
 /// Every leg is looked at (timeouts, reports) once in so many steps, a fifth of them every fourth step.
@@ -99,6 +102,8 @@ pub struct Shard {
     /// Places whose packets are due in each step; a place is on it once, as `on_wheel` says.
     wheel: [Vec<u32>; WHEEL],
     on_wheel: Vec<bool>,
+    /// Places of the legs that have an ear, by the step of the frame in which it is pulled.
+    ears: [Vec<u32>; EARS],
     /// The next step to run.
     step: u64,
     /// Legs that hear one which is not open; 0 or more.
@@ -115,6 +120,7 @@ impl Shard {
             index: BTreeMap::new(),
             wheel: Default::default(),
             on_wheel: Vec::new(),
+            ears: Default::default(),
             step: now.mono.as_micros() / STEP_US + 1,
             dangling: 0,
             clock: NtpClock::new(now.mono, now.wall),
@@ -133,7 +139,11 @@ impl Shard {
             return None;
         }
         let look = self.step.next_multiple_of(LOOK_STEPS);
-        let sound = (self.step..look).find(|s| self.wheel.get(*s as usize % WHEEL).is_some_and(|w| !w.is_empty()));
+        let is_due = |s: &u64| {
+            self.wheel.get(*s as usize % WHEEL).is_some_and(|w| !w.is_empty())
+                || self.ears.get(*s as usize % EARS).is_some_and(|e| !e.is_empty())
+        };
+        let sound = (self.step..look).find(is_due);
         Some(Instant::from_micros(sound.unwrap_or(look) * STEP_US))
     }
 
@@ -212,6 +222,7 @@ impl Shard {
         while self.step <= current {
             let (step, late) = (self.step, current - self.step >= LATE_STEPS);
             self.step += 1;
+            self.listen(step, late, out);
             if let Some(due) = self.wheel.get_mut(step as usize % WHEEL).map(std::mem::take) {
                 for port in &due {
                     self.generate(*port, step, late, out);
@@ -241,19 +252,99 @@ impl Shard {
         if late {
             self.stats.ticks_late += 1;
         } else {
-            let mut buffer = [0; HEADER_LEN + 480];
-            let generated = place.leg.generate(Instant::from_micros(step * STEP_US), &mut buffer);
             let leg = place.leg.id;
-            if let Some((to, len)) = generated.packet {
-                out.rtp(port, to, buffer.get(..len).unwrap_or_default());
-            }
-            if let Some((id, played)) = generated.ended {
+            let due = Instant::from_micros(step * STEP_US);
+            if let Some((id, played)) = place.leg.generate(due, |to, packet| out.rtp(port, to, packet)) {
                 out.event(Event::PlayEnded { leg, id, played });
             }
             self.stats.ticks += 1;
         }
         if let Some(due) = self.wheel.get_mut(next as usize % WHEEL) {
             due.push(port);
+        }
+    }
+
+    /// Pulls the ears whose frames are due in a step, and lets everybody hear who needs their sound.
+    fn listen(&mut self, step: u64, late: bool, out: &mut impl Sink) {
+        let Some(due) = self.ears.get_mut(step as usize % EARS).map(std::mem::take) else { return };
+        for port in &due {
+            self.pull(*port, Instant::from_micros(step * STEP_US), late, out);
+        }
+        if let Some(place) = self.ears.get_mut(step as usize % EARS) {
+            *place = due;
+        }
+    }
+
+    fn pull(&mut self, port: u32, due: Instant, late: bool, out: &mut impl Sink) {
+        self.stats.ticks_late += u64::from(late);
+        let Some(place) = self.place(port) else { return };
+        let (speaker, first) = (place.leg.id, place.first_listener);
+        let Some(ear) = place.leg.ear() else { return };
+        if late {
+            return ear.skip(due);
+        }
+        let mut frame = Frame::silent(Rate::Narrow);
+        if !ear.pull(due, &mut frame) {
+            return;
+        }
+        let mut next = first;
+        while let Some(port) = next {
+            let Some(place) = self.place(port) else { break };
+            next = place.next_listener;
+            if place.leg.hears_frame(speaker, &frame) {
+                place.leg.say(due, frame.rate, frame.samples(), |to, packet| out.rtp(port, to, packet));
+                self.stats.ticks += 1;
+            }
+        }
+    }
+
+    /// Gives a leg the ear and the mouth that it needs now, and takes what it does not.
+    fn equip(&mut self, port: u32) {
+        let mut needed = 0;
+        let mut next = self.place(port).and_then(|p| p.first_listener);
+        while let Some(listener) = next {
+            let Some(place) = self.place(listener) else { break };
+            next = place.next_listener;
+            let sent = place.leg.sent();
+            needed |= self.place(port).map_or(0, |p| p.leg.needs_sound(sent));
+        }
+        let seed = port.wrapping_mul(0x9e37_79b9);
+        let Some(place) = self.place(port) else { return };
+        let listens = place.leg.set_ear(needed, seed);
+        let (sent, heard) = (place.leg.sent(), place.heard);
+        let own = place.leg.generates() && sent.is_some_and(|c| !c.is_g711());
+        let spoken = heard.and_then(|h| self.place(h)).filter(|p| p.leg.needs_sound(sent) != 0);
+        let rate = spoken.and_then(|p| p.leg.ear()).map(|ear| ear.rate());
+        if let Some(place) = self.place(port) {
+            place.leg.set_mouth(rate.or(own.then_some(Rate::Narrow)));
+        }
+        self.listen_at(port, listens);
+    }
+
+    /// A leg and all whose equipment follows from its state.
+    fn equip_around(&mut self, port: u32) {
+        let Some(place) = self.place(port) else { return };
+        let (heard, mut next) = (place.heard, place.first_listener);
+        if let Some(heard) = heard {
+            self.equip(heard);
+        }
+        self.equip(port);
+        while let Some(listener) = next {
+            self.equip(listener);
+            next = self.place(listener).and_then(|p| p.next_listener);
+        }
+    }
+
+    /// Puts an ear's place on its list, or takes it off.
+    fn listen_at(&mut self, port: u32, listens: bool) {
+        let Some(due) = self.ears.get_mut(port as usize % EARS) else { return };
+        let at = due.iter().position(|p| *p == port);
+        match at {
+            None if listens => due.push(port),
+            Some(at) if !listens => {
+                due.swap_remove(at);
+            }
+            _ => {}
         }
     }
 
@@ -323,7 +414,7 @@ impl Shard {
         let Some(port) = self.find(id) else { return out.spent(setting) };
         let heard = self.heard_by(&setting.state.hears, port);
         let Some(place) = self.place(port) else { return out.spent(setting) };
-        let relinks = place.heard != heard;
+        let (before, relinks) = (place.heard, place.heard != heard);
         let dangled = place.dangles();
         let old = place.leg.set(now, setting);
         let (dangles, generates) =
@@ -336,19 +427,29 @@ impl Shard {
         if generates {
             self.enter_wheel(port);
         }
+        if let Some(before) = before.filter(|b| Some(*b) != heard) {
+            self.equip(before);
+        }
+        self.equip_around(port);
         out.spent(old);
     }
 
     fn close(&mut self, now: Instant, id: LegId, out: &mut impl Sink) {
         let Some(port) = self.index.remove(&id) else { return };
+        let heard = self.place(port).and_then(|p| p.heard).filter(|h| *h != port);
         self.unlink(port);
         let Some(place) = self.places.get_mut(port as usize).and_then(Option::take) else { return };
         self.dangling = self.dangling.saturating_sub(usize::from(place.dangles()));
+        self.listen_at(port, false);
+        if let Some(heard) = heard {
+            self.equip(heard);
+        }
         let mut next = place.first_listener;
-        while let Some(listener) = next.and_then(|port| self.place(port)) {
+        while let Some((port, listener)) = next.and_then(|port| Some((port, self.place(port)?))) {
             listener.heard = None;
             next = listener.next_listener.take();
             self.dangling += 1;
+            self.equip(port);
         }
         let mut buffer = [0; REPORT_LEN_MAX];
         let closed = place.leg.close(now, self.clock, &mut buffer);
@@ -410,7 +511,10 @@ impl Shard {
             let Some(place) = self.place(port).filter(|p| p.dangles()) else { continue };
             let Hears::Leg(wanted) = *place.leg.hears() else { continue };
             match self.find(wanted) {
-                Some(heard) => self.link(port, Some(heard)),
+                Some(heard) => {
+                    self.link(port, Some(heard));
+                    self.equip_around(port);
+                }
                 None => self.dangling += 1,
             }
         }

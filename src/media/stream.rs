@@ -71,6 +71,8 @@ pub struct Stream {
     duration: u32,
     clock_rate: u32,
     feed: Feed,
+    /// The latest event among packets of our own: where it comes from, its timestamp there and here.
+    event: Option<(Origin, u32, u32)>,
     packets: u64,
     octets: u64,
 }
@@ -85,6 +87,7 @@ impl Stream {
             duration: 0,
             clock_rate: 8_000,
             feed: Feed::Switched,
+            event: None,
             packets: 0,
             octets: 0,
         }
@@ -136,14 +139,38 @@ impl Stream {
         (self.sequence.wrapping_add(1), if late { earliest } else { on_clock })
     }
 
-    /// Header of a packet of our own sound, of `duration` units, that is due at `due`.
-    pub fn generated(&mut self, due: Instant, duration: u32, payload_type: u8) -> Fields {
-        self.clock_rate = 8_000;
+    /// Header of a packet of our own sound, of `duration` units of `clock_rate` Hz, that is due at `due`.
+    pub fn generated(&mut self, due: Instant, duration: u32, clock_rate: u32, payload_type: u8) -> Fields {
         let (sequence, timestamp) = self.next(due);
+        self.clock_rate = clock_rate;
         let marker = !matches!(self.feed, Feed::Generated);
         self.feed = Feed::Generated;
         (self.sequence, self.timestamp, self.at, self.duration) = (sequence, timestamp, due, duration);
         Fields { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
+    }
+
+    /// Whether the latest packets were made by us.
+    pub const fn is_generated(&self) -> bool {
+        matches!(self.feed, Feed::Generated)
+    }
+
+    /// The newest sequence number that was relayed of a leg, as it came.
+    pub const fn relayed_last(&self) -> Option<(LegId, u16)> {
+        match self.feed {
+            Feed::Relayed(offsets) => Some((offsets.origin.leg, offsets.newest)),
+            Feed::Switched | Feed::Generated => None,
+        }
+    }
+
+    /// Header of an event's packet between packets of our own: all of one event have the timestamp of its begin
+    /// (RFC 4733 §2.1), in the clock of our stream.
+    pub fn event(&mut self, now: Instant, packet: &Relayed, payload_type: u8) -> Fields {
+        let (sequence, timestamp) = self.next(now);
+        let begun = self.event.filter(|e| (e.0, e.1) == (packet.origin, packet.timestamp));
+        let ours = begun.map_or(timestamp, |e| e.2);
+        self.event = Some((packet.origin, packet.timestamp, ours));
+        self.sequence = sequence;
+        Fields { marker: begun.is_none(), payload_type, sequence, timestamp: ours, ssrc: self.ssrc }
     }
 
     /// Header of a relayed packet; `None` for one that was sent before the switch to its origin.
@@ -236,7 +263,7 @@ mod tests {
         }
 
         fn generate(&mut self, ms: u64) -> (u16, u32, bool) {
-            let fields = self.stream.generated(at(ms), 160, 0);
+            let fields = self.stream.generated(at(ms), 160, 8_000, 0);
             self.stream.count(160);
             self.relative(fields)
         }

@@ -8,4 +8,5 @@ mod relay;
 mod rig;
 mod shard;
 mod sound;
+mod transcode;
 mod zero_alloc;

@@ -1,0 +1,305 @@
+//! What a leg says, as sound: its packets in order and in time, decoded, with what is missing made up.
+//!
+//! ```text
+//!  packet ─► jitter ─► decoder (G.711, G.722, Opus) ─► concealer ─► queue ─► one frame a pull, every 20 ms
+//!                          comfort noise ──────────────────┘
+//! ```
+
+use super::command::{Codec, Format};
+use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
+use super::jitter::{Advice, Jitter, Packet, Take};
+use crate::base::time::Instant;
+use codecs::resample::{Interpolator, Ratio};
+use codecs::{cng, g711, g722, plc};
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ear({:?}, {:?})", self.rate, self.heard)
+    }
+}
+
+/// Longest payload that is decoded.
+const PAYLOAD_MAX: usize = 1_500;
+/// 120 ms, the longest packet, behind two frames that wait for it.
+const QUEUE: usize = 6 * FRAME_SAMPLES_MAX + 2 * FRAME_SAMPLES_MAX;
+/// Pulls that a change of the delay waits for a quiet moment: 100 ms and 1 s.
+const INSERT_PATIENCE: u32 = 5;
+const REMOVE_PATIENCE: u32 = 50;
+/// A frame is quiet whose samples stay below −42 dBov.
+const QUIET: u16 = 260;
+
+/// What was counted since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Heard {
+    /// Samples given, and those of them that were made up for lost or late packets.
+    pub samples: u64,
+    pub concealed: u64,
+    /// Packets that came after their time, and that were skipped as too many waited.
+    pub late: u64,
+    pub overflow: u64,
+    /// How long the fastest packets wait, in microseconds: now, at most, and their sum over `pulls`.
+    pub delay_us: u64,
+    pub delay_us_max: u64,
+    pub delay_us_sum: u64,
+    pub pulls: u64,
+}
+
+/// See the module's documentation.
+pub struct Ear {
+    rate: Rate,
+    jitter: Jitter,
+    g722: g722::Decoder,
+    concealer: plc::Concealer,
+    noise: cng::Generator,
+    /// The sender is silent, and said how its silence sounds.
+    in_noise: bool,
+    /// Where narrow-band codecs may come between others.
+    up: Option<Box<Interpolator>>,
+    queue: [i16; QUEUE],
+    queued: usize,
+    source: Option<Source>,
+    kind: Kind,
+    quiet: bool,
+    /// Pulls since a change of the delay was advised.
+    waited: u32,
+    /// Made up while nothing was there: lost, late or never sent.
+    unsure: u64,
+    heard: Heard,
+}
+
+impl Ear {
+    /// An ear for what a leg may say. Allocates what its decoders need, here and nowhere else.
+    pub fn new(receive: &[Format], seed: u32) -> Box<Ear> {
+        Box::new(Ear {
+            rate: rate_of(receive),
+            jitter: Jitter::new(),
+            g722: g722::Decoder::new(),
+            concealer: plc::Concealer::new(),
+            noise: cng::Generator::new(seed),
+            in_noise: false,
+            up: mixed(receive).then(|| Box::new(Interpolator::new(Ratio::Two))),
+            queue: [0; QUEUE],
+            queued: 0,
+            source: None,
+            kind: Kind::Silent,
+            quiet: true,
+            waited: 0,
+            unsure: 0,
+            heard: Heard::default(),
+        })
+    }
+
+    /// Of every frame that it gives.
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Whether it is the ear that [`Ear::new`] would make.
+    pub fn fits(&self, receive: &[Format]) -> bool {
+        self.rate == rate_of(receive) && self.up.is_some() == mixed(receive)
+    }
+
+    /// Takes a packet as it comes.
+    pub fn put(&mut self, now: Instant, packet: &Packet<'_>) {
+        self.jitter.put(now, packet);
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.jitter.clear();
+        self.queued = 0;
+    }
+
+    /// The frame that is due at `due`. `false` and silence while nobody speaks.
+    pub fn pull(&mut self, due: Instant, frame: &mut Frame) -> bool {
+        *frame = Frame::silent(self.rate);
+        if !self.jitter.begin(due) {
+            (self.queued, self.quiet, self.in_noise) = (0, true, false);
+            return false;
+        }
+        let wanted = self.rate.frame();
+        let insert = match self.jitter.advice() {
+            Advice::Keep => {
+                self.waited = 0;
+                false
+            }
+            advice => self.adjust(advice),
+        };
+        self.kind = Kind::Silent;
+        if insert {
+            self.conceal(frame.samples_mut());
+            self.heard.concealed += wanted as u64;
+        } else {
+            self.fill(wanted);
+            self.give(frame);
+        }
+        (frame.kind, frame.source) = (self.kind, self.source);
+        self.quiet = codecs::level::peak(frame.samples()) < QUIET;
+        self.jitter.done(due, self.queued as i64 * self.rate.ticks());
+        self.count();
+        true
+    }
+
+    /// The frame that was due at `due` is not wanted, as its time has passed.
+    pub fn skip(&mut self, due: Instant) {
+        if !self.jitter.begin(due) {
+            return;
+        }
+        let dropped = self.rate.frame().min(self.queued);
+        self.drop_front(dropped);
+        self.jitter.pass((self.rate.frame() - dropped) as i64 * self.rate.ticks());
+        self.jitter.done(due, self.queued as i64 * self.rate.ticks());
+    }
+
+    /// Changes the delay, if now is the moment. `true` if this frame is to be made up.
+    fn adjust(&mut self, advice: Advice) -> bool {
+        self.waited += 1;
+        let quiet = self.quiet || self.in_noise;
+        match advice {
+            Advice::Insert if quiet || !self.jitter.has_next() || self.waited > INSERT_PATIENCE => {
+                self.jitter.adjusted(advice);
+                true
+            }
+            Advice::Remove if quiet || self.waited > REMOVE_PATIENCE => {
+                self.fill(2 * self.rate.frame());
+                self.drop_front(self.rate.frame());
+                self.jitter.adjusted(advice);
+                self.waited = 0;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Decodes or makes up until so many samples wait.
+    fn fill(&mut self, wanted: usize) {
+        let mut payload = [0; PAYLOAD_MAX];
+        while self.queued < wanted {
+            let ticks = self.rate.ticks();
+            match self.jitter.take(&mut payload) {
+                Take::Packet { codec, len, skip, follows, sequence } => {
+                    let payload = payload.get(..len).unwrap_or_default();
+                    self.settle(follows && skip == 0);
+                    self.source = Some(Source { codec, sequence });
+                    self.decode(codec, payload, usize::try_from(skip / ticks).unwrap_or(0));
+                }
+                Take::Gap { ticks: gap, lost } => {
+                    self.settle(!lost);
+                    let samples = usize::try_from(gap / ticks).unwrap_or(usize::MAX).min(wanted - self.queued).max(1);
+                    self.append_made_up(samples);
+                    self.heard.concealed += if lost { samples as u64 } else { 0 };
+                    self.jitter.pass(samples as i64 * ticks);
+                }
+                Take::Empty => {
+                    let samples = wanted - self.queued;
+                    self.append_made_up(samples);
+                    self.unsure += samples as u64;
+                    self.jitter.pass(samples as i64 * ticks);
+                }
+            }
+        }
+    }
+
+    /// What was made up while nothing was there was a pause of the sender's, or loss.
+    fn settle(&mut self, paused: bool) {
+        let unsure = std::mem::take(&mut self.unsure);
+        self.heard.concealed += if paused || self.in_noise { 0 } else { unsure };
+    }
+
+    fn decode(&mut self, codec: Codec, payload: &[u8], skip: usize) {
+        let Ear { queue, queued, up, .. } = self;
+        let free = queue.get_mut(*queued..).unwrap_or_default();
+        let written = match codec {
+            Codec::Pcmu => narrow(up, payload, free, g711::ulaw_decode_slice),
+            Codec::Pcma => narrow(up, payload, free, g711::alaw_decode_slice),
+            Codec::G722 => self.g722.decode(payload, free),
+            Codec::ComfortNoise => {
+                self.noise.update(payload);
+                self.in_noise = true;
+                return;
+            }
+            Codec::Opus | Codec::Opaque { .. } => 0,
+        };
+        let sound = free.get_mut(..written).unwrap_or_default();
+        self.in_noise = false;
+        self.kind = Kind::Speech;
+        self.concealer.good(sound);
+        let skip = skip.min(written);
+        sound.copy_within(skip.., 0);
+        self.queued += written - skip;
+    }
+
+    fn append_made_up(&mut self, samples: usize) {
+        let from = self.queued;
+        let to = (from + samples).min(QUEUE);
+        let mut made_up = [0; 2 * FRAME_SAMPLES_MAX];
+        let Some(sound) = made_up.get_mut(..to - from) else { return };
+        self.conceal(sound);
+        if let Some(place) = self.queue.get_mut(from..to) {
+            place.copy_from_slice(sound);
+            self.queued = to;
+        }
+    }
+
+    fn conceal(&mut self, sound: &mut [i16]) {
+        if self.in_noise {
+            self.noise.generate(sound);
+            self.concealer.good(sound);
+            self.kind = self.kind.max(Kind::Noise);
+        } else {
+            self.concealer.lost(sound);
+            self.kind = self.kind.max(Kind::Concealed);
+        }
+    }
+
+    fn give(&mut self, frame: &mut Frame) {
+        let sound = frame.samples_mut();
+        let len = sound.len();
+        sound.copy_from_slice(self.queue.get(..len).unwrap_or_default());
+        self.drop_front(len);
+    }
+
+    fn drop_front(&mut self, samples: usize) {
+        let samples = samples.min(self.queued);
+        self.queue.copy_within(samples..self.queued, 0);
+        self.queued -= samples;
+    }
+
+    fn count(&mut self) {
+        let delay_us = self.jitter.delay_us() as u64;
+        self.heard.samples += self.rate.frame() as u64;
+        self.heard.delay_us = delay_us;
+        self.heard.delay_us_max = self.heard.delay_us_max.max(delay_us);
+        self.heard.delay_us_sum += delay_us;
+        self.heard.pulls += 1;
+    }
+
+    pub fn heard(&self) -> Heard {
+        let counts = self.jitter.counts();
+        Heard { late: counts.late, overflow: counts.overflow, ..self.heard }
+    }
+}
+
+/// Decodes G.711, and doubles its rate where the ear is wide.
+fn narrow(
+    up: &mut Option<Box<Interpolator>>,
+    payload: &[u8],
+    free: &mut [i16],
+    decode: fn(&[u8], &mut [i16]) -> usize,
+) -> usize {
+    let Some(up) = up else { return decode(payload, free) };
+    let mut sound = [0; 6 * FRAME_SAMPLES_MAX / 2];
+    let written = decode(payload, &mut sound);
+    up.process(sound.get(..written).unwrap_or_default(), free)
+}
+
+/// Narrow-band and wide-band codecs may come.
+fn mixed(receive: &[Format]) -> bool {
+    let has = |rate| receive.iter().any(|f| f.codec.rate() == Some(rate));
+    has(Rate::Narrow) && has(Rate::Wide)
+}
+
+/// The widest of what may come.
+fn rate_of(receive: &[Format]) -> Rate {
+    receive.iter().filter_map(|f| f.codec.rate()).max().unwrap_or_default()
+}

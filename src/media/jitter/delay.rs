@@ -1,0 +1,115 @@
+//! How late packets come: the lower edge of their transit, and how far beyond it nearly all of them stay.
+
+use crate::base::time::{Duration, Instant};
+
+/// Width of a bin in microseconds.
+const BIN_US: i64 = 2_500;
+/// Lateness is told apart up to 160 ms.
+const BINS: usize = 64;
+/// A packet weighs so much; earlier ones lose a part in 2⁸ at each: 5 s of memory at 20 ms a packet.
+const WEIGHT: u32 = 1 << 16;
+const FORGET: u32 = 8;
+/// Packets in a thousand that may be later than the target.
+const LATE_PER_MILLE: u64 = 10;
+/// The lower edge is that of the last one to two of these: two clocks that differ by 100 ppm part by 1 ms in 10 s.
+const EDGE: Duration = Duration::from_secs(5);
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Delay {
+    bins: [u32; BINS],
+    /// Least transit in microseconds, in the period before and in this.
+    edges: [i64; 2],
+    edge_until: Instant,
+    target_us: i64,
+}
+
+impl Default for Delay {
+    fn default() -> Delay {
+        Delay::new()
+    }
+}
+
+impl Delay {
+    const fn new() -> Delay {
+        Delay { bins: [0; BINS], edges: [i64::MAX; 2], edge_until: Instant::ZERO, target_us: BIN_US }
+    }
+
+    /// Transit of the fastest packets, in microseconds of the receiver's clock against the sender's; `None` at the start.
+    pub fn edge_us(&self) -> Option<i64> {
+        Some(self.edges[0].min(self.edges[1])).filter(|edge| *edge != i64::MAX)
+    }
+
+    /// How long a packet of the fastest is to wait, so that nearly all others are in time; 2.5 to 160 ms.
+    pub const fn target_us(&self) -> i64 {
+        self.target_us
+    }
+
+    /// Takes a packet's transit and returns by how much it is later than the fastest.
+    pub fn packet(&mut self, now: Instant, transit_us: i64) -> i64 {
+        if now >= self.edge_until {
+            self.edges = [self.edges[1], i64::MAX];
+            self.edge_until = now + EDGE;
+        }
+        self.edges[1] = self.edges[1].min(transit_us);
+        let late_us = transit_us - self.edge_us().unwrap_or(transit_us);
+        let place = usize::try_from(late_us / BIN_US).unwrap_or(0).min(BINS - 1);
+        for (n, bin) in self.bins.iter_mut().enumerate() {
+            *bin -= *bin >> FORGET;
+            *bin += if n == place { WEIGHT } else { 0 };
+        }
+        self.target_us = self.quantile();
+        late_us
+    }
+
+    /// The upper edge of the bin that holds the quantile.
+    fn quantile(&self) -> i64 {
+        let sum: u64 = self.bins.iter().map(|b| u64::from(*b)).sum();
+        let allowed = sum * LATE_PER_MILLE / 1_000;
+        let mut later = 0;
+        for (n, bin) in self.bins.iter().enumerate().rev() {
+            later += u64::from(*bin);
+            if later > allowed {
+                return (n as i64 + 1) * BIN_US;
+            }
+        }
+        BIN_US
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    /// Feeds `count` packets of 20 ms, each late by what `late` says; the target in milliseconds.
+    fn target(count: u64, mut late: impl FnMut(u64) -> u64) -> f64 {
+        let mut delay = Delay::new();
+        for n in 0..count {
+            delay.packet(Instant::from_micros(n * 20_000), 5_000_000 + late(n) as i64);
+        }
+        delay.target_us() as f64 / 1_000.0
+    }
+
+    #[test]
+    fn the_target_holds_nearly_all() {
+        let mut rng = Rng::from_seed(3);
+        assert_eq!(target(1, |_| 0), 2.5);
+        assert_eq!(target(1_000, |_| 0), 2.5);
+        assert_eq!(target(1_000, |n| if n % 10 == 0 { 41_000 } else { 0 }), 42.5);
+        assert!((35.0..=42.5).contains(&target(1_000, |_| rng.below(40_000))));
+        assert_eq!(target(2_000, |n| if n < 500 { n % 9 * 10_000 } else { 0 }), 2.5, "what was is forgotten");
+        assert_eq!(target(1_000, |_| 0).max(target(500, |n| if n > 400 { 900_000 } else { 0 })), 160.0);
+    }
+
+    #[test]
+    fn the_edge_follows_a_clock_that_runs_apart() {
+        let mut delay = Delay::new();
+        for n in 0..180_000i64 {
+            // An hour at 100 ppm.
+            let late = delay.packet(Instant::from_micros(n as u64 * 20_000), 1_000_000 + 2 * n);
+            assert!((0..=1_002).contains(&late), "{n}: {late}");
+        }
+        assert_eq!(delay.target_us(), 2_500);
+    }
+}

@@ -1,0 +1,219 @@
+//! What a leg is to hear, as packets: sound in frames of any length, encoded, cut into packets by ptime.
+//!
+//! ```text
+//!  frame ─► rate (8 ⇄ 16 kHz) ─► queue, with the time of its first sample ─► encoder ─► packet, whenever one is full
+//! ```
+
+use super::command::Codec;
+use super::frame::{FRAME_SAMPLES_MAX, Rate};
+use crate::base::time::{Duration, Instant};
+use codecs::resample::{Decimator, Interpolator, Ratio};
+use codecs::{g711, g722};
+
+/// Longest packet in milliseconds.
+const PTIME_MAX_MS: usize = 60;
+/// 60 ms at 16 kHz.
+const PACKET_SAMPLES_MAX: usize = 3 * FRAME_SAMPLES_MAX;
+/// Longest payload: 60 ms of G.711 or G.722, or what Opus makes of it.
+pub const PAYLOAD_MAX: usize = 480;
+
+#[allow(clippy::large_enum_variant, reason = "a mouth is boxed as a whole")]
+enum Encoder {
+    Ulaw,
+    Alaw,
+    G722(g722::Encoder),
+}
+
+/// What changes a frame's rate to the encoder's; made when it is first needed.
+#[allow(clippy::large_enum_variant, reason = "a mouth is boxed as a whole")]
+#[derive(Default)]
+enum Converter {
+    #[default]
+    None,
+    Up(Interpolator),
+    Down(Decimator),
+}
+
+/// A packet's payload has been written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// When its first sample was due.
+    pub due: Instant,
+    /// In RTP timestamp units.
+    pub duration: u32,
+    /// 0: nothing is sent, time goes on (DTX).
+    pub len: usize,
+}
+
+/// See the module's documentation.
+pub struct Mouth {
+    codec: Codec,
+    encoder: Encoder,
+    rate: Rate,
+    converter: Converter,
+    /// Samples a packet.
+    packet: usize,
+    queue: [i16; 2 * PACKET_SAMPLES_MAX],
+    queued: usize,
+    /// When the first queued sample was due.
+    begins: Instant,
+}
+
+impl std::fmt::Debug for Mouth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mouth({:?}, {} samples a packet)", self.codec, self.packet)
+    }
+}
+
+impl Mouth {
+    /// A mouth for sound of `source`'s rate; `None` for a codec that is only relayed. Allocates what its encoder needs, here and
+    /// nowhere else.
+    pub fn new(codec: Codec, ptime_ms: u8, source: Rate) -> Option<Box<Mouth>> {
+        let encoder = match codec {
+            Codec::Pcmu => Encoder::Ulaw,
+            Codec::Pcma => Encoder::Alaw,
+            Codec::G722 => Encoder::G722(g722::Encoder::new()),
+            Codec::Opus | Codec::ComfortNoise | Codec::Opaque { .. } => return None,
+        };
+        let rate = codec.rate()?;
+        let converter = match (source, rate) {
+            (Rate::Narrow, Rate::Wide) => Converter::Up(Interpolator::new(Ratio::Two)),
+            (Rate::Wide, Rate::Narrow) => Converter::Down(Decimator::new(Ratio::Two)),
+            _ => Converter::None,
+        };
+        let packet = samples_of(rate, ptime_ms);
+        let queue = [0; 2 * PACKET_SAMPLES_MAX];
+        Some(Box::new(Mouth { codec, encoder, rate, converter, packet, queue, queued: 0, begins: Instant::ZERO }))
+    }
+
+    /// Whether it speaks that codec in packets of that length.
+    pub fn fits(&self, codec: Codec, ptime_ms: u8) -> bool {
+        self.codec == codec && self.packet == samples_of(self.rate, ptime_ms)
+    }
+
+    /// Of the encoder: sound of this rate costs least.
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    pub const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Forgets what is queued: what comes next has nothing to do with it.
+    pub fn clear(&mut self) {
+        self.queued = 0;
+    }
+
+    /// Takes sound that is due at `due`, at most 60 ms; [`Mouth::next`] is to be called until there is none.
+    pub fn push(&mut self, due: Instant, rate: Rate, samples: &[i16]) {
+        let queued = self.time_of(self.queued);
+        // After a pause the rest of a packet goes nowhere: its time is past.
+        if self.queued > 0 && due.since(self.begins + queued) >= Duration::from_millis(10) {
+            self.queued = 0;
+        }
+        if self.queued == 0 {
+            self.begins = due;
+        }
+        let free = self.queue.get_mut(self.queued..).unwrap_or_default();
+        self.queued += match (rate, self.rate) {
+            (Rate::Narrow, Rate::Wide) => {
+                if !matches!(self.converter, Converter::Up(_)) {
+                    self.converter = Converter::Up(Interpolator::new(Ratio::Two));
+                }
+                let Converter::Up(up) = &mut self.converter else { return };
+                up.process(samples, free)
+            }
+            (Rate::Wide, Rate::Narrow) => {
+                if !matches!(self.converter, Converter::Down(_)) {
+                    self.converter = Converter::Down(Decimator::new(Ratio::Two));
+                }
+                let Converter::Down(down) = &mut self.converter else { return };
+                down.process(samples, free)
+            }
+            _ => {
+                let len = samples.len().min(free.len());
+                for (to, from) in free.iter_mut().zip(samples) {
+                    *to = *from;
+                }
+                len
+            }
+        };
+    }
+
+    /// Encodes the next packet into `payload`, if one is full.
+    pub fn next(&mut self, payload: &mut [u8; PAYLOAD_MAX]) -> Option<Spoken> {
+        let samples = self.queue.get(..self.packet).filter(|s| s.len() <= self.queued)?;
+        let len = match &mut self.encoder {
+            Encoder::Ulaw => g711::ulaw_encode_slice(samples, payload),
+            Encoder::Alaw => g711::alaw_encode_slice(samples, payload),
+            Encoder::G722(encoder) => encoder.encode(samples, payload),
+        };
+        let duration = (self.packet as u64 * u64::from(self.codec.clock_rate()) / u64::from(self.rate.hz())) as u32;
+        let spoken = Spoken { due: self.begins, duration, len };
+        self.begins += self.time_of(self.packet);
+        self.queue.copy_within(self.packet..self.queued, 0);
+        self.queued -= self.packet;
+        Some(spoken)
+    }
+
+    fn time_of(&self, samples: usize) -> Duration {
+        Duration::from_micros(samples as u64 * 1_000_000 / u64::from(self.rate.hz()))
+    }
+}
+
+/// Samples a packet: ptime in steps of 5 ms, 10 to 60; 0 is 20.
+fn samples_of(rate: Rate, ptime_ms: u8) -> usize {
+    let ms = match ptime_ms {
+        0 => 20,
+        ms => usize::from(ms / 5 * 5).clamp(10, PTIME_MAX_MS),
+    };
+    ms * rate.hz() as usize / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pushes 20 ms at a time for 600 ms: durations, and when the first samples of the packets were due.
+    #[track_caller]
+    fn check(codec: Codec, ptime_ms: u8, source: Rate, duration: u32, len: usize, period_ms: u64) {
+        let mut mouth = Mouth::new(codec, ptime_ms, source).unwrap();
+        let mut packets = Vec::new();
+        for n in 0..30 {
+            mouth.push(Instant::from_micros(n * 20_000), source, &[1_000; FRAME_SAMPLES_MAX][..source.frame()]);
+            while let Some(spoken) = mouth.next(&mut [0; PAYLOAD_MAX]) {
+                packets.push(spoken);
+            }
+        }
+        assert_eq!(packets.len() as u64, 600 / period_ms);
+        for (n, packet) in packets.iter().enumerate() {
+            let due = Instant::from_micros(n as u64 * period_ms * 1_000);
+            assert_eq!(*packet, Spoken { due, duration, len }, "{codec:?} {ptime_ms} {n}");
+        }
+    }
+
+    #[test]
+    fn frames_become_packets_of_any_ptime() {
+        for (ptime_ms, period_ms) in
+            [(0, 20), (10, 10), (20, 20), (30, 30), (40, 40), (60, 60), (255, 60), (1, 10), (33, 30)]
+        {
+            let units = period_ms as usize * 8;
+            check(Codec::Pcmu, ptime_ms, Rate::Narrow, units as u32, units, period_ms);
+            check(Codec::Pcma, ptime_ms, Rate::Wide, units as u32, units, period_ms);
+            check(Codec::G722, ptime_ms, Rate::Narrow, units as u32, units, period_ms);
+            check(Codec::G722, ptime_ms, Rate::Wide, units as u32, units, period_ms);
+        }
+        assert!(Mouth::new(Codec::Opaque { clock_rate: 8_000 }, 20, Rate::Narrow).is_none());
+    }
+
+    #[test]
+    fn after_a_pause_a_packet_begins_with_the_sound_after_it() {
+        let mut mouth = Mouth::new(Codec::Pcmu, 30, Rate::Narrow).unwrap();
+        let mut push = |ms: u64| {
+            mouth.push(Instant::from_micros(ms * 1_000), Rate::Narrow, &[0; 160]);
+            mouth.next(&mut [0; PAYLOAD_MAX]).map(|s| s.due.as_micros() / 1_000)
+        };
+        assert_eq!([push(0), push(20), push(500), push(520)], [None, Some(0), None, Some(500)]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Sound between codecs that no table joins: through an ear and a mouth, on one line of sequence and time.
+
+use crate::rig::{EVENTS, PCMA, PCMU, Rig, Sent, packet, peer, state};
+use std::f64::consts::TAU;
+use tandem::media::command::{Codec, Format, Hears, LegId};
+
+pub const G722: Format = Format { codec: Codec::G722, payload_type: 9 };
+
+/// One side of a call: what it says, 20 ms at a time, and what it has heard.
+struct Phone {
+    n: u64,
+    format: Format,
+    hz: f64,
+    spoken: usize,
+    sequence: u16,
+    encoder: codecs::g722::Encoder,
+    heard: Vec<Sent>,
+}
+
+impl Phone {
+    fn new(n: u64, format: Format, hz: f64) -> Phone {
+        let encoder = codecs::g722::Encoder::new();
+        Phone { n, format, hz, spoken: 0, sequence: 65_500, encoder, heard: Vec::new() }
+    }
+
+    fn say(&mut self, rig: &mut Rig) {
+        let wide = self.format.codec == Codec::G722;
+        let (rate, len) = if wide { (16_000.0, 320) } else { (8_000.0, 160) };
+        let begin = self.spoken * len;
+        let sample = |n: usize| (8_000.0 * (TAU * self.hz * (begin + n) as f64 / rate).sin()) as i16;
+        let sound: Vec<i16> = (0..len).map(sample).collect();
+        let mut payload = [0; 160];
+        match self.format.codec {
+            Codec::G722 => self.encoder.encode(&sound, &mut payload),
+            Codec::Pcma => codecs::g711::alaw_encode_slice(&sound, &mut payload),
+            _ => codecs::g711::ulaw_encode_slice(&sound, &mut payload),
+        };
+        let timestamp = (self.spoken * 160) as u32;
+        let bytes = packet(self.format.payload_type, self.sequence, timestamp, self.n as u32, &payload);
+        rig.receive(self.n, peer(self.n as u16), &bytes);
+        self.spoken += 1;
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn listen(&mut self, sent: &[Sent]) {
+        self.heard.extend(sent.iter().filter(|s| u64::from(s.port) == self.n).cloned());
+    }
+
+    /// Everything heard, decoded, at its rate in Hz.
+    fn sound(&self) -> (Vec<i16>, f64) {
+        let payload: Vec<u8> = self.heard.iter().flat_map(|s| s.payload.iter().copied()).collect();
+        match self.format.codec {
+            Codec::G722 => {
+                let mut sound = vec![0; payload.len() * 2];
+                codecs::g722::Decoder::new().decode(&payload, &mut sound);
+                (sound, 16_000.0)
+            }
+            Codec::Pcma => (payload.iter().map(|c| codecs::g711::alaw_decode(*c)).collect(), 8_000.0),
+            _ => (payload.iter().map(|c| codecs::g711::ulaw_decode(*c)).collect(), 8_000.0),
+        }
+    }
+
+    /// One line: sequence by one, timestamps by the packet's duration.
+    #[track_caller]
+    fn check_line(&self, units: u32) {
+        for pair in self.heard.windows(2) {
+            assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
+            assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(units));
+            assert!(!pair[1].marker && pair[1].ssrc == pair[0].ssrc);
+        }
+    }
+}
+
+/// Share of the energy that is at one frequency.
+fn purity(samples: &[i16], rate: f64, hz: f64) -> f64 {
+    let (mut re, mut im, mut energy) = (0.0, 0.0, 0.0);
+    for (n, s) in samples.iter().enumerate() {
+        let (x, angle) = (f64::from(*s), TAU * hz * n as f64 / rate);
+        re += x * angle.cos();
+        im += x * angle.sin();
+        energy += x * x;
+    }
+    2.0 * (re * re + im * im) / samples.len() as f64 / energy
+}
+
+/// Two phones talk for two seconds.
+fn talk(one: Format, two: Format, ptimes: (u8, u8)) -> (Rig, Phone, Phone) {
+    let mut rig = Rig::bridged(one, two);
+    for (n, format, ptime_ms) in [(1, one, ptimes.0), (2, two, ptimes.1)] {
+        let mut wanted = state(n, format, Hears::Leg(LegId(3 - u64::from(n))));
+        wanted.ptime_ms = ptime_ms;
+        rig.set(u64::from(n), wanted);
+    }
+    let (mut a, mut b) = (Phone::new(1, one, 1_000.0), Phone::new(2, two, 600.0));
+    for _ in 0..100 {
+        a.say(&mut rig);
+        rig.pass_ms(7);
+        b.say(&mut rig);
+        rig.pass_ms(13);
+        let sent = rig.sent();
+        a.listen(&sent);
+        b.listen(&sent);
+    }
+    (rig, a, b)
+}
+
+#[test]
+fn both_hear_each_other_across_codecs() {
+    for (one, two) in [(PCMU, G722), (G722, PCMA), (PCMA, G722)] {
+        for ptimes in [(20, 20), (10, 30), (60, 40)] {
+            let (_, a, b) = talk(one, two, ptimes);
+            for (phone, ptime_ms, hz) in [(&a, ptimes.0, 600.0), (&b, ptimes.1, 1_000.0)] {
+                phone.check_line(u32::from(ptime_ms) * 8);
+                let packets = 2_000 / usize::from(ptime_ms);
+                assert!((packets - 4..=packets).contains(&phone.heard.len()), "{}", phone.heard.len());
+                let (sound, rate) = phone.sound();
+                let settled = &sound[(rate * 0.2) as usize..];
+                let share = purity(settled, rate, hz);
+                assert!(share > 0.99, "{one:?} {two:?} {ptimes:?}: {share}");
+            }
+        }
+    }
+}
+
+#[test]
+fn digits_pass_between_the_packets_of_transcoded_sound() {
+    let (mut rig, mut a, mut b) = talk(PCMU, G722, (20, 20));
+    b.heard.clear();
+    let timestamp = (a.spoken * 160) as u32;
+    for n in 0..5u16 {
+        let end = if n > 2 { 0x80 } else { 0 };
+        let event = packet(EVENTS, a.sequence, timestamp, 1, &[5, 10 | end, 1, 0x40]);
+        rig.receive(1, peer(1), &event);
+        a.sequence = a.sequence.wrapping_add(1);
+        rig.pass_ms(20);
+        b.listen(&rig.sent());
+    }
+    let events: Vec<&Sent> = b.heard.iter().filter(|s| s.payload_type == EVENTS).collect();
+    assert_eq!(events.len(), 5);
+    assert!(events.iter().all(|e| e.timestamp == events[0].timestamp), "one digit");
+    assert!(events[0].marker && !events[1].marker);
+    assert!(b.heard.windows(2).all(|w| w[1].sequence == w[0].sequence.wrapping_add(1)));
+}
