@@ -4,9 +4,10 @@
 //! that 20 ms of work never burst, and its deadlines stand on the absolute clock. A tick that is a whole period late is
 //! skipped and counted, never made up for.
 
+mod hearing;
+
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, PlayId};
-use super::frame::{Frame, Rate};
 use super::leg::{Leg, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
@@ -261,90 +262,6 @@ impl Shard {
         }
         if let Some(due) = self.wheel.get_mut(next as usize % WHEEL) {
             due.push(port);
-        }
-    }
-
-    /// Pulls the ears whose frames are due in a step, and lets everybody hear who needs their sound.
-    fn listen(&mut self, step: u64, late: bool, out: &mut impl Sink) {
-        let Some(due) = self.ears.get_mut(step as usize % EARS).map(std::mem::take) else { return };
-        for port in &due {
-            self.pull(*port, Instant::from_micros(step * STEP_US), late, out);
-        }
-        if let Some(place) = self.ears.get_mut(step as usize % EARS) {
-            *place = due;
-        }
-    }
-
-    fn pull(&mut self, port: u32, due: Instant, late: bool, out: &mut impl Sink) {
-        self.stats.ticks_late += u64::from(late);
-        let Some(place) = self.place(port) else { return };
-        let (speaker, first) = (place.leg.id, place.first_listener);
-        let Some(ear) = place.leg.ear() else { return };
-        if late {
-            return ear.skip(due);
-        }
-        let mut frame = Frame::silent(Rate::Narrow);
-        if !ear.pull(due, &mut frame) {
-            return;
-        }
-        let mut next = first;
-        while let Some(port) = next {
-            let Some(place) = self.place(port) else { break };
-            next = place.next_listener;
-            if place.leg.hears_frame(speaker, &frame) {
-                place.leg.say(due, frame.rate, frame.samples(), |to, packet| out.rtp(port, to, packet));
-                self.stats.ticks += 1;
-            }
-        }
-    }
-
-    /// Gives a leg the ear and the mouth that it needs now, and takes what it does not.
-    fn equip(&mut self, port: u32) {
-        let mut needed = 0;
-        let mut next = self.place(port).and_then(|p| p.first_listener);
-        while let Some(listener) = next {
-            let Some(place) = self.place(listener) else { break };
-            next = place.next_listener;
-            let sent = place.leg.sent();
-            needed |= self.place(port).map_or(0, |p| p.leg.needs_sound(sent));
-        }
-        let seed = port.wrapping_mul(0x9e37_79b9);
-        let Some(place) = self.place(port) else { return };
-        let listens = place.leg.set_ear(needed, seed);
-        let (sent, heard) = (place.leg.sent(), place.heard);
-        let own = place.leg.generates() && sent.is_some_and(|c| !c.is_g711());
-        let spoken = heard.and_then(|h| self.place(h)).filter(|p| p.leg.needs_sound(sent) != 0);
-        let rate = spoken.and_then(|p| p.leg.ear()).map(|ear| ear.rate());
-        if let Some(place) = self.place(port) {
-            place.leg.set_mouth(rate.or(own.then_some(Rate::Narrow)));
-        }
-        self.listen_at(port, listens);
-    }
-
-    /// A leg and all whose equipment follows from its state.
-    fn equip_around(&mut self, port: u32) {
-        let Some(place) = self.place(port) else { return };
-        let (heard, mut next) = (place.heard, place.first_listener);
-        if let Some(heard) = heard {
-            self.equip(heard);
-        }
-        self.equip(port);
-        while let Some(listener) = next {
-            self.equip(listener);
-            next = self.place(listener).and_then(|p| p.next_listener);
-        }
-    }
-
-    /// Puts an ear's place on its list, or takes it off.
-    fn listen_at(&mut self, port: u32, listens: bool) {
-        let Some(due) = self.ears.get_mut(port as usize % EARS) else { return };
-        let at = due.iter().position(|p| *p == port);
-        match at {
-            None if listens => due.push(port),
-            Some(at) if !listens => {
-                due.swap_remove(at);
-            }
-            _ => {}
         }
     }
 

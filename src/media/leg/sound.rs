@@ -1,0 +1,153 @@
+//! A leg's sound: its ear and its mouth, and what it plays.
+
+use super::{Carried, FRAME_MAX, Leg, Setting, playing};
+use crate::base::time::Instant;
+use crate::media::bridge::Bridge;
+use crate::media::command::{Codec, Format, LegId, PlayId};
+use crate::media::ear::Ear;
+use crate::media::frame::{Frame, Rate};
+use crate::media::jitter::Packet;
+use crate::media::mouth::{Mouth, PAYLOAD_MAX};
+use crate::media::player::{Filled, SAMPLE_RATE};
+use crate::rtp::packet::{HEADER_LEN, Header};
+use std::net::SocketAddr;
+
+impl Leg {
+    /// Gives the ear what it is to hear.
+    #[inline]
+    pub(super) fn listen(&mut self, now: Instant, header: &Header, carried: Carried, payload: &[u8]) {
+        let Some(ear) = &mut self.ear else { return };
+        let (codec, duration) = match carried {
+            Carried::Media(codec) => (Some(codec), codec.duration(payload)),
+            Carried::Event => (None, 0),
+        };
+        if codec.is_some() {
+            let format = self.formats.iter().position(|f| f.is_some_and(|f| f.payload_type == header.payload_type));
+            if format.is_none_or(|n| self.heard_formats & 1 << n == 0) {
+                // It is relayed to all who hear it: what waits of another codec comes too late for them.
+                return ear.clear();
+            }
+        }
+        if duration == 0 && codec.is_some_and(|c| c.rate().is_some()) {
+            return;
+        }
+        let Header { ssrc, sequence, timestamp, .. } = *header;
+        let clock_rate = codec.map_or(self.receive_rate, Codec::clock_rate);
+        ear.put(now, &Packet { ssrc, sequence, timestamp, clock_rate, duration, codec, payload });
+    }
+
+    /// What it may say. At most [`FORMATS_MAX`].
+    fn formats(&self) -> impl Iterator<Item = (usize, Format)> {
+        self.formats.iter().enumerate().filter_map(|(n, f)| Some((n, (*f)?)))
+    }
+
+    /// Whether what it may say reaches a listener that sends `sent` only as sound: bit n is its format n.
+    pub fn needs_sound(&self, sent: Option<Codec>) -> u8 {
+        let Some(sent) = sent.filter(|s| s.rate().is_some()) else { return 0 };
+        let unbridged = |codec: Codec| codec.rate().is_some() && Bridge::between(codec, sent).is_none();
+        let needed = self.formats().filter(|(_, f)| unbridged(f.codec)).fold(0, |bits, (n, _)| bits | 1 << n);
+        let noise =
+            self.formats().filter(|(_, f)| f.codec == Codec::ComfortNoise).fold(0, |bits, (n, _)| bits | 1 << n);
+        if needed == 0 { 0 } else { needed | noise }
+    }
+
+    /// Codec that is sent to the peer.
+    pub fn sent(&self) -> Option<Codec> {
+        self.setting.state.send.map(|f| f.codec)
+    }
+
+    /// Gives it an ear for the formats of `needed` (bits as of [`Leg::needs_sound`]), or takes it. `true` if there is one.
+    pub fn set_ear(&mut self, needed: u8, seed: u32) -> bool {
+        self.heard_formats = needed;
+        let receive = &self.setting.state.receive;
+        if needed == 0 {
+            self.ear = None;
+        } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive)) {
+            self.ear = Some(Ear::new(receive, seed));
+        }
+        self.ear.is_some()
+    }
+
+    pub fn ear(&mut self) -> Option<&mut Ear> {
+        self.ear.as_deref_mut()
+    }
+
+    /// Gives it a mouth for sound of that rate, or takes it.
+    pub fn set_mouth(&mut self, needed: Option<Rate>) {
+        let state = &self.setting.state;
+        let (Some(rate), Some(Format { codec, .. })) = (needed, state.send) else {
+            self.mouth = None;
+            return;
+        };
+        if self.mouth.as_ref().is_none_or(|m| !m.fits(codec, state.ptime_ms)) {
+            self.mouth = Mouth::new(codec, state.ptime_ms, rate);
+        }
+    }
+
+    /// Whether sound of `frame` is for it: there is no bridge from where it comes, and nothing newer has been relayed.
+    pub fn hears_frame(&self, speaker: LegId, frame: &Frame) -> bool {
+        let (Some(sent), Some(source)) = (self.sent(), frame.source) else { return false };
+        let is_older =
+            |(leg, newest): (LegId, u16)| leg == speaker && (source.sequence.wrapping_sub(newest) as i16) <= 0;
+        Bridge::between(source.codec, sent).is_none() && !self.stream.relayed_last().is_some_and(is_older)
+    }
+
+    /// Says sound that is due at `due`; the packets that are full go to `send`.
+    pub fn say(&mut self, due: Instant, rate: Rate, samples: &[i16], mut send: impl FnMut(SocketAddr, &[u8])) {
+        let state = &self.setting.state;
+        let to = self.latch.target().filter(|_| state.sending);
+        let (Some(mouth), Some(format), Some(to)) = (&mut self.mouth, state.send, to) else { return };
+        mouth.push(due, rate, samples);
+        let mut payload = [0; PAYLOAD_MAX];
+        let mut packet = [0; HEADER_LEN + PAYLOAD_MAX];
+        while let Some(spoken) = mouth.next(&mut payload) {
+            let clock_rate = format.codec.clock_rate();
+            let sound = payload.get(..spoken.len).unwrap_or_default();
+            if sound.is_empty() {
+                continue;
+            }
+            let fields = self.stream.generated(spoken.due, spoken.duration, clock_rate, format.payload_type);
+            let (header, body) = packet.split_at_mut(HEADER_LEN);
+            fields.write(header);
+            for (to, from) in body.iter_mut().zip(sound) {
+                *to = *from;
+            }
+            self.stream.count(sound.len());
+            send(to, packet.get(..HEADER_LEN + sound.len()).unwrap_or_default());
+        }
+    }
+
+    /// Makes what is due at `due`, as far as it makes its packets itself; they go to `send`. Returns the end of a playing.
+    pub fn generate(&mut self, due: Instant, mut send: impl FnMut(SocketAddr, &[u8])) -> Option<(PlayId, bool)> {
+        let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
+        let Setting { state, player } = &mut *self.setting;
+        let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return None };
+        let id = playing(state);
+        if format.codec.rate().is_none() || !format.codec.is_g711() && self.mouth.is_none() {
+            return id.filter(|_| player.end()).map(|id| (id, false));
+        }
+        let mut sound = [0; FRAME_MAX];
+        let frame = sound.get_mut(..samples)?;
+        let mut ended = None;
+        if let Some(id) = id {
+            match player.fill(frame) {
+                Filled::Sound => {}
+                Filled::End { played } => ended = Some((id, played)),
+                Filled::Nothing => return None,
+            }
+        }
+        if !state.sending || matches!(ended, Some((_, false))) {
+            return ended;
+        }
+        let mut packet = [0; HEADER_LEN + FRAME_MAX];
+        let (header, payload) = packet.split_at_mut(HEADER_LEN);
+        if !format.codec.encode(frame, payload) {
+            self.say(due, Rate::Narrow, frame, send);
+            return ended;
+        }
+        self.stream.generated(due, samples as u32, SAMPLE_RATE, format.payload_type).write(header);
+        self.stream.count(samples);
+        send(to, packet.get(..HEADER_LEN + samples).unwrap_or_default());
+        ended
+    }
+}
