@@ -7,7 +7,7 @@
 use super::endpoint::Body;
 use crate::base::time::Duration;
 use crate::event::Quality;
-use crate::media::command::{Codec as MediaCodec, Command, Format, Hears, LegId, LegState};
+use crate::media::command::{Codec as MediaCodec, Command, Format, Hears, LegId, LegState, TapId};
 use crate::sdp::{self, AudioFormat, Codec, Direction, LocalAudio, NegotiatedAudio, Order, SessionDescription};
 use std::net::SocketAddr;
 
@@ -40,6 +40,7 @@ pub struct Session {
     asked: bool,
     agreed: Option<Box<NegotiatedAudio>>,
     hears: Hears,
+    tap: Option<TapId>,
     set: Option<Box<LegState>>,
     quality: Option<Box<Quality>>,
 }
@@ -249,6 +250,12 @@ impl Session {
         self.refresh(rtp_timeout)
     }
 
+    /// Says who listens in; the command that makes it so, if that is a change.
+    pub fn tap(&mut self, tap: Option<TapId>, rtp_timeout: Option<Duration>) -> Option<Command> {
+        self.tap = tap;
+        self.refresh(rtp_timeout)
+    }
+
     /// The command that brings the media leg in line with what has been negotiated since.
     pub fn refresh(&mut self, rtp_timeout: Option<Duration>) -> Option<Command> {
         let (Port::Open(leg, _), Some(agreed)) = (&self.port, &self.agreed) else { return None };
@@ -265,6 +272,7 @@ impl Session {
             receiving: agreed.direction.receives(),
             latch: true,
             hears: self.hears.clone(),
+            tap: self.tap,
             rtp_timeout: rtp_timeout.filter(|_| !agreed.on_hold),
         };
         if self.set.as_deref() == Some(&state) {

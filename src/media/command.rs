@@ -17,6 +17,10 @@ pub struct LegId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PlayId(pub u64);
 
+/// One listening-in at one leg. Numbered by the switch, never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TapId(pub u64);
+
 /// Codecs that a leg can send and receive.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Codec {
@@ -98,6 +102,8 @@ pub struct LegState {
     /// and refuse other sources later. A changed `remote_rtp` opens the latch again.
     pub latch: bool,
     pub hears: Hears,
+    /// Copies both tracks to whoever takes the taps: a recorder.
+    pub tap: Option<TapId>,
     /// Silence of the peer after which `Event::Timeout` is told, once; `None` never. Counted only while `receiving`.
     pub rtp_timeout: Option<Duration>,
 }

@@ -10,6 +10,7 @@ use super::mouth::Mouth;
 use super::player::Player;
 use super::report::{NtpClock, Reports};
 use super::stream::{Origin, Relayed, Stream};
+use super::tap::Tapped;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::event::Quality;
@@ -130,6 +131,12 @@ impl Leg {
 
     pub fn hears(&self) -> &Hears {
         &self.setting.state.hears
+    }
+
+    /// Who listens in, if anybody does and there is something to hear.
+    #[inline]
+    pub fn tapped(&self) -> Option<Tapped> {
+        Some(Tapped { tap: self.setting.state.tap?, sent: self.setting.state.send? })
     }
 
     /// Whether packets are made for it on the tick.

@@ -20,6 +20,8 @@ pub mod mouth;
 
 pub mod player;
 
+pub mod tap;
+
 pub mod report;
 
 pub mod room;

@@ -8,9 +8,10 @@ mod hearing;
 
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, PlayId};
-use super::leg::{Leg, Setting, Taken};
+use super::leg::{Carried, Leg, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
+use super::tap::{Frame, Tapped};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::Quality;
@@ -64,6 +65,10 @@ pub trait Sink {
     fn rtp(&mut self, port: u32, to: SocketAddr, packet: &[u8]);
     fn rtcp(&mut self, port: u32, to: SocketAddr, packet: &[u8]);
     fn event(&mut self, event: Event);
+    /// Sound for whoever listens in; what finds no room is lost and counted.
+    fn tap(&mut self, frame: &Frame) {
+        let _ = frame;
+    }
     /// A setting that is no longer in force: to be freed by who made it.
     fn spent(&mut self, setting: Box<Setting>);
 }
@@ -188,6 +193,11 @@ impl Shard {
         for digit in received.digits.into_iter().flatten() {
             out.event(place.leg.digit(digit));
         }
+        if let (Some(tapped), Some(taken)) = (place.leg.tapped(), received.taken)
+            && let Carried::Media(codec) = taken.carried
+        {
+            tapped.received(now, codec, &taken.header, bytes, |frame| out.tap(frame));
+        }
         let first = place.first_listener;
         if let Some(taken) = received.taken {
             self.relay(now, first, &taken, bytes, out);
@@ -200,10 +210,11 @@ impl Shard {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;
             let Some((fields, to, bridge)) = place.leg.hear(now, taken) else { continue };
+            let tapped = place.leg.tapped();
             self.stats.packets_relayed += 1;
             let packet = taken.header.rewrite(fields, bytes);
             if bridge == Bridge::Relay {
-                out.rtp(port, to, packet);
+                send(tapped, now, (port, to), packet, out);
                 continue;
             }
             // The payload stays as it came, for whoever else hears it.
@@ -211,7 +222,7 @@ impl Shard {
             let Some(copy) = copy.get_mut(..packet.len()) else { continue };
             copy.copy_from_slice(packet);
             bridge.transcode(copy.get_mut(HEADER_LEN..).unwrap_or_default());
-            out.rtp(port, to, copy);
+            send(tapped, now, (port, to), copy, out);
         }
     }
 
@@ -253,9 +264,10 @@ impl Shard {
         if late {
             self.stats.ticks_late += 1;
         } else {
-            let leg = place.leg.id;
+            let (leg, tapped) = (place.leg.id, place.leg.tapped());
             let due = Instant::from_micros(step * STEP_US);
-            if let Some((id, played)) = place.leg.generate(due, |to, packet| out.rtp(port, to, packet)) {
+            if let Some((id, played)) = place.leg.generate(due, |to, packet| send(tapped, due, (port, to), packet, out))
+            {
                 out.event(Event::PlayEnded { leg, id, played });
             }
             self.stats.ticks += 1;
@@ -436,6 +448,15 @@ impl Shard {
             }
         }
     }
+}
+
+/// Sends a packet, and lets those hear it who listen in.
+#[inline]
+fn send(tapped: Option<Tapped>, at: Instant, (port, to): (u32, SocketAddr), packet: &[u8], out: &mut impl Sink) {
+    if let Some(tapped) = tapped {
+        tapped.sent(at, packet, |frame| out.tap(frame));
+    }
+    out.rtp(port, to, packet);
 }
 
 impl Place {

@@ -58,6 +58,7 @@ impl Bench {
 
     fn set(&mut self, phone: &Phone, format: Format, hears: Hears) {
         let state = LegState {
+            tap: None,
             remote_rtp: Some(phone.socket.local_addr().unwrap()),
             remote_rtcp: None,
             send: Some(format),

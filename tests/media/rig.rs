@@ -7,6 +7,7 @@ use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState};
 use tandem::media::leg::Setting;
 use tandem::media::player::Player;
 use tandem::media::shard::{Order, Shard, Sink, Socket};
+use tandem::media::tap::Frame;
 use tandem::rtp::packet::{Fields, HEADER_LEN, Header};
 
 pub const PCMU: Format = Format { codec: Codec::Pcmu, payload_type: 0 };
@@ -21,6 +22,7 @@ pub struct Kept {
     pub rtcp: Vec<(u32, SocketAddr, Vec<u8>)>,
     pub events: Vec<Event>,
     pub spent: usize,
+    pub tapped: Vec<Frame>,
 }
 
 impl Sink for Kept {
@@ -32,6 +34,9 @@ impl Sink for Kept {
     }
     fn event(&mut self, event: Event) {
         self.events.push(event);
+    }
+    fn tap(&mut self, frame: &Frame) {
+        self.tapped.push(*frame);
     }
     fn spent(&mut self, _: Box<Setting>) {
         self.spent += 1;
@@ -75,6 +80,7 @@ pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
         receiving: true,
         latch: true,
         hears,
+        tap: None,
         rtp_timeout: None,
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::rig::{EVENTS, PCMA, PCMU, Rig, Sent, packet, peer, state};
 use std::time::Duration;
-use tandem::media::command::{Codec, Event, Format, Hears, LegId};
+use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState, TapId};
+use tandem::media::tap::Track;
 use tandem::rtp::rtcp::{self, Packet, Report, SenderInfo};
 use tandem::rtp::telephone_event::Block;
 
@@ -27,6 +28,31 @@ fn packets_are_relayed_on_receipt_under_our_own_numbers() {
     let back = rig.sent();
     assert_eq!((back[0].port, back[0].to), (1, peer(1)));
     assert!(back[0].ssrc != first.ssrc && back[0].ssrc != 0xbbbb);
+}
+
+#[test]
+fn a_tap_has_what_its_leg_says_and_hears_and_nothing_of_the_other_one() {
+    let mut rig = Rig::bridged(PCMU, PCMA);
+    rig.set(1, LegState { tap: Some(TapId(9)), ..state(1, PCMU, Hears::Leg(LegId(2))) });
+    rig.receive(1, peer(1), &packet(0, 7, 700, 0xaa, &[1; 160]));
+    rig.receive(2, peer(2), &packet(8, 8, 800, 0xbb, &[2; 160]));
+    let digit = Block { event: 1, end: false, volume: 10, duration: 160 }.to_bytes();
+    rig.receive(1, peer(1), &packet(EVENTS, 8, 860, 0xaa, &digit));
+    rig.receive(2, peer(2), &packet(EVENTS, 9, 960, 0xbb, &digit));
+    let (sent, frames) = (rig.sent(), std::mem::take(&mut rig.kept.tapped));
+    let told: Vec<_> = frames.iter().map(|f| (f.label.tap, f.label.track, f.label.codec, f.payload()[0])).collect();
+    let heard = sent.iter().find(|s| s.port == 1 && s.payload_type == 0).expect("the leg hears the other one");
+    let tap = TapId(9);
+    assert_eq!(told, [(tap, Track::In, Codec::Pcmu, 1), (tap, Track::Out, Codec::Pcmu, heard.payload[0])]);
+    assert_eq!((frames[0].label.sequence, frames[0].label.timestamp, frames[0].label.ssrc), (7, 700, 0xaa));
+    assert_eq!((frames[1].label.timestamp, frames[1].label.ssrc), (heard.timestamp, heard.ssrc));
+    rig.set(1, LegState { tap: Some(TapId(10)), ..state(1, PCMU, Hears::Silence) });
+    rig.pass_ms(100);
+    assert!(rig.kept.tapped.len() >= 4 && rig.kept.tapped.iter().all(|f| f.label.tap == TapId(10)));
+    rig.set(1, state(1, PCMU, Hears::Silence));
+    rig.kept.tapped.clear();
+    rig.pass_ms(100);
+    assert_eq!(rig.kept.tapped.len(), 0);
 }
 
 #[test]

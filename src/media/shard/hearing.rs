@@ -1,6 +1,6 @@
 //! Who has an ear and who a mouth, and each ear's frame to whoever needs it.
 
-use super::{EARS, STEP_US, Shard, Sink};
+use super::{EARS, STEP_US, Shard, Sink, send};
 use crate::base::time::Instant;
 use crate::media::frame::{Frame, Rate};
 
@@ -33,7 +33,9 @@ impl Shard {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;
             if place.leg.hears_frame(speaker, &frame) {
-                place.leg.say(due, frame.rate, frame.samples(), |to, packet| out.rtp(port, to, packet));
+                let tapped = place.leg.tapped();
+                let (rate, samples) = (frame.rate, frame.samples());
+                place.leg.say(due, rate, samples, |to, packet| send(tapped, due, (port, to), packet, out));
                 self.stats.ticks += 1;
             }
         }

@@ -17,6 +17,7 @@ use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, Play
 use crate::media::leg::Setting;
 use crate::media::player::Player;
 use crate::media::shard::{Order, Shard};
+use crate::media::tap::Frame;
 use crate::shell::api::metrics::Sample;
 use crate::shell::clock::Clock;
 use crate::shell::control::Media;
@@ -30,7 +31,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use thread::{Counts, DOWN_MAX, Doorbell, Down, UP_MAX, Up, Uplink, Worker};
+use thread::{Counts, DOWN_MAX, Doorbell, Down, TAPS_MAX, UP_MAX, Up, Uplink, Worker};
 
 /// What an engine is built from.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct MediaStats {
     pub packets_unsent: u64,
     /// Telemetry that found no room on its way up.
     pub events_dropped: u64,
+    /// Packets of listened-in sound that found no room.
+    pub taps_dropped: u64,
     pub legs: u64,
     /// Port pairs that are bound, and those of them that no leg uses.
     pub ports_bound: u64,
@@ -77,6 +80,8 @@ struct Handle {
     quiet: bool,
     /// Something was given quietly since the last ring.
     owed: bool,
+    /// What the shard's taps copy, until somebody takes it.
+    tapped: Option<Consumer<Frame>>,
     counts: Arc<Counts>,
     legs: usize,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -220,6 +225,11 @@ impl MediaEngine {
         self.waker.clear();
     }
 
+    /// What legs with a tap say and hear, a ring each shard; once.
+    pub fn take_taps(&mut self) -> Vec<Consumer<Frame>> {
+        self.shards.iter_mut().filter_map(|shard| shard.tapped.take()).collect()
+    }
+
     pub fn stats(&self) -> MediaStats {
         let mut sum = MediaStats {
             legs: self.legs.len() as u64,
@@ -233,6 +243,7 @@ impl MediaEngine {
             sum.packets_received += counts.packets_received.load(Ordering::Relaxed);
             sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed);
             sum.packets_unsent += counts.packets_unsent.load(Ordering::Relaxed);
+            sum.taps_dropped += counts.taps_dropped.load(Ordering::Relaxed);
             sum.events_dropped += counts.events_dropped.load(Ordering::Relaxed);
         }
         sum
@@ -402,6 +413,7 @@ impl Media for MediaEngine {
             Sample::counter("media_packets_relayed", "RTP packets relayed", s.packets_relayed),
             Sample::counter("media_packets_unsent", "Packets that the system refused to send", s.packets_unsent),
             Sample::counter("media_events_dropped", "Media events that found no room", s.events_dropped),
+            Sample::counter("media_taps_dropped", "Packets to be recorded that found no room", s.taps_dropped),
             Sample::gauge("media_legs", "Media legs that are open", s.legs),
             Sample::gauge("media_ports_bound", "RTP and RTCP port pairs that are bound", s.ports_bound),
             Sample::gauge("media_ports_resting", "Bound port pairs that no leg uses", s.ports_resting),
@@ -412,6 +424,7 @@ impl Media for MediaEngine {
 fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool) -> std::io::Result<Handle> {
     let (down, orders) = RingBuffer::new(DOWN_MAX);
     let (ring, up) = RingBuffer::new(UP_MAX);
+    let (taps, tapped) = RingBuffer::new(TAPS_MAX);
     let doorbell = Doorbell { asleep: Arc::new(AtomicBool::new(false)), waker: Waker::new()? };
     let counts = Arc::new(Counts::default());
     let worker = Worker {
@@ -419,7 +432,7 @@ fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool
         io: Portable::new(doorbell.waker.clone())?,
         orders,
         doorbell: doorbell.clone(),
-        uplink: Uplink::new(ring, up_waker.clone(), counts.clone()),
+        uplink: Uplink::new(ring, taps, up_waker.clone(), counts.clone()),
         outbox: Default::default(),
         clock,
         counts: counts.clone(),
@@ -441,6 +454,7 @@ fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool
         doorbell,
         quiet: false,
         owed: false,
+        tapped: Some(tapped),
         counts,
         legs: 0,
         thread: Some(thread),

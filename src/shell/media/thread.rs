@@ -5,6 +5,7 @@ use crate::base::time::{Duration, Instant};
 use crate::media::command::Event;
 use crate::media::leg::Setting;
 use crate::media::shard::{Order, Shard, Sink, Socket};
+use crate::media::tap::Frame;
 use crate::shell::clock::Clock;
 use crate::shell::net::Waker;
 use rtrb::{Consumer, Producer, PushError};
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 pub const DOWN_MAX: usize = 4_096;
 /// What waits for the control thread, a shard.
 pub const UP_MAX: usize = 4_096;
+/// Packets for those who listen in, a shard: at 500 calls whose reader sleeps, 0.6 s. Its memory is touched only when used.
+pub const TAPS_MAX: usize = 32_768;
 /// Places of `UP_MAX` that only endings and digits may take.
 const UP_RESERVED: usize = 1_024;
 /// Endings and digits kept back while the ring is full. Endings are bounded by the legs; digits beyond are dropped.
@@ -64,6 +67,8 @@ pub struct Counts {
     pub packets_relayed: AtomicU64,
     pub packets_unsent: AtomicU64,
     pub events_dropped: AtomicU64,
+    /// Packets of listened-in sound that found no room.
+    pub taps_dropped: AtomicU64,
 }
 
 /// Tells whether the shard sleeps, so that it is woken only then.
@@ -92,11 +97,13 @@ pub struct Uplink {
     waker: Waker,
     counts: Arc<Counts>,
     news: bool,
+    /// To whoever listens in. What finds no room is dropped and counted.
+    taps: Producer<Frame>,
 }
 
 impl Uplink {
-    pub fn new(ring: Producer<Up>, waker: Waker, counts: Arc<Counts>) -> Uplink {
-        Uplink { ring, kept: VecDeque::with_capacity(64), waker, counts, news: false }
+    pub fn new(ring: Producer<Up>, taps: Producer<Frame>, waker: Waker, counts: Arc<Counts>) -> Uplink {
+        Uplink { ring, kept: VecDeque::with_capacity(64), waker, counts, news: false, taps }
     }
 
     fn event(&mut self, event: Event) {
@@ -181,6 +188,11 @@ impl Sink for Out<'_> {
     }
     fn event(&mut self, event: Event) {
         self.uplink.event(event);
+    }
+    fn tap(&mut self, frame: &Frame) {
+        if self.uplink.taps.push(*frame).is_err() {
+            self.uplink.counts.taps_dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
     fn spent(&mut self, setting: Box<Setting>) {
         self.uplink.push(Up::Spent(setting));
