@@ -47,12 +47,12 @@ impl Codec {
         }
     }
 
-    /// At which we decode and encode it; `None` for what has no sound that we can read.
+    /// At which we decode and encode it, at most: Opus also does the narrow rate. `None` for what has no sound that we can read.
     pub const fn rate(self) -> Option<Rate> {
         match self {
             Codec::Pcmu | Codec::Pcma => Some(Rate::Narrow),
-            Codec::G722 => Some(Rate::Wide),
-            Codec::Opus | Codec::ComfortNoise | Codec::Opaque { .. } => None,
+            Codec::G722 | Codec::Opus => Some(Rate::Wide),
+            Codec::ComfortNoise | Codec::Opaque { .. } => None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
 use super::jitter::{Advice, Jitter, Packet, Take};
 use crate::base::time::Instant;
 use codecs::resample::{Interpolator, Ratio};
-use codecs::{cng, g711, g722, plc};
+use codecs::{cng, g711, g722, opus, plc};
 
 impl std::fmt::Debug for Ear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,6 +49,8 @@ pub struct Ear {
     rate: Rate,
     jitter: Jitter,
     g722: g722::Decoder,
+    /// Where it may come.
+    opus: Option<opus::Decoder>,
     concealer: plc::Concealer,
     noise: cng::Generator,
     /// The sender is silent, and said how its silence sounds.
@@ -68,16 +70,20 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// An ear for what a leg may say. Allocates what its decoders need, here and nowhere else.
-    pub fn new(receive: &[Format], seed: u32) -> Box<Ear> {
+    /// An ear for what a leg may say; `wanted` is the rate that listeners have a use for. Allocates what its decoders need,
+    /// here and nowhere else.
+    pub fn new(receive: &[Format], wanted: Rate, seed: u32) -> Box<Ear> {
+        let rate = rate_of(receive, wanted);
+        let has_opus = receive.iter().any(|f| f.codec == Codec::Opus);
         Box::new(Ear {
-            rate: rate_of(receive),
+            rate,
             jitter: Jitter::new(),
             g722: g722::Decoder::new(),
+            opus: has_opus.then(|| opus::Decoder::new(rate.of_opus())),
             concealer: plc::Concealer::new(),
             noise: cng::Generator::new(seed),
             in_noise: false,
-            up: mixed(receive).then(|| Box::new(Interpolator::new(Ratio::Two))),
+            up: (rate == Rate::Wide && has_narrow(receive)).then(|| Box::new(Interpolator::new(Ratio::Two))),
             queue: [0; QUEUE],
             queued: 0,
             source: None,
@@ -95,8 +101,11 @@ impl Ear {
     }
 
     /// Whether it is the ear that [`Ear::new`] would make.
-    pub fn fits(&self, receive: &[Format]) -> bool {
-        self.rate == rate_of(receive) && self.up.is_some() == mixed(receive)
+    pub fn fits(&self, receive: &[Format], wanted: Rate) -> bool {
+        let up = self.rate == Rate::Wide && has_narrow(receive);
+        self.rate == rate_of(receive, wanted)
+            && self.up.is_some() == up
+            && self.opus.is_some() == receive.iter().any(|f| f.codec == Codec::Opus)
     }
 
     /// Takes a packet as it comes.
@@ -127,7 +136,9 @@ impl Ear {
         };
         self.kind = Kind::Silent;
         if insert {
-            self.conceal(frame.samples_mut());
+            let mut made_up = [0; 2 * FRAME_SAMPLES_MAX];
+            self.conceal(&mut made_up, wanted);
+            frame.samples_mut().copy_from_slice(made_up.get(..wanted).unwrap_or_default());
             self.heard.concealed += wanted as u64;
         } else {
             self.fill(wanted);
@@ -185,14 +196,21 @@ impl Ear {
                 }
                 Take::Gap { ticks: gap, lost } => {
                     self.settle(!lost);
-                    let samples = usize::try_from(gap / ticks).unwrap_or(usize::MAX).min(wanted - self.queued).max(1);
-                    self.append_made_up(samples);
+                    let next = self.jitter.peek(&mut payload).filter(|n| lost && n.0 == Codec::Opus);
+                    let samples = match next {
+                        Some((_, duration, len)) if gap <= duration => {
+                            self.recover(payload.get(..len).unwrap_or_default(), gap)
+                        }
+                        Some((_, duration, _)) => {
+                            self.append_made_up(self.samples(gap - duration).min(wanted - self.queued))
+                        }
+                        None => self.append_made_up(self.samples(gap).min(wanted - self.queued)),
+                    };
                     self.heard.concealed += if lost { samples as u64 } else { 0 };
                     self.jitter.pass(samples as i64 * ticks);
                 }
                 Take::Empty => {
-                    let samples = wanted - self.queued;
-                    self.append_made_up(samples);
+                    let samples = self.append_made_up(wanted - self.queued);
                     self.unsure += samples as u64;
                     self.jitter.pass(samples as i64 * ticks);
                 }
@@ -213,42 +231,76 @@ impl Ear {
             Codec::Pcmu => narrow(up, payload, free, g711::ulaw_decode_slice),
             Codec::Pcma => narrow(up, payload, free, g711::alaw_decode_slice),
             Codec::G722 => self.g722.decode(payload, free),
+            Codec::Opus => self.opus.as_mut().map_or(0, |opus| opus.decode(Some(payload), free).unwrap_or(0)),
             Codec::ComfortNoise => {
                 self.noise.update(payload);
                 self.in_noise = true;
                 return;
             }
-            Codec::Opus | Codec::Opaque { .. } => 0,
+            Codec::Opaque { .. } => 0,
         };
         let sound = free.get_mut(..written).unwrap_or_default();
         self.in_noise = false;
         self.kind = Kind::Speech;
-        self.concealer.good(sound);
+        if codec != Codec::Opus {
+            self.concealer.good(sound);
+        }
         let skip = skip.min(written);
         sound.copy_within(skip.., 0);
         self.queued += written - skip;
     }
 
-    fn append_made_up(&mut self, samples: usize) {
-        let from = self.queued;
-        let to = (from + samples).min(QUEUE);
-        let mut made_up = [0; 2 * FRAME_SAMPLES_MAX];
-        let Some(sound) = made_up.get_mut(..to - from) else { return };
-        self.conceal(sound);
-        if let Some(place) = self.queue.get_mut(from..to) {
-            place.copy_from_slice(sound);
-            self.queued = to;
+    fn samples(&self, ticks: i64) -> usize {
+        usize::try_from(ticks / self.rate.ticks()).unwrap_or(0).max(1)
+    }
+
+    /// What was lost before `next`, from the copy in it; how many samples that is.
+    fn recover(&mut self, next: &[u8], gap: i64) -> usize {
+        let (from, samples) = (self.queued, self.samples(gap));
+        let place = self.queue.get_mut(from..(from + whole(samples, self.rate)).min(QUEUE));
+        let recovered = self.opus.as_mut().zip(place).and_then(|(opus, place)| opus.decode_fec(next, place).ok());
+        match recovered {
+            Some(written) => {
+                let samples = samples.min(written);
+                self.queued += samples;
+                self.kind = self.kind.max(Kind::Concealed);
+                samples
+            }
+            None => self.append_made_up(samples.min(self.rate.frame())),
         }
     }
 
-    fn conceal(&mut self, sound: &mut [i16]) {
+    /// Returns how many samples were made up: as many as there is room for.
+    fn append_made_up(&mut self, samples: usize) -> usize {
+        let mut made_up = [0; 2 * FRAME_SAMPLES_MAX];
+        let samples = samples.min(made_up.len()).min(QUEUE - self.queued);
+        let to = self.queued + samples;
+        self.conceal(&mut made_up, samples);
+        for (to, from) in self.queue.iter_mut().take(to).skip(self.queued).zip(made_up) {
+            *to = from;
+        }
+        self.queued = to;
+        samples
+    }
+
+    /// Makes up so many samples at the begin of `sound`.
+    fn conceal(&mut self, sound: &mut [i16; 2 * FRAME_SAMPLES_MAX], samples: usize) {
+        let kind = if self.in_noise { Kind::Noise } else { Kind::Concealed };
+        self.kind = self.kind.max(kind);
+        if let (false, Some(Source { codec: Codec::Opus, .. }), Some(opus)) =
+            (self.in_noise, self.source, &mut self.opus)
+        {
+            let sound = sound.get_mut(..whole(samples, self.rate)).unwrap_or_default();
+            // It cannot fail for a length that Opus has.
+            let _ = opus.decode(None, sound);
+            return;
+        }
+        let sound = sound.get_mut(..samples).unwrap_or_default();
         if self.in_noise {
             self.noise.generate(sound);
             self.concealer.good(sound);
-            self.kind = self.kind.max(Kind::Noise);
         } else {
             self.concealer.lost(sound);
-            self.kind = self.kind.max(Kind::Concealed);
         }
     }
 
@@ -293,13 +345,17 @@ fn narrow(
     up.process(sound.get(..written).unwrap_or_default(), free)
 }
 
-/// Narrow-band and wide-band codecs may come.
-fn mixed(receive: &[Format]) -> bool {
-    let has = |rate| receive.iter().any(|f| f.codec.rate() == Some(rate));
-    has(Rate::Narrow) && has(Rate::Wide)
+/// So many samples and what is missing to a whole 2.5 ms, of which Opus conceals.
+fn whole(samples: usize, rate: Rate) -> usize {
+    samples.next_multiple_of(rate.hz() as usize / 400)
 }
 
-/// The widest of what may come.
-fn rate_of(receive: &[Format]) -> Rate {
-    receive.iter().filter_map(|f| f.codec.rate()).max().unwrap_or_default()
+fn has_narrow(receive: &[Format]) -> bool {
+    receive.iter().any(|f| f.codec.rate() == Some(Rate::Narrow))
+}
+
+/// The widest of what may come; Opus is decoded at the rate that is wanted.
+fn rate_of(receive: &[Format], wanted: Rate) -> Rate {
+    let rates = receive.iter().filter_map(|f| if f.codec == Codec::Opus { Some(wanted) } else { f.codec.rate() });
+    rates.max().unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! 20 ms of sound as samples: what an ear gives, and what mouths, rooms and taps take.
 
 use super::command::Codec;
+use codecs::opus;
 
 /// Duration of a frame in milliseconds.
 pub const FRAME_MS: u64 = 20;
@@ -30,6 +31,14 @@ impl Rate {
         match self {
             Rate::Narrow => 160,
             Rate::Wide => 320,
+        }
+    }
+
+    /// As Opus calls it.
+    pub const fn of_opus(self) -> opus::Rate {
+        match self {
+            Rate::Narrow => opus::Rate::Hz8000,
+            Rate::Wide => opus::Rate::Hz16000,
         }
     }
 

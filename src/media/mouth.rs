@@ -8,7 +8,7 @@ use super::command::Codec;
 use super::frame::{FRAME_SAMPLES_MAX, Rate};
 use crate::base::time::{Duration, Instant};
 use codecs::resample::{Decimator, Interpolator, Ratio};
-use codecs::{g711, g722};
+use codecs::{g711, g722, opus};
 
 /// Longest packet in milliseconds.
 const PTIME_MAX_MS: usize = 60;
@@ -22,6 +22,7 @@ enum Encoder {
     Ulaw,
     Alaw,
     G722(g722::Encoder),
+    Opus(opus::Encoder),
 }
 
 /// What changes a frame's rate to the encoder's; made when it is first needed.
@@ -73,22 +74,26 @@ impl Mouth {
             Codec::Pcmu => Encoder::Ulaw,
             Codec::Pcma => Encoder::Alaw,
             Codec::G722 => Encoder::G722(g722::Encoder::new()),
-            Codec::Opus | Codec::ComfortNoise | Codec::Opaque { .. } => return None,
+            // At the rate of what it says: no resampler.
+            Codec::Opus => Encoder::Opus(opus::Encoder::new(source.of_opus())),
+            Codec::ComfortNoise | Codec::Opaque { .. } => return None,
         };
-        let rate = codec.rate()?;
+        let rate = if codec == Codec::Opus { source } else { codec.rate()? };
         let converter = match (source, rate) {
             (Rate::Narrow, Rate::Wide) => Converter::Up(Interpolator::new(Ratio::Two)),
             (Rate::Wide, Rate::Narrow) => Converter::Down(Decimator::new(Ratio::Two)),
             _ => Converter::None,
         };
-        let packet = samples_of(rate, ptime_ms);
+        let packet = samples_of(codec, rate, ptime_ms);
         let queue = [0; 2 * PACKET_SAMPLES_MAX];
         Some(Box::new(Mouth { codec, encoder, rate, converter, packet, queue, queued: 0, begins: Instant::ZERO }))
     }
 
-    /// Whether it speaks that codec in packets of that length.
-    pub fn fits(&self, codec: Codec, ptime_ms: u8) -> bool {
-        self.codec == codec && self.packet == samples_of(self.rate, ptime_ms)
+    /// Whether it is the mouth that [`Mouth::new`] would make.
+    pub fn fits(&self, codec: Codec, ptime_ms: u8, source: Rate) -> bool {
+        self.codec == codec
+            && self.packet == samples_of(codec, self.rate, ptime_ms)
+            && (codec != Codec::Opus || self.rate == source)
     }
 
     /// Of the encoder: sound of this rate costs least.
@@ -148,6 +153,11 @@ impl Mouth {
             Encoder::Ulaw => g711::ulaw_encode_slice(samples, payload),
             Encoder::Alaw => g711::alaw_encode_slice(samples, payload),
             Encoder::G722(encoder) => encoder.encode(samples, payload),
+            // Nothing can be wrong with the samples; a packet of two octets need not be sent.
+            Encoder::Opus(encoder) => match encoder.encode(samples, payload) {
+                Ok(len) if len > opus::DTX_OCTETS_MAX => len,
+                _ => 0,
+            },
         };
         let duration = (self.packet as u64 * u64::from(self.codec.clock_rate()) / u64::from(self.rate.hz())) as u32;
         let spoken = Spoken { due: self.begins, duration, len };
@@ -162,11 +172,17 @@ impl Mouth {
     }
 }
 
-/// Samples a packet: ptime in steps of 5 ms, 10 to 60; 0 is 20.
-fn samples_of(rate: Rate, ptime_ms: u8) -> usize {
+/// Samples a packet: ptime in steps of 5 ms, 10 to 60; 0 is 20. Opus has no packets of one frame of 30 or 50 ms.
+fn samples_of(codec: Codec, rate: Rate, ptime_ms: u8) -> usize {
     let ms = match ptime_ms {
         0 => 20,
         ms => usize::from(ms / 5 * 5).clamp(10, PTIME_MAX_MS),
+    };
+    let ms = match ms {
+        10..20 if codec == Codec::Opus => 10,
+        20..40 if codec == Codec::Opus => 20,
+        40..60 if codec == Codec::Opus => 40,
+        ms => ms,
     };
     ms * rate.hz() as usize / 1_000
 }

@@ -2,13 +2,15 @@
 
 use crate::counting;
 use crate::rig::{PCMA, PCMU, packet, peer, state};
+use crate::transcode::{G722, OPUS};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tandem::base::time::{Instant, Now, Wall};
-use tandem::media::command::{Event, Hears, LegId, LegState, PlayId, Tone};
+use tandem::media::command::{Event, Format, Hears, LegId, LegState, PlayId, Tone};
 use tandem::media::leg::Setting;
 use tandem::media::player::{Player, Prompt};
 use tandem::media::shard::{Order, Shard, Sink, Socket};
+use tandem::rtp::packet::Fields;
 use tandem::shell::media::io::Outbox;
 
 /// Queues packets as the thread does, and drops events, of which steady calls have none.
@@ -40,7 +42,21 @@ const RELAYED: u64 = 100;
 const PLAYING: u64 = 10;
 const ECHOING: u64 = 10;
 const SOUNDING: u64 = 5;
-const LEGS: u64 = RELAYED + PLAYING + ECHOING + SOUNDING;
+/// Calls between G.711 and G.722 or Opus, and a prompt to each of the two.
+const TRANSCODED: u64 = 10;
+const LEGS: u64 = RELAYED + PLAYING + ECHOING + SOUNDING + TRANSCODED;
+/// A packet of 20 ms of silence, as Opus has it.
+const OPUS_SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
+
+/// The format of a leg.
+fn format_of(leg: u64) -> Format {
+    match leg {
+        125 | 129 | 133 => OPUS,
+        127 | 131 | 134 => G722,
+        _ if leg % 4 == 1 => PCMA,
+        _ => PCMU,
+    }
+}
 
 struct Bench {
     shard: Shard,
@@ -63,12 +79,16 @@ impl Bench {
                 (hears, Player::prompt(prompt.clone(), 0))
             } else if n < RELAYED + PLAYING + ECHOING {
                 (Hears::Echo, Player::default())
+            } else if n >= LEGS - TRANSCODED && n < LEGS - 2 {
+                (Hears::Leg(LegId(((n - 1) ^ 1) + 1)), Player::default())
+            } else if n >= LEGS - 2 {
+                let hears = Hears::Play { id: PlayId(n), file: "a.wav".into(), loops: 0 };
+                (hears, Player::prompt(prompt.clone(), 0))
             } else {
                 let hears = Hears::Tone { id: PlayId(n), tone: Tone::Ringback, country: "us".into(), duration: None };
                 (hears, Player::tone(&codecs::tone::by_name("us", "ringback").unwrap(), None))
             };
-            let format = if n % 4 == 1 { PCMA } else { PCMU };
-            bench.open(n, state(n as u16, format, hears), player);
+            bench.open(n, state(n as u16, format_of(n), hears), player);
         }
         bench
     }
@@ -83,10 +103,18 @@ impl Bench {
     /// A tick of 20 ms: every peer says a packet, every step is run at its time.
     fn tick(&mut self, n: u32, buffer: &mut [u8; 172]) {
         for leg in 0..LEGS {
-            let payload_type = if leg % 4 == 1 { 8 } else { 0 };
-            write(buffer, payload_type, n, leg as u32);
             let source = peer(leg as u16);
-            self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, buffer, &mut self.out);
+            let format = format_of(leg);
+            if format == OPUS {
+                let mut bytes = [0; 15];
+                let (header, payload) = bytes.split_at_mut(12);
+                write(header, format, n, leg as u32);
+                payload.copy_from_slice(&OPUS_SILENCE);
+                self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, &mut bytes, &mut self.out);
+            } else {
+                write(buffer, format, n, leg as u32);
+                self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, buffer, &mut self.out);
+            }
             self.out.outbox.clear();
         }
         for _ in 0..4 {
@@ -97,10 +125,10 @@ impl Bench {
     }
 }
 
-fn write(buffer: &mut [u8; 172], payload_type: u8, n: u32, ssrc: u32) {
-    let fields =
-        tandem::rtp::packet::Fields { marker: false, payload_type, sequence: n as u16, timestamp: n * 160, ssrc };
-    fields.write(buffer);
+fn write(buffer: &mut [u8], format: Format, n: u32, ssrc: u32) {
+    let timestamp = n * format.codec.clock_rate() / 50;
+    let Format { payload_type, .. } = format;
+    Fields { marker: false, payload_type, sequence: n as u16, timestamp, ssrc }.write(buffer);
 }
 
 #[test]
@@ -114,8 +142,8 @@ fn a_thousand_steady_ticks_allocate_nothing_and_free_nothing() {
     (100..1_100).for_each(|n| bench.tick(n, &mut buffer));
     let after = counting::of_this_thread();
     assert_eq!((after.0 - before.0, after.1 - before.1), (0, 0), "allocations and frees");
-    // Each of 100 + 10 legs relays, 15 make sound, and reports were sent.
-    assert!(bench.out.packets > 125 * 1_000 && bench.out.events == 0, "{} {}", bench.out.packets, bench.out.events);
+    // Each of 100 + 10 legs relays, 15 make sound, 10 are spoken to by a mouth, and reports were sent.
+    assert!(bench.out.packets > 135 * 1_000 && bench.out.events == 0, "{} {}", bench.out.packets, bench.out.events);
     assert_eq!(bench.shard.stats().ticks_late, 0);
 }
 

@@ -56,14 +56,15 @@ impl Leg {
         self.setting.state.send.map(|f| f.codec)
     }
 
-    /// Gives it an ear for the formats of `needed` (bits as of [`Leg::needs_sound`]), or takes it. `true` if there is one.
-    pub fn set_ear(&mut self, needed: u8, seed: u32) -> bool {
+    /// Gives it an ear for the formats of `needed` (bits as of [`Leg::needs_sound`]), or takes it. `wanted`: the widest rate
+    /// that is of use. `true` if there is one.
+    pub fn set_ear(&mut self, needed: u8, wanted: Rate, seed: u32) -> bool {
         self.heard_formats = needed;
         let receive = &self.setting.state.receive;
         if needed == 0 {
             self.ear = None;
-        } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive)) {
-            self.ear = Some(Ear::new(receive, seed));
+        } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive, wanted)) {
+            self.ear = Some(Ear::new(receive, wanted, seed));
         }
         self.ear.is_some()
     }
@@ -79,7 +80,7 @@ impl Leg {
             self.mouth = None;
             return;
         };
-        if self.mouth.as_ref().is_none_or(|m| !m.fits(codec, state.ptime_ms)) {
+        if self.mouth.as_ref().is_none_or(|m| !m.fits(codec, state.ptime_ms, rate)) {
             self.mouth = Mouth::new(codec, state.ptime_ms, rate);
         }
     }

@@ -43,17 +43,19 @@ impl Shard {
 
     /// Gives a leg the ear and the mouth that it needs now, and takes what it does not.
     pub(super) fn equip(&mut self, port: u32) {
-        let mut needed = 0;
+        let (mut needed, mut wanted) = (0, Rate::Narrow);
         let mut next = self.place(port).and_then(|p| p.first_listener);
         while let Some(listener) = next {
             let Some(place) = self.place(listener) else { break };
             next = place.next_listener;
             let sent = place.leg.sent();
-            needed |= self.place(port).map_or(0, |p| p.leg.needs_sound(sent));
+            let formats = self.place(port).map_or(0, |p| p.leg.needs_sound(sent));
+            needed |= formats;
+            wanted = sent.and_then(|c| c.rate()).filter(|_| formats != 0).map_or(wanted, |rate| rate.max(wanted));
         }
         let seed = port.wrapping_mul(0x9e37_79b9);
         let Some(place) = self.place(port) else { return };
-        let listens = place.leg.set_ear(needed, seed);
+        let listens = place.leg.set_ear(needed, wanted, seed);
         let (sent, heard) = (place.leg.sent(), place.heard);
         let own = place.leg.generates() && sent.is_some_and(|c| !c.is_g711());
         let spoken = heard.and_then(|h| self.place(h)).filter(|p| p.leg.needs_sound(sent) != 0);
