@@ -274,6 +274,7 @@ impl Session {
             hears: self.hears.clone(),
             tap: self.tap,
             rtp_timeout: rtp_timeout.filter(|_| !agreed.on_hold),
+            srtp: None,
         };
         if self.set.as_deref() == Some(&state) {
             return None;

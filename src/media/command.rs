@@ -6,6 +6,7 @@ pub use room::{Listens, MEMBERS_MAX, Member, ONLY_MAX, RoomId, RoomSound, RoomSt
 
 use crate::base::time::Duration;
 use crate::event::Quality;
+use crate::rtp::srtp::Keys;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -106,6 +107,8 @@ pub struct LegState {
     pub tap: Option<TapId>,
     /// Silence of the peer after which `Event::Timeout` is told, once; `None` never. Counted only while `receiving`.
     pub rtp_timeout: Option<Duration>,
+    /// Keys of SRTP and SRTCP; without them packets are plain.
+    pub srtp: Option<Box<Keys>>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -146,6 +149,11 @@ pub enum Event {
         leg: LegId,
         source: SocketAddr,
     },
+    /// A packet that is not protected by the peer's key, or was before, was refused (told once a leg; all are counted).
+    Unprotected {
+        leg: LegId,
+        source: SocketAddr,
+    },
     /// One whole RFC 4733 digit (0-9, *, #, A-D), once, whatever the retransmissions.
     Digit {
         leg: LegId,
@@ -171,6 +179,7 @@ impl Event {
             | Event::PlayEnded { leg, .. }
             | Event::Latched { leg, .. }
             | Event::Refused { leg, .. }
+            | Event::Unprotected { leg, .. }
             | Event::Digit { leg, .. }
             | Event::Timeout { leg }
             | Event::Closed { leg, .. } => *leg,

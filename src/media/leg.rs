@@ -8,6 +8,7 @@ use super::ear::Ear;
 use super::latch::{Latch, Verdict};
 use super::mouth::Mouth;
 use super::player::Player;
+use super::protection::{self, Protection};
 use super::report::{NtpClock, Reports};
 use super::stream::{Origin, Relayed, Stream};
 use super::tap::Tapped;
@@ -16,6 +17,7 @@ use crate::base::time::{Duration, Instant};
 use crate::event::Quality;
 use crate::rtp::packet::{Fields, Header};
 use crate::rtp::rtcp::REPORT_LEN_MAX;
+use crate::rtp::srtp::OVERHEAD_MAX;
 use crate::rtp::stats::{Arrival, G711, Reception, mos};
 use crate::rtp::telephone_event::{self as telephone, Digit};
 use std::net::SocketAddr;
@@ -29,11 +31,23 @@ const FRAME_MAX: usize = 480;
 /// What a listener's packet and its playout buffer add to the way there, for the E-model, in milliseconds.
 const PLAYOUT_MS: f32 = 40.0;
 
-/// A leg's desired state and the player that it asks for, made and freed on the control thread's side.
+/// Room for a report, protected or not.
+pub const REPORT_ROOM: usize = REPORT_LEN_MAX + OVERHEAD_MAX;
+
+/// A leg's desired state, and the player and the protection that it asks for, made and freed on the control thread's side.
 #[derive(Debug, Default)]
 pub struct Setting {
     pub state: LegState,
     pub player: Player,
+    protection: Option<Box<Protection>>,
+}
+
+impl Setting {
+    /// Derives the keys that the state brings with it.
+    pub fn new(state: LegState, player: Player) -> Setting {
+        let protection = state.srtp.as_deref().map(|keys| Box::new(Protection::new(keys)));
+        Setting { state, player, protection }
+    }
 }
 
 /// What a packet that was taken carries.
@@ -71,7 +85,7 @@ pub struct Received {
 ///                         └─ player, silence, where G.711 is sent
 /// ```
 ///
-/// Decryption stands before the latch; a mixer and taps take what ears give.
+/// Decryption stands before the latch, encryption behind the stream ([`Protection`]); a mixer and taps take what ears give.
 #[derive(Debug)]
 pub struct Leg {
     pub id: LegId,
@@ -98,6 +112,8 @@ pub struct Leg {
     heard_at: Instant,
     timeout_told: bool,
     refused: u64,
+    /// Of them, those that the peer's key did not protect.
+    unprotected: u64,
     digits: u32,
     account: Box<Quality>,
 }
@@ -124,6 +140,7 @@ impl Leg {
             heard_at: now,
             timeout_told: false,
             refused: 0,
+            unprotected: 0,
             digits: 0,
             account,
         }
@@ -165,6 +182,9 @@ impl Leg {
         } else if playing(&old.state).is_some() {
             std::mem::swap(&mut old.player, &mut new.player);
         }
+        if let (Some(new), Some(old)) = (&mut new.protection, &mut old.protection) {
+            new.follow(old);
+        }
         if new.state.remote_rtp != old.state.remote_rtp {
             self.rtcp_source = None;
             self.stream.switch();
@@ -194,6 +214,24 @@ impl Leg {
         if playing(&self.setting.state) == Some(id) {
             self.setting.player.load(prompt);
         }
+    }
+
+    /// What came, decrypted in place if the leg has keys; an error if the peer's key does not protect it, which says whether it
+    /// is the first such packet.
+    #[inline]
+    pub fn open<'b>(&mut self, is_rtcp: bool, bytes: &'b mut [u8]) -> Result<&'b mut [u8], bool> {
+        let Some(protection) = &mut self.setting.protection else { return Ok(bytes) };
+        protection.open(is_rtcp, bytes).ok_or_else(|| {
+            self.refused += 1;
+            self.unprotected += 1;
+            self.unprotected == 1
+        })
+    }
+
+    /// An RTP packet as it goes out: a protected copy if the leg has keys. `None` if it cannot be protected.
+    #[inline]
+    pub fn seal<'b>(&'b mut self, packet: &'b [u8]) -> Option<&'b [u8]> {
+        protection::seal(&mut self.setting.protection, packet)
     }
 
     /// Takes a packet from the RTP port.
@@ -321,14 +359,14 @@ impl Leg {
         now: Instant,
         clock: NtpClock,
         rng: &mut Rng,
-        buffer: &'b mut [u8; REPORT_LEN_MAX],
+        buffer: &'b mut [u8; REPORT_ROOM],
     ) -> Option<(SocketAddr, &'b [u8])> {
         if !self.reports.is_due(now) {
             return None;
         }
         self.reports.postpone(now, rng);
         let to = self.rtcp_target()?;
-        Some((to, self.write_report(now, clock, false, buffer)))
+        Some((to, self.write_report(now, clock, false, buffer)?))
     }
 
     fn write_report<'b>(
@@ -336,9 +374,16 @@ impl Leg {
         now: Instant,
         clock: NtpClock,
         bye: bool,
-        buffer: &'b mut [u8; REPORT_LEN_MAX],
-    ) -> &'b [u8] {
-        self.reports.write(now, clock, &self.stream, (&mut self.reception, self.receive_rate), bye, buffer)
+        buffer: &'b mut [u8; REPORT_ROOM],
+    ) -> Option<&'b [u8]> {
+        let plain = buffer.first_chunk_mut()?;
+        let reception = (&mut self.reception, self.receive_rate);
+        let len = self.reports.write(now, clock, &self.stream, reception, bye, plain).len();
+        let len = match &mut self.setting.protection {
+            None => len,
+            Some(protection) => protection.seal_report(buffer, len)?,
+        };
+        buffer.get(..len)
     }
 
     /// Where the peer's RTCP came from; else, behind a NAT, next to its RTP; else what was negotiated.
@@ -354,10 +399,10 @@ impl Leg {
     }
 
     /// The leg's end: the last report with BYE, if it ever sent or received; its account; its setting, to be freed elsewhere.
-    pub fn close<'b>(mut self, now: Instant, clock: NtpClock, buffer: &'b mut [u8; REPORT_LEN_MAX]) -> Closed<'b> {
+    pub fn close<'b>(mut self, now: Instant, clock: NtpClock, buffer: &'b mut [u8; REPORT_ROOM]) -> Closed<'b> {
         let used = self.stream.packets() > 0 || self.reception.received() > 0;
         let to = self.rtcp_target().filter(|_| used);
-        let bye = to.map(|to| (to, self.write_report(now, clock, true, buffer)));
+        let bye = to.and_then(|to| Some((to, self.write_report(now, clock, true, buffer)?)));
         *self.account = self.quality();
         Closed { bye, account: self.account, setting: self.setting }
     }
@@ -378,6 +423,7 @@ impl Leg {
             packets_duplicate: reception.duplicates(),
             packets_reordered: reception.late(),
             packets_refused: self.refused,
+            packets_unprotected: self.unprotected,
             jitter_ms,
             jitter_ms_max,
             remote_lost: reports.remote_lost(),

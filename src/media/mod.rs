@@ -8,9 +8,9 @@ pub mod latch;
 
 pub mod stream;
 
-pub mod bridge;
-
 pub mod frame;
+
+pub mod bridge;
 
 pub mod jitter;
 
@@ -21,6 +21,8 @@ pub mod mouth;
 pub mod player;
 
 pub mod tap;
+
+pub mod protection;
 
 pub mod report;
 

@@ -8,7 +8,7 @@ mod hearing;
 
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, PlayId};
-use super::leg::{Carried, Leg, Setting, Taken};
+use super::leg::{Carried, Leg, REPORT_ROOM, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
 use super::tap::{Frame, Tapped};
@@ -16,7 +16,6 @@ use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::Quality;
 use crate::rtp::packet::{HEADER_LEN, is_rtcp};
-use crate::rtp::rtcp::REPORT_LEN_MAX;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -179,7 +178,13 @@ impl Shard {
         self.stats.packets_received += 1;
         let clock = self.clock;
         let Some(place) = self.place(port) else { return };
-        if socket == Socket::Rtcp || is_rtcp(bytes) {
+        let rtcp = socket == Socket::Rtcp || is_rtcp(bytes);
+        let bytes = match place.leg.open(rtcp, bytes) {
+            Ok(bytes) => bytes,
+            Err(false) => return,
+            Err(true) => return out.event(Event::Unprotected { leg: place.leg.id, source }),
+        };
+        if rtcp {
             return place.leg.receive_rtcp(now, clock, source, socket == Socket::Rtcp, bytes);
         }
         let received = place.leg.receive(now, source, bytes);
@@ -205,16 +210,16 @@ impl Shard {
     }
 
     fn relay(&mut self, now: Instant, first: Option<u32>, taken: &Taken, bytes: &mut [u8], out: &mut impl Sink) {
-        let mut next = first;
+        let (mut next, mut relayed) = (first, 0);
         while let Some(port) = next {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;
             let Some((fields, to, bridge)) = place.leg.hear(now, taken) else { continue };
             let tapped = place.leg.tapped();
-            self.stats.packets_relayed += 1;
+            relayed += 1;
             let packet = taken.header.rewrite(fields, bytes);
             if bridge == Bridge::Relay {
-                send(tapped, now, (port, to), packet, out);
+                send(tapped, now, (port, to), packet, place.leg.seal(packet), out);
                 continue;
             }
             // The payload stays as it came, for whoever else hears it.
@@ -222,8 +227,9 @@ impl Shard {
             let Some(copy) = copy.get_mut(..packet.len()) else { continue };
             copy.copy_from_slice(packet);
             bridge.transcode(copy.get_mut(HEADER_LEN..).unwrap_or_default());
-            send(tapped, now, (port, to), copy, out);
+            send(tapped, now, (port, to), copy, place.leg.seal(copy), out);
         }
+        self.stats.packets_relayed += relayed;
     }
 
     /// Runs every step that is due.
@@ -266,7 +272,8 @@ impl Shard {
         } else {
             let (leg, tapped) = (place.leg.id, place.leg.tapped());
             let due = Instant::from_micros(step * STEP_US);
-            if let Some((id, played)) = place.leg.generate(due, |to, packet| send(tapped, due, (port, to), packet, out))
+            if let Some((id, played)) =
+                place.leg.generate(due, |to, packet, wire| send(tapped, due, (port, to), packet, wire, out))
             {
                 out.event(Event::PlayEnded { leg, id, played });
             }
@@ -308,7 +315,7 @@ impl Shard {
             if silent {
                 out.event(Event::Timeout { leg: leg.id });
             }
-            if let Some((to, report)) = leg.report(now, clock, &mut self.rng, &mut [0; REPORT_LEN_MAX]) {
+            if let Some((to, report)) = leg.report(now, clock, &mut self.rng, &mut [0; REPORT_ROOM]) {
                 out.rtcp(port as u32, to, report);
             }
         }
@@ -380,7 +387,7 @@ impl Shard {
             self.dangling += 1;
             self.equip(port);
         }
-        let mut buffer = [0; REPORT_LEN_MAX];
+        let mut buffer = [0; REPORT_ROOM];
         let closed = place.leg.close(now, self.clock, &mut buffer);
         if let Some((to, bye)) = closed.bye {
             out.rtcp(port, to, bye);
@@ -450,13 +457,21 @@ impl Shard {
     }
 }
 
-/// Sends a packet, and lets those hear it who listen in.
+/// Sends a packet as it goes over the `wire`, and lets those hear it as it was who listen in.
 #[inline]
-fn send(tapped: Option<Tapped>, at: Instant, (port, to): (u32, SocketAddr), packet: &[u8], out: &mut impl Sink) {
+fn send(
+    tapped: Option<Tapped>,
+    at: Instant,
+    (port, to): (u32, SocketAddr),
+    packet: &[u8],
+    wire: Option<&[u8]>,
+    out: &mut impl Sink,
+) {
+    let Some(wire) = wire else { return };
     if let Some(tapped) = tapped {
         tapped.sent(at, packet, |frame| out.tap(frame));
     }
-    out.rtp(port, to, packet);
+    out.rtp(port, to, wire);
 }
 
 impl Place {

@@ -81,7 +81,8 @@ impl Stream {
     pub fn new(rng: &mut Rng) -> Stream {
         Stream {
             ssrc: rng.next_u32(),
-            sequence: rng.next_u32() as u16,
+            // In the lower half: who receives SRTP and misses the first packets still counts no rollover (RFC 3711 §3.3.1).
+            sequence: rng.next_u32() as u16 & 0x7fff,
             timestamp: rng.next_u32(),
             at: Instant::ZERO,
             duration: 0,

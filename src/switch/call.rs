@@ -697,6 +697,9 @@ impl Call {
             media::Event::Refused { leg, source } => {
                 self.media_note(w, leg, format!("foreign RTP from {source} refused"))
             }
+            media::Event::Unprotected { leg, source } => {
+                self.media_note(w, leg, format!("RTP from {source} refused: the SRTP key does not fit"))
+            }
             media::Event::Digit { leg, .. } => {
                 if let Some(index) = self.leg_of(leg) {
                     self.note(w, Side::Leg(index), What::Digit(REDACTED));

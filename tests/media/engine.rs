@@ -71,6 +71,7 @@ impl Bench {
             latch: true,
             hears,
             rtp_timeout: None,
+            srtp: None,
         };
         let now = self.now();
         assert_eq!(self.engine.execute(now, Command::Set { leg: phone.leg, state: Box::new(state) }), None);

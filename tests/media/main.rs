@@ -6,6 +6,7 @@ mod counting;
 mod engine;
 mod relay;
 mod rig;
+mod secure;
 mod shard;
 mod sound;
 mod transcode;

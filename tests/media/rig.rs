@@ -9,6 +9,7 @@ use tandem::media::player::Player;
 use tandem::media::shard::{Order, Shard, Sink, Socket};
 use tandem::media::tap::Frame;
 use tandem::rtp::packet::{Fields, HEADER_LEN, Header};
+use tandem::rtp::srtp::{KeySource, Keys, Master, Suite};
 
 pub const PCMU: Format = Format { codec: Codec::Pcmu, payload_type: 0 };
 pub const PCMA: Format = Format { codec: Codec::Pcma, payload_type: 8 };
@@ -82,7 +83,15 @@ pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
         hears,
         tap: None,
         rtp_timeout: None,
+        srtp: None,
     }
+}
+
+/// Keys of a leg, and those of its peer.
+pub fn keys(suite: Suite) -> (Keys, Keys) {
+    let mut source = KeySource::new([5; 32]);
+    let (a, b) = (Master::generate(suite, &mut source), Master::generate(suite, &mut source));
+    (Keys { send: a.clone(), receive: b.clone() }, Keys { send: b, receive: a })
 }
 
 pub fn packet(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
@@ -109,7 +118,7 @@ impl Rig {
     }
 
     pub fn play(&mut self, n: u64, state: LegState, player: Player) {
-        let setting = Box::new(Setting { state, player });
+        let setting = Box::new(Setting::new(state, player));
         self.shard.order(self.now, Order::Set { leg: LegId(n), setting }, &mut self.kept);
     }
 

@@ -1,7 +1,7 @@
 //! A shard's thread allocates and frees nothing while its calls go on.
 
 use crate::counting;
-use crate::rig::{PCMA, PCMU, packet, peer, state};
+use crate::rig::{PCMA, PCMU, keys, packet, peer, state};
 use crate::transcode::{G722, OPUS};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,6 +11,7 @@ use tandem::media::leg::Setting;
 use tandem::media::player::{Player, Prompt};
 use tandem::media::shard::{Order, Shard, Sink, Socket};
 use tandem::rtp::packet::Fields;
+use tandem::rtp::srtp::{OVERHEAD_MAX, Session, Suite};
 use tandem::shell::media::io::Outbox;
 
 /// Queues packets as the thread does, and drops events, of which steady calls have none.
@@ -62,14 +63,16 @@ struct Bench {
     shard: Shard,
     out: Out,
     now: Instant,
+    /// SRTP of the peers that have it: a third of those relayed and all that hear an echo.
+    phones: Vec<Option<Session>>,
 }
 
 impl Bench {
-    /// 50 calls relayed, half of them transcoded; 10 prompts for ever, 10 echoes, 5 tones.
+    /// 50 calls relayed, half of them transcoded, a third with SRTP; 10 prompts for ever, 10 echoes, 5 tones.
     fn new() -> Bench {
         let now = Instant::from_micros(1_000_000);
         let shard = Shard::new(Now { mono: now, wall: Wall(0) }, 1);
-        let mut bench = Bench { shard, out: Out::default(), now };
+        let mut bench = Bench { shard, out: Out::default(), now, phones: Vec::new() };
         let prompt = Arc::new(Prompt { samples: (0..3_001).collect() });
         for n in 0..LEGS {
             let (hears, player) = if n < RELAYED {
@@ -88,7 +91,12 @@ impl Bench {
                 let hears = Hears::Tone { id: PlayId(n), tone: Tone::Ringback, country: "us".into(), duration: None };
                 (hears, Player::tone(&codecs::tone::by_name("us", "ringback").unwrap(), None))
             };
-            bench.open(n, state(n as u16, format_of(n), hears), player);
+            let mut state = state(n as u16, format_of(n), hears);
+            let secure = n < RELAYED && n % 3 == 0 || state.hears == Hears::Echo;
+            let (ours, theirs) = keys(Suite::ALL[n as usize % 6]);
+            state.srtp = secure.then(|| Box::new(ours));
+            bench.phones.push(secure.then(|| Session::new(theirs)));
+            bench.open(n, state, player);
         }
         bench
     }
@@ -96,25 +104,26 @@ impl Bench {
     fn open(&mut self, n: u64, state: LegState, player: Player) {
         let open = Order::Open { leg: LegId(n), port: n as u32, setting: Box::default(), account: Box::default() };
         self.shard.order(self.now, open, &mut self.out);
-        let setting = Box::new(Setting { state, player });
+        let setting = Box::new(Setting::new(state, player));
         self.shard.order(self.now, Order::Set { leg: LegId(n), setting }, &mut self.out);
     }
 
-    /// A tick of 20 ms: every peer says a packet, every step is run at its time.
-    fn tick(&mut self, n: u32, buffer: &mut [u8; 172]) {
+    /// A tick of 20 ms: every peer says a packet, protected where its leg is; every step is run at its time.
+    fn tick(&mut self, n: u32, buffer: &[u8; 172]) {
         for leg in 0..LEGS {
             let source = peer(leg as u16);
             let format = format_of(leg);
+            let mut room = [0; 172 + OVERHEAD_MAX];
+            let len = if format == OPUS { 15 } else { 172 };
+            write(&mut room, format, n, leg as u32);
             if format == OPUS {
-                let mut bytes = [0; 15];
-                let (header, payload) = bytes.split_at_mut(12);
-                write(header, format, n, leg as u32);
-                payload.copy_from_slice(&OPUS_SILENCE);
-                self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, &mut bytes, &mut self.out);
+                room[12..15].copy_from_slice(&OPUS_SILENCE);
             } else {
-                write(buffer, format, n, leg as u32);
-                self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, buffer, &mut self.out);
+                room[12..172].copy_from_slice(&buffer[12..]);
             }
+            let phone = self.phones.get_mut(leg as usize).and_then(Option::as_mut);
+            let len = phone.map_or(len, |p| p.protect_rtp(&mut room, len).unwrap());
+            self.shard.packet(self.now, (leg as u32, Socket::Rtp), source, &mut room[..len], &mut self.out);
             self.out.outbox.clear();
         }
         for _ in 0..4 {
@@ -179,7 +188,7 @@ fn a_thread_with_its_sockets_allocates_nothing() {
     let open = Order::Open { leg: LegId(1), port: 0, setting, account: Box::default() };
     let mut out = Out::default();
     worker.shard.order(now, open, &mut out);
-    let setting = Box::new(Setting { state: echo, player: Player::default() });
+    let setting = Box::new(Setting::new(echo, Player::default()));
     worker.shard.order(now, Order::Set { leg: LegId(1), setting }, &mut out);
 
     let mut packets: Vec<Vec<u8>> = (0..1_100u16).map(|n| packet(0, n, 160, 7, &[n as u8; 160])).collect();

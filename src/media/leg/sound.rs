@@ -1,6 +1,6 @@
 //! A leg's sound: its ear and its mouth, and what it plays.
 
-use super::{Carried, FRAME_MAX, Leg, Setting, playing};
+use super::{Carried, FRAME_MAX, Leg, Setting, playing, protection};
 use crate::base::time::Instant;
 use crate::media::bridge::Bridge;
 use crate::media::command::{Codec, Format, LegId, PlayId};
@@ -93,8 +93,14 @@ impl Leg {
         Bridge::between(source.codec, sent).is_none() && !self.stream.relayed_last().is_some_and(is_older)
     }
 
-    /// Says sound that is due at `due`; the packets that are full go to `send`.
-    pub fn say(&mut self, due: Instant, rate: Rate, samples: &[i16], mut send: impl FnMut(SocketAddr, &[u8])) {
+    /// Says sound that is due at `due`; the packets that are full go to `send`, as they are and as they go over the wire.
+    pub fn say(
+        &mut self,
+        due: Instant,
+        rate: Rate,
+        samples: &[i16],
+        mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
+    ) {
         let state = &self.setting.state;
         let to = self.latch.target().filter(|_| state.sending);
         let (Some(mouth), Some(format), Some(to)) = (&mut self.mouth, state.send, to) else { return };
@@ -114,14 +120,19 @@ impl Leg {
                 *to = *from;
             }
             self.stream.count(sound.len());
-            send(to, packet.get(..HEADER_LEN + sound.len()).unwrap_or_default());
+            let packet = packet.get(..HEADER_LEN + sound.len()).unwrap_or_default();
+            send(to, packet, protection::seal(&mut self.setting.protection, packet));
         }
     }
 
-    /// Makes what is due at `due`, as far as it makes its packets itself; they go to `send`. Returns the end of a playing.
-    pub fn generate(&mut self, due: Instant, mut send: impl FnMut(SocketAddr, &[u8])) -> Option<(PlayId, bool)> {
+    /// Makes what is due at `due`, as far as it makes its packets itself; they go to `send` like those of [`Leg::say`]. Returns the end of a playing.
+    pub fn generate(
+        &mut self,
+        due: Instant,
+        mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
+    ) -> Option<(PlayId, bool)> {
         let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
-        let Setting { state, player } = &mut *self.setting;
+        let Setting { state, player, .. } = &mut *self.setting;
         let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return None };
         let id = playing(state);
         if format.codec.rate().is_none() || !format.codec.is_g711() && self.mouth.is_none() {
@@ -148,7 +159,8 @@ impl Leg {
         }
         self.stream.generated(due, samples as u32, SAMPLE_RATE, format.payload_type).write(header);
         self.stream.count(samples);
-        send(to, packet.get(..HEADER_LEN + samples).unwrap_or_default());
+        let packet = packet.get(..HEADER_LEN + samples).unwrap_or_default();
+        send(to, packet, protection::seal(&mut self.setting.protection, packet));
         ended
     }
 }

@@ -35,7 +35,7 @@ impl Shard {
             if place.leg.hears_frame(speaker, &frame) {
                 let tapped = place.leg.tapped();
                 let (rate, samples) = (frame.rate, frame.samples());
-                place.leg.say(due, rate, samples, |to, packet| send(tapped, due, (port, to), packet, out));
+                place.leg.say(due, rate, samples, |to, packet, wire| send(tapped, due, (port, to), packet, wire, out));
                 self.stats.ticks += 1;
             }
         }

@@ -300,7 +300,7 @@ impl MediaEngine {
 
     fn set(&mut self, leg: LegId, state: LegState) {
         let player = self.player(leg, &state);
-        self.give(leg, Order::Set { leg, setting: Box::new(Setting { state, player }) });
+        self.give(leg, Order::Set { leg, setting: Box::new(Setting::new(state, player)) });
     }
 
     fn player(&mut self, leg: LegId, state: &LegState) -> Player {

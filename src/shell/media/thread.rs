@@ -108,7 +108,9 @@ impl Uplink {
 
     fn event(&mut self, event: Event) {
         let room = match event {
-            Event::Latched { .. } | Event::Refused { .. } => self.ring.slots() > UP_RESERVED && self.kept.is_empty(),
+            Event::Latched { .. } | Event::Refused { .. } | Event::Unprotected { .. } => {
+                self.ring.slots() > UP_RESERVED && self.kept.is_empty()
+            }
             Event::Digit { .. } => self.kept.len() < OVERFLOW_MAX,
             _ => true,
         };

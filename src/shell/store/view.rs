@@ -92,6 +92,9 @@ pub struct QualityView {
     pub packets_duplicate: u64,
     pub packets_reordered: u64,
     pub packets_refused: u64,
+    /// Missing in records of before it was counted.
+    #[serde(default)]
+    pub packets_unprotected: u64,
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,
     pub remote_lost: Option<u64>,
@@ -113,6 +116,7 @@ impl From<&Quality> for QualityView {
             packets_duplicate: q.packets_duplicate,
             packets_reordered: q.packets_reordered,
             packets_refused: q.packets_refused,
+            packets_unprotected: q.packets_unprotected,
             jitter_ms: rounded(q.jitter_ms),
             jitter_ms_max: rounded(q.jitter_ms_max),
             remote_lost: q.remote_lost,
