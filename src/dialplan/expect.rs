@@ -53,7 +53,7 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 9] = [
+const FIELDS: [(&str, &[&str]); 10] = [
     ("answer", &[]),
     ("reject", &["status", "reason"]),
     ("play", &["file", "loop"]),
@@ -77,6 +77,7 @@ const FIELDS: [(&str, &[&str]); 9] = [
             "headers",
         ],
     ),
+    ("conference", &["name", "beep", "muted", "coach", "start_on_enter", "end_on_exit", "max_participants", "wait"]),
     ("pause", &["duration"]),
     ("hangup", &["reason"]),
     ("log", &["text"]),

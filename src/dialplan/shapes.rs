@@ -83,6 +83,7 @@ pub static STEP: Variants = Variants {
         now("tone", Type::Short(&TONE, "name"), false, "Plays a tone of a country."),
         now("echo", Type::Short(&ECHO, "duration"), true, "Lets the caller hear itself."),
         now("dial", Type::Short(&DIAL, "user"), false, "Calls somebody and joins both sides."),
+        now("conference", Type::Short(&CONFERENCE, "name"), false, "Joins a conference until it ends."),
         now("set", Type::Dict(&Type::Text), false, "Sets variables."),
         now("branch", Type::OneOrMore(&Type::Map(&CASE)), false, "Goes on with the first case whose condition holds."),
         now("goto", Type::Short(&GOTO, "rule"), false, "Goes on with another rule's steps; its match is not asked."),
@@ -94,7 +95,6 @@ pub static STEP: Variants = Variants {
         later("voicemail"),
         later("enqueue"),
         later("markup"),
-        later("conference"),
         later("record"),
         later("leave"),
         later("stream"),
@@ -238,6 +238,32 @@ pub static DIAL: Shape = Shape {
             "Plays this country's ringback until the answer; else the called side's ringing is passed on.",
         ),
         key("headers", Type::Dict(&Type::Text), "", "Further headers of the INVITE, by name."),
+    ],
+    prefixed: None,
+};
+
+pub static CONFERENCE: Shape = Shape {
+    name: "conference",
+    doc: "It begins when there are two and one of them has start_on_enter; the last to leave ends it.",
+    keys: &[
+        required("name", Type::Text, "Its name: all who name it meet there."),
+        key(
+            "beep",
+            Type::Choice(&["true", "false", "on_enter", "on_exit"]),
+            "true",
+            "When all hear a beep for this one.",
+        ),
+        key("muted", Type::Bool, "false", "Hears and is not heard."),
+        key("coach", Type::Text, "", "Only this one hears what the caller says: a call's id or a user's name."),
+        key(
+            "start_on_enter",
+            Type::Bool,
+            "true",
+            "Whether it may begin with this one; else there is music until it does.",
+        ),
+        key("end_on_exit", Type::Bool, "false", "Ends it for all when this one leaves."),
+        key("max_participants", Type::Int(1, 1_000), "250", "When so many are there, this one does not get in."),
+        key("wait", Type::Text, "", "Music before it begins and on hold: a WAV file, for ever; silence if missing."),
     ],
     prefixed: None,
 };

@@ -8,8 +8,8 @@ use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::verb::{
-    BlockId, Condition, DialStep, MediaMode, Outcome, Program, Step, Strategy, TargetKind, TargetStep, Text, Verb,
-    variable_name,
+    Beep, BlockId, Condition, ConferenceStep, DialStep, MediaMode, Outcome, Program, Step, Strategy, TargetKind,
+    TargetStep, Text, Verb, variable_name,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -139,6 +139,10 @@ impl<'a> Compiler<'a> {
             }
             "echo" => Verb::Echo { duration: short(&shapes::ECHO, "duration").duration("duration") },
             "dial" => Verb::Dial(Box::new(self.dial(reader, &short(&shapes::DIAL, "user"))?)),
+            "conference" => {
+                let f = short(&shapes::CONFERENCE, "name");
+                Verb::Conference(Box::new(self.conference(reader, &f)?))
+            }
             "set" => self.set(reader, value),
             "branch" => self.branch(reader, value),
             "goto" => self.goto(reader, &short(&shapes::GOTO, "rule"))?,
@@ -153,13 +157,36 @@ impl<'a> Compiler<'a> {
     }
 
     fn play(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Verb> {
-        let file = self.field(reader, f, "file")?;
-        if let (Some(name), Some(node)) = (file.as_literal(), f.get("file"))
+        let file = self.prompt(reader, f, "file")?;
+        Some(Verb::Play { file, loops: f.int("loop") })
+    }
+
+    /// A prompt's name, which is looked up if it is known already.
+    fn prompt(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
+        let file = self.field(reader, f, key)?;
+        if let (Some(name), Some(node)) = (file.as_literal(), f.get(key))
             && let Err(why) = (self.names.prompt)(name)
         {
             reader.fault(node.at, format!("the prompt \"{name}\" cannot be played: {why}"), "expected a WAV file");
         }
-        Some(Verb::Play { file, loops: f.int("loop") })
+        Some(file)
+    }
+
+    fn conference(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<ConferenceStep> {
+        let name = self.field(reader, f, "name")?;
+        if let (Some(""), Some(node)) = (name.as_literal(), f.get("name")) {
+            reader.fault(node.at, "a conference without a name", "expected the name that all use who are to meet");
+        }
+        Some(ConferenceStep {
+            name,
+            beep: f.text("beep").and_then(Beep::parse).unwrap_or(Beep::Both),
+            muted: f.flag("muted"),
+            coach: self.field(reader, f, "coach"),
+            start_on_enter: f.text("start_on_enter") != Some("false"),
+            end_on_exit: f.flag("end_on_exit"),
+            max_participants: f.int("max_participants"),
+            wait: self.prompt(reader, f, "wait"),
+        })
     }
 
     fn set(&mut self, reader: &mut Reader, value: &Node) -> Verb {
@@ -411,9 +438,12 @@ pub(super) fn read_outcome(text: &str) -> Option<Outcome> {
 fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
     match verb {
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
-        Verb::Answer | Verb::Play { .. } | Verb::Tone { .. } | Verb::Echo { .. } | Verb::Pause(_) => {
-            &[Outcome::Done, Outcome::Failed]
-        }
+        Verb::Answer
+        | Verb::Play { .. }
+        | Verb::Tone { .. }
+        | Verb::Echo { .. }
+        | Verb::Conference(_)
+        | Verb::Pause(_) => &[Outcome::Done, Outcome::Failed],
         Verb::Reject { .. }
         | Verb::Set(_)
         | Verb::Branch { .. }

@@ -145,7 +145,10 @@ fn perform(mut script: crate::verb::Script, outcomes: &[(String, Vec<Outcome>)])
 fn lasts_for_ever(action: &Action) -> bool {
     matches!(
         action,
-        Action::Echo { duration: None } | Action::Tone { duration: None, .. } | Action::Play { loops: 0, .. }
+        Action::Echo { duration: None }
+            | Action::Tone { duration: None, .. }
+            | Action::Play { loops: 0, .. }
+            | Action::Conference(_)
     )
 }
 

@@ -64,6 +64,8 @@ pub enum Hears {
     Leg(LegId),
     /// What the leg itself says.
     Echo,
+    /// What the room has for it as a member; silence while it is none.
+    Room(RoomId),
     /// A prompt by its file name as the dialplan gives it; the shell has it loaded.
     Play { id: PlayId, file: Arc<str>, loops: u32 },
     /// A tone of a country ("us", "de", …) until `duration`, or for ever.
@@ -117,6 +119,8 @@ pub enum Command {
     Open { leg: LegId, group: u64, family: Family },
     /// Boxed: it is moved by ring and freed by the control thread's side.
     Set { leg: LegId, state: Box<LegState> },
+    /// A room as it is to be, on the shard of `group`; without members it is no more. Legs of other groups are moved there.
+    Room { room: RoomId, group: u64, state: Box<RoomState> },
     /// Answered by `Closed` with the leg's whole account, exactly once, also for a leg that never opened.
     Close { leg: LegId },
 }
@@ -160,6 +164,17 @@ pub enum Event {
         digit: char,
         duration_ms: u32,
     },
+    /// Somebody else has the floor of a room now, or nobody.
+    Speaker {
+        room: RoomId,
+        leg: Option<LegId>,
+    },
+    /// A room's announcement came to its end, or could not be played (`played` false).
+    RoomPlayEnded {
+        room: RoomId,
+        id: PlayId,
+        played: bool,
+    },
     /// Nothing came for `rtp_timeout`.
     Timeout {
         leg: LegId,
@@ -171,9 +186,10 @@ pub enum Event {
 }
 
 impl Event {
-    /// The leg that it is about.
-    pub const fn leg(&self) -> LegId {
+    /// The leg that it is about; `None` of a room.
+    pub const fn leg(&self) -> Option<LegId> {
         match self {
+            Event::Speaker { .. } | Event::RoomPlayEnded { .. } => None,
             Event::Opened { leg, .. }
             | Event::OpenFailed { leg, .. }
             | Event::PlayEnded { leg, .. }
@@ -182,7 +198,7 @@ impl Event {
             | Event::Unprotected { leg, .. }
             | Event::Digit { leg, .. }
             | Event::Timeout { leg }
-            | Event::Closed { leg, .. } => *leg,
+            | Event::Closed { leg, .. } => Some(*leg),
         }
     }
 }

@@ -158,7 +158,7 @@ impl Leg {
 
     /// Whether packets are made for it on the tick.
     pub fn generates(&self) -> bool {
-        matches!(self.hears(), Hears::Silence | Hears::Play { .. } | Hears::Tone { .. })
+        matches!(self.hears(), Hears::Silence | Hears::Play { .. } | Hears::Tone { .. } | Hears::Room(_))
     }
 
     /// Sound per packet that we make, in steps of 5 ms: 2 to 12.
@@ -446,6 +446,6 @@ pub struct Closed<'b> {
 pub const fn playing(state: &LegState) -> Option<PlayId> {
     match &state.hears {
         Hears::Play { id, .. } | Hears::Tone { id, .. } => Some(*id),
-        Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo => None,
+        Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo | Hears::Room(_) => None,
     }
 }

@@ -410,7 +410,7 @@ impl Shard {
         match hears {
             Hears::Leg(leg) => self.find(*leg),
             Hears::Echo => Some(own),
-            Hears::Nothing | Hears::Silence | Hears::Play { .. } | Hears::Tone { .. } => None,
+            Hears::Nothing | Hears::Silence | Hears::Room(_) | Hears::Play { .. } | Hears::Tone { .. } => None,
         }
     }
 

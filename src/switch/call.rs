@@ -32,6 +32,8 @@ pub enum Doing {
     Pausing,
     Dialing(Box<Dialing>),
     Bridged(u8),
+    /// In the conference of this name.
+    Conferring(Box<str>),
 }
 
 pub struct Call {
@@ -294,7 +296,11 @@ impl Call {
                 None
             }
             Action::Dial(dial) => self.dial(w, *dial),
-            Action::Answer | Action::Play { .. } | Action::Tone { .. } | Action::Echo { .. } => {
+            Action::Answer
+            | Action::Play { .. }
+            | Action::Tone { .. }
+            | Action::Echo { .. }
+            | Action::Conference(_) => {
                 if self.direct {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
                     return Some(Outcome::Failed);
@@ -332,7 +338,7 @@ impl Call {
     }
 
     fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
-        if matches!(action, Action::Answer | Action::Echo { .. }) {
+        if matches!(action, Action::Answer | Action::Echo { .. } | Action::Conference(_)) {
             if !self.answer_caller(w, None) {
                 return None;
             }
@@ -372,6 +378,7 @@ impl Call {
                 }
                 None
             }
+            Action::Conference(conference) => self.join_conference(w, *conference),
             _ => Some(Outcome::Done),
         }
     }
@@ -469,6 +476,7 @@ impl Call {
                 self.with_leg(w, index, |leg, ep, now| leg.answer_reoffer(ep, now, Some(&answer)));
                 self.refresh_media(w, index);
                 self.follow_hold(w, index);
+                self.hold_in_conference(w);
             }
             Err(fault) => {
                 self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, fault.0));
@@ -604,6 +612,7 @@ impl Call {
         }
         self.ending = Some((ending, w.now));
         self.cancel_timers(w);
+        self.leave_conference(w);
         self.script = None;
         self.doing = Doing::Nothing;
         let status = if ending.status >= 300 { ending.status } else { 480 };
@@ -624,6 +633,7 @@ impl Call {
         let state = match (&self.ending, &self.doing) {
             (Some(_), _) => "ending",
             (_, Doing::Bridged(_)) => "bridged",
+            (_, Doing::Conferring(_)) => "conference",
             _ if self.answered.is_some() => "answered",
             (_, Doing::Dialing(_)) => "dialing",
             _ => "routing",
@@ -706,6 +716,7 @@ impl Call {
                 }
             }
             media::Event::Timeout { leg } => self.on_media_timeout(w, leg),
+            media::Event::Speaker { .. } | media::Event::RoomPlayEnded { .. } => {}
             media::Event::Closed { leg, quality } => {
                 if let Some(index) = self.leg_of(leg) {
                     self.legs[usize::from(index)].session.closed(quality);

@@ -12,6 +12,11 @@ pub fn action(action: &Action) -> String {
         Action::Play { file, loops } => format!("play {file} {loops} times"),
         Action::Tone { tone, country, .. } => format!("tone {tone:?} {country}").to_lowercase(),
         Action::Echo { .. } => "echo".to_owned(),
+        Action::Conference(conference) => {
+            let coach = conference.coach.as_ref().map_or(String::new(), |c| format!(", coaching {c}"));
+            let muted = if conference.muted { ", muted" } else { "" };
+            format!("conference {}{coach}{muted}", conference.name)
+        }
         Action::Pause(duration) => format!("pause {} ms", duration.as_millis()),
         Action::Hangup { .. } => "hangup".to_owned(),
         Action::Log(_) => "log".to_owned(),

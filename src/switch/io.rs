@@ -50,6 +50,23 @@ pub enum Input {
 pub enum Operator {
     Calls,
     Call(CallId),
+    Conferences,
+    /// Changes a participant.
+    Participant {
+        conference: String,
+        call: CallId,
+        change: super::Change,
+    },
+    /// Takes one out of a conference, or ends it.
+    EndConference {
+        conference: String,
+        only: Option<CallId>,
+    },
+    /// Plays a prompt to all in a conference.
+    Announce {
+        conference: String,
+        file: std::sync::Arc<str>,
+    },
     Trunks,
     Registrations,
     Hangup(CallId),
@@ -63,6 +80,7 @@ pub enum Reply {
     Calls(Vec<CallView>),
     /// The live call and its timeline so far.
     Call(Box<(CallView, crate::event::CallRecord)>),
+    Conferences(Vec<ConferenceView>),
     Trunks(Vec<TrunkView>),
     Registrations(Vec<RegistrationView>),
     Done,
@@ -96,12 +114,38 @@ pub struct CallView {
     pub trunk: Option<String>,
     pub user: Option<String>,
     pub rule: String,
-    /// "routing", "early", "answered", "bridged", "ending".
+    /// "routing", "dialing", "answered", "bridged", "conference", "ending".
     pub state: &'static str,
     pub started: crate::base::time::Wall,
     pub answered: Option<crate::base::time::Wall>,
     /// Names of the legs called.
     pub peers: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConferenceView {
+    pub name: String,
+    /// "waiting", "in-progress".
+    pub state: &'static str,
+    pub since: crate::base::time::Wall,
+    /// In the order of joining.
+    pub participants: Vec<ParticipantView>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ParticipantView {
+    pub call: CallId,
+    /// The user who calls, or the number.
+    pub name: String,
+    pub joined: crate::base::time::Wall,
+    pub muted: bool,
+    pub hold: bool,
+    pub deaf: bool,
+    pub coach: Option<String>,
+    pub volume_db: i8,
+    pub end_on_exit: bool,
+    /// Has the floor.
+    pub speaking: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! [`Switch::deadline`]. It reads no clock and opens no socket; two switches with one seed and the same inputs give the same outputs.
 
 mod call;
+mod conference;
 mod describe;
 mod dialing;
 mod identify;
@@ -19,7 +20,11 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use io::{CallView, Counters, Input, Operator, Output, RegistrationView, Reply, Setup, TrunkView};
+pub use conference::Change;
+pub use io::{
+    CallView, ConferenceView, Counters, Input, Operator, Output, ParticipantView, RegistrationView, Reply, Setup,
+    TrunkView,
+};
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;
@@ -78,6 +83,10 @@ impl Switch {
             Input::Operator { id, ask } => self.on_operator(id, ask),
         }
         self.run_transactions();
+        while let Some((call, news)) = self.world.conference_news() {
+            self.with_call(call, |call, w| call.on_news(w, news));
+            self.run_transactions();
+        }
         self.world.drain_registrar();
         self.count();
     }
@@ -316,7 +325,7 @@ impl Switch {
     // ---- media -----------------------------------------------------------------------------------------------------
 
     fn on_media(&mut self, event: media::Event) {
-        let leg = event.leg();
+        let Some(leg) = event.leg() else { return self.world.on_room(&event) };
         let Some(key) = self.world.media_owner(leg) else { return };
         if let media::Event::Closed { .. } | media::Event::OpenFailed { .. } = &event {
             self.world.media_closed(leg);

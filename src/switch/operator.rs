@@ -5,6 +5,10 @@ use super::io::{Operator, Output, Reply, Setup};
 use crate::event::{CallId, CallRecord, Class, Ending};
 use std::sync::Arc;
 
+const fn found(found: bool) -> Reply {
+    if found { Reply::Done } else { Reply::NotFound }
+}
+
 impl Switch {
     pub(super) fn on_operator(&mut self, id: u64, ask: Operator) {
         let reply = match ask {
@@ -12,6 +16,12 @@ impl Switch {
                 Reply::Calls(self.calls.iter().filter(|(_, c)| !c.reported).map(|(_, c)| c.view()).collect())
             }
             Operator::Call(call) => self.call(call),
+            Operator::Conferences => Reply::Conferences(self.world.conferences()),
+            Operator::Participant { conference, call, change } => {
+                found(self.world.change_by_operator(&conference, call, change))
+            }
+            Operator::EndConference { conference, only } => found(self.world.end_by_operator(&conference, only)),
+            Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
             Operator::Trunks => Reply::Trunks(self.world.trunks.views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Hangup(call) => self.hang_up(call),

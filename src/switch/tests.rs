@@ -1,5 +1,6 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
+mod conference;
 mod edge;
 
 use super::*;
@@ -8,6 +9,7 @@ use crate::config::{Config, Http, Limits, Media, Network, Sip, Trunk};
 use crate::dialplan::{Dialplan, Names};
 use crate::sip::transport::{Listener, ListenerId, Transport};
 use crate::sip::wire::HeaderName;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -77,12 +79,24 @@ struct Bench {
     sent: Vec<(SocketAddr, Message)>,
     ports: u16,
     ended: Vec<crate::event::CallRecord>,
+    rooms: BTreeMap<media::RoomId, media::RoomState>,
+    hears: BTreeMap<media::LegId, media::Hears>,
+    replies: Vec<Reply>,
 }
 
 impl Bench {
     fn new(plan: &str) -> Bench {
         let now = Now { mono: Instant::from_micros(1), wall: Wall(1_000_000) };
-        Bench { switch: Switch::new(setup(plan), 7, now), now, sent: Vec::new(), ports: 30_000, ended: Vec::new() }
+        Bench {
+            switch: Switch::new(setup(plan), 7, now),
+            now,
+            sent: Vec::new(),
+            ports: 30_000,
+            ended: Vec::new(),
+            rooms: BTreeMap::new(),
+            hears: BTreeMap::new(),
+            replies: Vec::new(),
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -103,6 +117,14 @@ impl Bench {
                     self.ended.push(*record);
                     self.input(Input::Stored { call });
                 }
+                Output::Media(media::Command::Set { leg, state }) => {
+                    self.hears.insert(leg, state.hears.clone());
+                }
+                Output::Media(media::Command::Room { room, state, .. }) => {
+                    self.rooms.insert(room, *state);
+                    self.rooms.retain(|_, state| !state.members.is_empty());
+                }
+                Output::Reply { reply, .. } => self.replies.push(reply),
                 _ => {}
             }
         }

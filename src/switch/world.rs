@@ -1,5 +1,6 @@
 //! What all calls share: the endpoint, the configuration in force, registrations, trunks, timers, and the way out.
 
+use super::conference::Conferences;
 use super::io::{Counters, Output, Setup};
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
@@ -93,6 +94,7 @@ pub struct World {
     pub trunks: Trunks,
     pub timers: Timers<TimerKey>,
     pub counters: Counters,
+    pub conferences: Conferences,
     pub draining: bool,
     /// Calls a second of the whole switch.
     pub cps: Bucket,
@@ -130,6 +132,7 @@ impl World {
             dialplan: Arc::clone(&setup.dialplan),
             timers: Timers::default(),
             counters: Counters::default(),
+            conferences: Conferences::default(),
             draining: false,
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),

@@ -31,6 +31,7 @@ pub enum Action {
         duration: Option<Duration>,
     },
     Dial(Box<Dial>),
+    Conference(Box<Conference>),
     Pause(Duration),
     Hangup {
         /// SIP reason phrase or cause for the other side; "" for none.
@@ -60,6 +61,58 @@ pub struct Dial {
     pub ringback: Option<Arc<str>>,
     /// Further headers for the INVITE, name and value.
     pub headers: Vec<(String, String)>,
+}
+
+/// To join the conference of a name, until it ends or the caller hangs up. It begins when there are two and one of those who
+/// are there may begin it; before that all hear `wait`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conference {
+    pub name: String,
+    pub beep: Beep,
+    /// Hears and is not heard.
+    pub muted: bool,
+    /// A call's id or a user's name: only that one hears what this one says.
+    pub coach: Option<String>,
+    pub start_on_enter: bool,
+    /// It ends for all when this one leaves.
+    pub end_on_exit: bool,
+    /// Who comes when so many are there does not get in.
+    pub max_participants: u32,
+    /// Music before it begins and on hold; `None`: silence.
+    pub wait: Option<Arc<str>>,
+}
+
+/// When all hear a beep for somebody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beep {
+    Never,
+    Both,
+    OnEnter,
+    OnExit,
+}
+
+impl Beep {
+    /// As a dialplan writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Beep::Never => "false",
+            Beep::Both => "true",
+            Beep::OnEnter => "on_enter",
+            Beep::OnExit => "on_exit",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Beep> {
+        [Beep::Never, Beep::Both, Beep::OnEnter, Beep::OnExit].into_iter().find(|b| b.as_str() == text)
+    }
+
+    pub const fn on_enter(self) -> bool {
+        matches!(self, Beep::Both | Beep::OnEnter)
+    }
+
+    pub const fn on_exit(self) -> bool {
+        matches!(self, Beep::Both | Beep::OnExit)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,6 +177,7 @@ impl Action {
             Action::Tone { .. } => "tone",
             Action::Echo { .. } => "echo",
             Action::Dial(_) => "dial",
+            Action::Conference(_) => "conference",
             Action::Pause(_) => "pause",
             Action::Hangup { .. } => "hangup",
             Action::Log(_) => "log",
@@ -150,6 +204,7 @@ impl Action {
             }
             Action::Echo { duration } => out.extend(duration.map(|d| ("duration", write_duration(d)))),
             Action::Dial(dial) => dial.fields(&mut out),
+            Action::Conference(conference) => conference.fields(&mut out),
             Action::Pause(duration) => out.push(("duration", write_duration(*duration))),
             Action::Hangup { reason } => out.push(("reason", reason.clone())),
             Action::Log(line) => out.push(("text", line.clone())),
@@ -185,6 +240,19 @@ impl Dial {
     }
 }
 
+impl Conference {
+    fn fields(&self, out: &mut Vec<(&'static str, String)>) {
+        out.push(("name", self.name.clone()));
+        out.push(("beep", self.beep.as_str().to_owned()));
+        out.push(("muted", self.muted.to_string()));
+        out.extend(self.coach.iter().map(|c| ("coach", c.clone())));
+        out.push(("start_on_enter", self.start_on_enter.to_string()));
+        out.push(("end_on_exit", self.end_on_exit.to_string()));
+        out.push(("max_participants", self.max_participants.to_string()));
+        out.extend(self.wait.iter().map(|w| ("wait", w.to_string())));
+    }
+}
+
 /// As a dialplan writes it.
 pub const fn tone_name(tone: Tone) -> &'static str {
     match tone {
@@ -196,13 +264,22 @@ pub const fn tone_name(tone: Tone) -> &'static str {
     }
 }
 
+/// What a field is if nothing is said of it.
+const USUAL: [(&str, &str); 7] = [
+    ("loop", "1"),
+    ("media", "anchored"),
+    ("beep", "true"),
+    ("muted", "false"),
+    ("start_on_enter", "true"),
+    ("end_on_exit", "false"),
+    ("max_participants", "250"),
+];
+
 /// `play file=menu.wav loop=1`: the verb and the arguments that say something.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb())?;
-        let plain = |name: &str, value: &str| {
-            value.is_empty() || (name == "loop" && value == "1") || (name == "media" && value == "anchored")
-        };
+        let plain = |name: &str, value: &str| value.is_empty() || USUAL.contains(&(name, value));
         self.fields().iter().filter(|(name, value)| !plain(name, value)).try_for_each(|(name, value)| {
             if value.contains(' ') { write!(f, " {name}=\"{value}\"") } else { write!(f, " {name}={value}") }
         })

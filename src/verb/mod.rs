@@ -9,10 +9,10 @@ mod program;
 mod script;
 mod text;
 
-pub use action::{Action, Dial, MediaMode, Outcome, Strategy, Target, tone_name};
+pub use action::{Action, Beep, Conference, Dial, MediaMode, Outcome, Strategy, Target, tone_name};
 pub use condition::{Condition, Wrong};
 pub use hours::{Dates, Hours, is_time_zone, parse_moment};
 pub use pattern::Pattern;
-pub use program::{BlockId, DialStep, Program, Step, TargetKind, TargetStep, Verb};
+pub use program::{BlockId, ConferenceStep, DialStep, Program, Step, TargetKind, TargetStep, Verb};
 pub use script::{Cursor, Next, Script};
 pub use text::{TEXT_MAX, Text, Variables, clean, variable_name};

@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::text::{Text, variable_name};
-use super::{MediaMode, Outcome, Strategy};
+use super::{Beep, MediaMode, Outcome, Strategy};
 use crate::base::time::Duration;
 use crate::media::command::Tone;
 use std::collections::BTreeSet;
@@ -50,6 +50,7 @@ pub enum Verb {
         duration: Option<Duration>,
     },
     Dial(Box<DialStep>),
+    Conference(Box<ConferenceStep>),
     Set(Vec<(Arc<str>, Text)>),
     /// The first condition that holds; else the last block, if there is one.
     Branch {
@@ -80,6 +81,19 @@ pub struct DialStep {
     pub time_limit: Option<Duration>,
     pub ringback: Option<Arc<str>>,
     pub headers: Vec<(String, Text)>,
+}
+
+/// `conference` before its variables are expanded.
+#[derive(Debug)]
+pub struct ConferenceStep {
+    pub name: Text,
+    pub beep: Beep,
+    pub muted: bool,
+    pub coach: Option<Text>,
+    pub start_on_enter: bool,
+    pub end_on_exit: bool,
+    pub max_participants: u32,
+    pub wait: Option<Text>,
 }
 
 #[derive(Debug)]
@@ -121,6 +135,7 @@ impl Program {
     pub fn prompts(&self) -> impl Iterator<Item = &str> {
         let files = self.steps().filter_map(|step| match &step.verb {
             Verb::Play { file, .. } => file.as_literal(),
+            Verb::Conference(conference) => conference.wait.as_ref()?.as_literal(),
             _ => None,
         });
         files.collect::<BTreeSet<_>>().into_iter()
@@ -149,6 +164,9 @@ impl Step {
             Verb::Set(pairs) => pairs.iter().for_each(|(_, value)| text(value)),
             Verb::Branch { cases, .. } => cases.iter().for_each(|(condition, _)| condition.texts(&mut text)),
             Verb::Dial(dial) => dial.texts(&mut text),
+            Verb::Conference(c) => {
+                [Some(&c.name), c.coach.as_ref(), c.wait.as_ref()].into_iter().flatten().for_each(text)
+            }
             Verb::Answer | Verb::Tone { .. } | Verb::Echo { .. } | Verb::Goto(_) | Verb::Pause(_) => {}
         }
     }

@@ -1,8 +1,8 @@
 //! One call's run of a program: variables and an explicit cursor.
 
-use super::program::{BlockId, DialStep, Program, TargetKind, Verb};
+use super::program::{BlockId, ConferenceStep, DialStep, Program, TargetKind, Verb};
 use super::text::{Text, Variables, clean};
-use super::{Action, Dial, Outcome, Strategy, Target};
+use super::{Action, Conference, Dial, Outcome, Strategy, Target};
 use crate::base::rng::Rng;
 use crate::base::time::Wall;
 use std::fmt;
@@ -137,6 +137,7 @@ impl Script {
             }
             Verb::Echo { duration } => Action::Echo { duration: *duration },
             Verb::Dial(dial) => Action::Dial(Box::new(self.dial(dial))),
+            Verb::Conference(conference) => Action::Conference(Box::new(self.conference(conference))),
             Verb::Pause(duration) => Action::Pause(*duration),
             Verb::Hangup { reason } => Action::Hangup { reason: reason.expand(v) },
             Verb::Log(line) => Action::Log(line.expand(v)),
@@ -186,6 +187,21 @@ impl Script {
             time_limit: step.time_limit,
             ringback: step.ringback.clone(),
             headers: step.headers.iter().map(|(name, value)| (name.clone(), value.expand(v))).collect(),
+        }
+    }
+
+    fn conference(&self, step: &ConferenceStep) -> Conference {
+        let v = &self.variables;
+        let expand = |text: &Option<Text>| text.as_ref().map(|t| t.expand(v)).filter(|t| !t.is_empty());
+        Conference {
+            name: step.name.expand(v),
+            beep: step.beep,
+            muted: step.muted,
+            coach: expand(&step.coach),
+            start_on_enter: step.start_on_enter,
+            end_on_exit: step.end_on_exit,
+            max_participants: step.max_participants,
+            wait: expand(&step.wait).map(Arc::from),
         }
     }
 
@@ -248,7 +264,9 @@ impl Script {
 /// Whether an action that went so cannot be repeated without end at one moment.
 fn takes_time(action: &Action, outcome: Outcome) -> bool {
     match action {
-        Action::Dial(_) | Action::Play { .. } | Action::Echo { .. } | Action::Tone { .. } => outcome != Outcome::Failed,
+        Action::Dial(_) | Action::Play { .. } | Action::Echo { .. } | Action::Tone { .. } | Action::Conference(_) => {
+            outcome != Outcome::Failed
+        }
         Action::Pause(duration) => !duration.is_zero(),
         Action::Answer | Action::Reject { .. } | Action::Hangup { .. } | Action::Log(_) => false,
     }

@@ -104,6 +104,15 @@ impl MediaStub {
                     l.sounds = state.receiving && state.rtp_timeout.is_some() && state.remote_rtp.is_some();
                 }
             }
+            Command::Room { room, state, .. } => {
+                let legs: Vec<LegId> = state.members.iter().map(|m| m.leg).collect();
+                if !legs.is_sorted_by(|a, b| a < b) {
+                    self.fault(format!("{room:?}: its members are not in order: {legs:?}"));
+                }
+                for leg in legs.into_iter().filter(|leg| !self.legs.contains_key(leg)).collect::<Vec<_>>() {
+                    self.fault(format!("{leg:?}, which is not open, is in {room:?}"));
+                }
+            }
             Command::Close { leg } => {
                 let times = self.closed.entry(leg).or_default();
                 *times += 1;

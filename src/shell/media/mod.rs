@@ -188,6 +188,7 @@ impl MediaEngine {
                 self.set(leg, *state);
                 None
             }
+            Command::Room { .. } => None,
             Command::Close { leg } => self.close(now.mono, leg),
         }
     }
@@ -321,7 +322,7 @@ impl MediaEngine {
                 let ms = duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
                 spec.map_or_else(Player::missing, |spec| Player::tone(&spec, ms))
             }
-            Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo => Player::default(),
+            Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo | Hears::Room(_) => Player::default(),
         }
     }
 
