@@ -191,16 +191,21 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log",
         ),
         (
             "contexts: { a: [ { do: [ { say: hello } ] } ] }",
-            "d.yaml:1:28: the step \"say\" is not yet available; expected one of answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log",
+            "d.yaml:1:28: the step \"say\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log",
         ),
         (
             "contexts: { a: [ { do: [ { dial: { queue: x } } ] } ] }",
             "d.yaml:1:36: \"queue\" is not yet available in a dial; expected it to be left out",
         ),
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, beep: loud } } ] } ] }",
+            "d.yaml:1:57: unknown value \"loud\"; Known: true, false, on_enter, on_exit",
+        ),
+        ("contexts: { a: [ { do: [ { conference: { name: x, max_participants: 1001, wait: no.wav } } ] } ] }", ""),
         (
             "contexts: { a: [ { match: { too: 1 }, do: echo } ] }",
             "d.yaml:1:29: unknown key \"too\" in a match; did you mean \"to\"? Known: to, from, trunk, user, header.",
@@ -211,7 +216,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, set, branch, goto, pause, hangup, log, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",

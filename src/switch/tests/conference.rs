@@ -104,7 +104,8 @@ fn it_begins_with_two_and_ends_with_the_last() {
 #[test]
 fn options_do_what_they_say() {
     // Who dials, in order; the members then, and whether the last one who came was heard to come.
-    let rows: [(&[(&str, &str)], &str, bool); 8] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, bool);
+    let rows: [Row<'_>; 8] = [
         (&[("1", "start_on_enter: false"), ("2", "start_on_enter: false")], "ww", false),
         (&[("1", "start_on_enter: false"), ("2", "start_on_enter: false"), ("3", "beep: true")], "TTT", true),
         (&[("1", "beep: true"), ("2", "muted: true")], "Tm", true),
