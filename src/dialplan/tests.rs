@@ -205,7 +205,18 @@ fn faults_say_where_and_what_was_expected() {
             "contexts: { a: [ { do: [ { conference: { name: x, beep: loud } } ] } ] }",
             "d.yaml:1:57: unknown value \"loud\"; Known: true, false, on_enter, on_exit",
         ),
-        ("contexts: { a: [ { do: [ { conference: { name: x, max_participants: 1001, wait: no.wav } } ] } ] }", ""),
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, max_participants: 1001 } } ] } ] }",
+            "d.yaml:1:69: \"1001\" is out of range; expected a whole number from 1 to 1000",
+        ),
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, wait: no.wav } } ] } ] }",
+            "d.yaml:1:57: the prompt \"no.wav\" cannot be played: there is no such file; expected a WAV file",
+        ),
+        (
+            "contexts: { a: [ { do: [ { conference: \"\" } ] } ] }",
+            "d.yaml:1:40: a conference without a name; expected the name that all use who are to meet",
+        ),
         (
             "contexts: { a: [ { match: { too: 1 }, do: echo } ] }",
             "d.yaml:1:29: unknown key \"too\" in a match; did you mean \"to\"? Known: to, from, trunk, user, header.",
