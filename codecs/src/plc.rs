@@ -1,10 +1,10 @@
-//! Packet loss concealment for 8 kHz sound, in the manner of G.711 Appendix I: the last pitch periods go on, fade after
-//! 10 ms and are gone after 60.
+//! Packet loss concealment in the manner of G.711 Appendix I: the last pitch periods go on, fade after 10 ms and are gone
+//! after 60. For sound at 8 kHz, or at 16 kHz with every length doubled (for G.722).
 //!
 //! Unlike the Appendix this adds no delay: where it holds back 3.75 ms to blend the last good samples, here the seam is
 //! blended with what linear prediction says of the next quarter of a period.
 
-/// Longest pitch period in samples: 66 Hz.
+/// Longest pitch period in samples at 8 kHz: 66 Hz.
 const PITCH_MAX: usize = 120;
 /// Shortest: 200 Hz; a higher voice repeats in multiples.
 const PITCH_MIN: usize = 40;
@@ -17,21 +17,29 @@ const MS_10: usize = 80;
 const ORDER: usize = 12;
 /// Loss after which nothing is left.
 const GONE: usize = 6 * MS_10;
+/// Lengths at 16 kHz are those at 8 kHz times this.
+const WIDE: usize = 2;
+/// As long as the arrays have to be.
+const HISTORY_MAX: usize = WIDE * HISTORY;
+const LOOP_MAX: usize = WIDE * 3 * PITCH_MAX;
+const RING_MAX: usize = WIDE * PITCH_MAX / 4;
 
 /// Conceals lost packets of one stream. Give it every packet in order, good or lost.
 #[derive(Debug, Clone)]
 pub struct Concealer {
-    /// The last samples put out, oldest first.
-    history: [f32; HISTORY],
+    /// 1 at 8 kHz, 2 at 16 kHz.
+    factor: usize,
+    /// The last samples put out, oldest first; of 8 kHz the second half of the array.
+    history: [i16; HISTORY_MAX],
     /// History at the beginning of the loss.
-    before: [f32; HISTORY],
+    before: [i16; HISTORY_MAX],
     period: usize,
     /// What is repeated, and what it replaces by and by.
     now: Loop,
     earlier: Loop,
     blend: usize,
     /// How the last good samples would ring on, and how much of that is still to be blended.
-    ring: [f32; PITCH_MAX / 4],
+    ring: [f32; RING_MAX],
     ring_left: usize,
     /// Samples lost in a row.
     lost: usize,
@@ -40,7 +48,7 @@ pub struct Concealer {
 /// The last one to three periods, with an end that leads into the beginning.
 #[derive(Debug, Clone)]
 struct Loop {
-    samples: [f32; 3 * PITCH_MAX],
+    samples: [i16; LOOP_MAX],
     len: usize,
     position: usize,
 }
@@ -52,15 +60,26 @@ impl Default for Concealer {
 }
 
 impl Concealer {
+    /// For sound at 8 kHz.
     pub fn new() -> Concealer {
+        Concealer::of(1)
+    }
+
+    /// For sound at 16 kHz.
+    pub fn wide() -> Concealer {
+        Concealer::of(WIDE)
+    }
+
+    fn of(factor: usize) -> Concealer {
         Concealer {
-            history: [0.0; HISTORY],
-            before: [0.0; HISTORY],
-            period: PITCH_MIN,
+            factor,
+            history: [0; HISTORY_MAX],
+            before: [0; HISTORY_MAX],
+            period: factor * PITCH_MIN,
             now: Loop::EMPTY,
             earlier: Loop::EMPTY,
             blend: 0,
-            ring: [0.0; PITCH_MAX / 4],
+            ring: [0.0; RING_MAX],
             ring_left: 0,
             lost: 0,
         }
@@ -71,7 +90,9 @@ impl Concealer {
     pub fn good(&mut self, packet: &mut [i16]) {
         if self.lost > 0 {
             // A quarter of a period, and 4 ms more for each further 10 ms lost, up to 10 ms (Appendix I §I.2.7).
-            let len = (self.period / 4 + (self.lost / MS_10).saturating_sub(1) * 32).min(MS_10).min(packet.len());
+            let ms_10 = self.factor * MS_10;
+            let further = (self.lost / ms_10).saturating_sub(1) * (ms_10 * 2 / 5);
+            let len = (self.period / 4 + further).min(ms_10).min(packet.len());
             for (i, sample) in packet.iter_mut().take(len).enumerate() {
                 let share = (i + 1) as f32 / (len + 1) as f32;
                 let made_up = self.next_sample();
@@ -96,26 +117,22 @@ impl Concealer {
     }
 
     fn remember(&mut self, packet: &[i16]) {
-        let new = &packet[packet.len().saturating_sub(HISTORY)..];
+        let new = &packet[packet.len().saturating_sub(HISTORY_MAX)..];
         self.history.copy_within(new.len().., 0);
-        for (kept, &sample) in self.history[HISTORY - new.len()..].iter_mut().zip(new) {
-            *kept = f32::from(sample);
-        }
+        self.history[HISTORY_MAX - new.len()..].copy_from_slice(new);
     }
 
     fn next_sample(&mut self) -> f32 {
-        match self.lost {
-            0 => self.begin(),
-            // One period sounds like a buzzer after a while: two from 10 ms on, three from 20.
-            MS_10 => self.widen(2),
-            160 => self.widen(3),
-            _ => {}
+        let (ms_10, gone) = (self.factor * MS_10, self.factor * GONE);
+        // One period sounds like a buzzer after a while: two from 10 ms on, three from 20.
+        if self.lost == 0 {
+            self.begin();
+        } else if self.lost == ms_10 {
+            self.widen(2);
+        } else if self.lost == 2 * ms_10 {
+            self.widen(3);
         }
-        let gain = match self.lost {
-            0..MS_10 => 1.0,
-            MS_10..GONE => (GONE - self.lost) as f32 / (GONE - MS_10) as f32,
-            _ => 0.0,
-        };
+        let gain = if self.lost < ms_10 { 1.0 } else { gone.saturating_sub(self.lost) as f32 / (gone - ms_10) as f32 };
         self.lost = self.lost.saturating_add(1);
         if gain == 0.0 {
             return 0.0;
@@ -137,10 +154,10 @@ impl Concealer {
 
     fn begin(&mut self) {
         self.before = self.history;
-        self.period = pitch(&self.history);
+        self.period = pitch(&self.history, self.factor);
         self.now = Loop::of(&self.before, self.period, 1, 0);
         self.blend = 0;
-        self.ring = ringing(&self.before);
+        self.ring = ringing(&self.before, self.factor);
         self.ring_left = self.period / 4;
     }
 
@@ -152,16 +169,17 @@ impl Concealer {
 }
 
 impl Loop {
-    const EMPTY: Loop = Loop { samples: [0.0; 3 * PITCH_MAX], len: 1, position: 0 };
+    const EMPTY: Loop = Loop { samples: [0; LOOP_MAX], len: 1, position: 0 };
 
-    fn of(history: &[f32; HISTORY], period: usize, periods: usize, position: usize) -> Loop {
+    fn of(history: &[i16; HISTORY_MAX], period: usize, periods: usize, position: usize) -> Loop {
         let (len, quarter) = (period * periods, period / 4);
-        let mut samples = [0.0; 3 * PITCH_MAX];
-        samples[..len].copy_from_slice(&history[HISTORY - len..]);
+        let mut samples = [0; LOOP_MAX];
+        samples[..len].copy_from_slice(&history[HISTORY_MAX - len..]);
         // The last quarter turns into the quarter before the first sample.
-        let lead_in = &history[HISTORY - len - quarter..HISTORY - len];
+        let lead_in = &history[HISTORY_MAX - len - quarter..HISTORY_MAX - len];
         for (i, (sample, lead)) in samples[len - quarter..len].iter_mut().zip(lead_in).enumerate() {
-            *sample += (lead - *sample) * (i + 1) as f32 / (quarter + 1) as f32;
+            let (from, to) = (f32::from(*sample), f32::from(*lead));
+            *sample = round(from + (to - from) * (i + 1) as f32 / (quarter + 1) as f32);
         }
         Loop { samples, len, position }
     }
@@ -169,28 +187,33 @@ impl Loop {
     fn next(&mut self) -> f32 {
         let sample = self.samples[self.position];
         self.position = (self.position + 1) % self.len;
-        sample
+        f32::from(sample)
     }
 }
 
-/// The lag at which the last 20 ms look most like what was before: every other lag and sample first, then all near it.
-fn pitch(history: &[f32; HISTORY]) -> usize {
+/// The lag at which the last 20 ms look most like what was before: every other lag and sample first (of 8 kHz), then all near
+/// it.
+fn pitch(history: &[i16; HISTORY_MAX], factor: usize) -> usize {
     let best = |lags: &mut dyn Iterator<Item = usize>, stride: usize| {
-        let likeness = lags.map(|lag| (likeness(history, lag, stride), lag));
-        likeness.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(PITCH_MIN, |(_, lag)| lag)
+        let likeness = lags.map(|lag| (likeness(history, factor * COMPARED, lag, stride), lag));
+        likeness.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(factor * PITCH_MIN, |(_, lag)| lag)
     };
-    let coarse = best(&mut (PITCH_MIN..=PITCH_MAX).step_by(2), 2);
-    best(&mut (coarse.saturating_sub(1).max(PITCH_MIN)..=(coarse + 1).min(PITCH_MAX)), 1)
+    let (least, most, step) = (factor * PITCH_MIN, factor * PITCH_MAX, 2 * factor);
+    let coarse = best(&mut (least..=most).step_by(step), step);
+    best(&mut ((coarse + 1).saturating_sub(step).max(least)..=(coarse + step - 1).min(most)), factor)
 }
 
 /// What the vocal tract does when nothing excites it: linear prediction of order [`ORDER`] from the last 20 ms.
-fn ringing(history: &[f32; HISTORY]) -> [f32; PITCH_MAX / 4] {
-    let recent = &history[HISTORY - COMPARED..];
-    let windowed: [f32; COMPARED] =
-        std::array::from_fn(|n| recent[n] * (std::f32::consts::PI * (n as f32 + 0.5) / COMPARED as f32).sin());
+fn ringing(history: &[i16; HISTORY_MAX], factor: usize) -> [f32; RING_MAX] {
+    let compared = factor * COMPARED;
+    let recent = &history[HISTORY_MAX - compared..];
+    let mut windowed = [0.0f32; WIDE * COMPARED];
+    for (n, (windowed, sample)) in windowed.iter_mut().zip(recent).enumerate() {
+        *windowed = f32::from(*sample) * (std::f32::consts::PI * (n as f32 + 0.5) / compared as f32).sin();
+    }
     let mut correlation = [0.0f32; ORDER + 1];
     for (lag, sum) in correlation.iter_mut().enumerate() {
-        *sum = windowed.iter().zip(&windowed[lag..]).map(|(a, b)| a * b).sum();
+        *sum = windowed[..compared].iter().zip(&windowed[lag..compared]).map(|(a, b)| a * b).sum();
     }
     let mut predictor = [0.0f32; ORDER + 1];
     predictor[0] = 1.0;
@@ -204,20 +227,23 @@ fn ringing(history: &[f32; HISTORY]) -> [f32; PITCH_MAX / 4] {
         }
         error *= 1.0 - k * k;
     }
-    let mut signal = [0.0; ORDER + PITCH_MAX / 4];
-    signal[..ORDER].copy_from_slice(&history[HISTORY - ORDER..]);
+    let mut signal = [0.0; ORDER + RING_MAX];
+    for (kept, sample) in signal.iter_mut().zip(&history[HISTORY_MAX - ORDER..]) {
+        *kept = f32::from(*sample);
+    }
     for n in ORDER..signal.len() {
         signal[n] = -(1..=ORDER).map(|j| predictor[j] * signal[n - j]).sum::<f32>();
     }
     std::array::from_fn(|n| signal[ORDER + n])
 }
 
-/// Normalized cross-correlation.
-fn likeness(history: &[f32; HISTORY], lag: usize, stride: usize) -> f32 {
-    let recent = &history[HISTORY - COMPARED..];
-    let delayed = &history[HISTORY - COMPARED - lag..HISTORY - lag];
+/// Normalized cross-correlation of the last `compared` samples with those `lag` before.
+fn likeness(history: &[i16; HISTORY_MAX], compared: usize, lag: usize, stride: usize) -> f32 {
+    let recent = &history[HISTORY_MAX - compared..];
+    let delayed = &history[HISTORY_MAX - compared - lag..HISTORY_MAX - lag];
     let (mut product, mut energy) = (0.0, 0.0);
     for (x, y) in recent.iter().zip(delayed).step_by(stride) {
+        let (x, y) = (f32::from(*x), f32::from(*y));
         product += x * y;
         energy += y * y;
     }
@@ -272,6 +298,25 @@ mod tests {
 
     fn steepest(samples: &[i16]) -> i32 {
         samples.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn the_wide_band_goes_on_as_the_narrow_does() {
+        for (hz, snr_min) in [(100.0, 25.0), (200.0, 25.0), (1000.0, 25.0), (3000.0, 20.0), (5000.0, 15.0)] {
+            let input: Vec<i16> =
+                (0..3200).map(|n| (8000.0 * (TAU * hz * f64::from(n) / 16_000.0).sin()) as i16).collect();
+            let (mut concealer, mut output) = (Concealer::wide(), input.clone());
+            for (index, packet) in output.chunks_mut(160).enumerate() {
+                if index == 10 { concealer.lost(packet) } else { concealer.good(packet) }
+            }
+            let snr = snr_db(&input[1600..1920], &output[1600..1920]);
+            assert!(snr > snr_min, "{hz} Hz: {snr:.1} dB");
+        }
+        let mut concealer = Concealer::wide();
+        concealer.good(&mut [9_000; 640]);
+        let mut packet = [1; 1_200];
+        concealer.lost(&mut packet);
+        assert!(packet[900] != 0 && packet[960..].iter().all(|s| *s == 0), "gone after 60 ms");
     }
 
     #[test]

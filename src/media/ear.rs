@@ -80,7 +80,7 @@ impl Ear {
             jitter: Jitter::new(),
             g722: g722::Decoder::new(),
             opus: has_opus.then(|| opus::Decoder::new(rate.of_opus())),
-            concealer: plc::Concealer::new(),
+            concealer: if rate == Rate::Wide { plc::Concealer::wide() } else { plc::Concealer::new() },
             noise: cng::Generator::new(seed),
             in_noise: false,
             up: (rate == Rate::Wide && has_narrow(receive)).then(|| Box::new(Interpolator::new(Ratio::Two))),
@@ -108,9 +108,12 @@ impl Ear {
             && self.opus.is_some() == receive.iter().any(|f| f.codec == Codec::Opus)
     }
 
-    /// Takes a packet as it comes.
-    pub fn put(&mut self, now: Instant, packet: &Packet<'_>) {
+    /// Takes a packet as it comes. The first after silence is answered by the moment from which the ear is to be pulled, so that
+    /// packets wait as they have to and not for the next pull.
+    pub fn put(&mut self, now: Instant, packet: &Packet<'_>) -> Option<Instant> {
+        let was_idle = self.jitter.is_idle();
         self.jitter.put(now, packet);
+        self.jitter.begins().filter(|_| was_idle)
     }
 
     /// Forgets what waits.

@@ -72,6 +72,8 @@ pub struct Received {
     pub latched: bool,
     pub refused: bool,
     pub digits: [Option<Digit>; 2],
+    /// The ear has woken, and is to be pulled from here on.
+    pub pull_from: Option<Instant>,
 }
 
 /// See the module's documentation.
@@ -282,7 +284,7 @@ impl Leg {
                 0
             }
         };
-        self.listen(now, &header, carried, payload);
+        received.pull_from = self.listen(now, &header, carried, payload);
         self.digits += received.digits.iter().flatten().count() as u32;
         let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
         received.taken = Some(Taken { header, carried, relayed });

@@ -98,6 +98,8 @@ struct Place {
     heard: Option<u32>,
     first_listener: Option<u32>,
     next_listener: Option<u32>,
+    /// In which step of a frame its ear is pulled.
+    phase: u8,
 }
 
 /// See the module's documentation.
@@ -204,6 +206,9 @@ impl Shard {
             tapped.received(now, codec, &taken.header, bytes, |frame| out.tap(frame));
         }
         let first = place.first_listener;
+        if let Some(from) = received.pull_from {
+            self.listen_from(port, from);
+        }
         if let Some(taken) = received.taken {
             self.relay(now, first, &taken, bytes, out);
         }
@@ -330,7 +335,7 @@ impl Shard {
             self.places.resize_with(slots, || None);
             self.on_wheel.resize(slots, false);
             // Each place may stand in any step: room for all of them, so that no tick allocates.
-            for due in &mut self.wheel {
+            for due in self.wheel.iter_mut().chain(&mut self.ears) {
                 due.reserve(self.places.capacity() - due.len());
             }
         }
@@ -340,7 +345,7 @@ impl Shard {
             crate::bug!("leg {id:?} opened twice, or its port {port} is another leg's");
             return;
         }
-        *slot = Some(Place { leg, heard: None, first_listener: None, next_listener: None });
+        *slot = Some(Place { leg, heard: None, first_listener: None, next_listener: None, phase: (port % 4) as u8 });
         if self.dangling > 0 {
             self.link_dangling();
         }
@@ -374,9 +379,9 @@ impl Shard {
         let Some(port) = self.index.remove(&id) else { return };
         let heard = self.place(port).and_then(|p| p.heard).filter(|h| *h != port);
         self.unlink(port);
+        self.listen_at(port, false);
         let Some(place) = self.places.get_mut(port as usize).and_then(Option::take) else { return };
         self.dangling = self.dangling.saturating_sub(usize::from(place.dangles()));
-        self.listen_at(port, false);
         if let Some(heard) = heard {
             self.equip(heard);
         }

@@ -82,7 +82,7 @@ impl Bench {
                 (hears, Player::prompt(prompt.clone(), 0))
             } else if n < RELAYED + PLAYING + ECHOING {
                 (Hears::Echo, Player::default())
-            } else if n >= LEGS - TRANSCODED && n < LEGS - 2 {
+            } else if (LEGS - TRANSCODED..LEGS - 2).contains(&n) {
                 (Hears::Leg(LegId(((n - 1) ^ 1) + 1)), Player::default())
             } else if n >= LEGS - 2 {
                 let hears = Hears::Play { id: PlayId(n), file: "a.wav".into(), loops: 0 };

@@ -17,11 +17,15 @@ pub mod delay;
 pub mod line;
 pub mod store;
 
+#[cfg(test)]
+mod tests;
+
 use super::command::Codec;
 use super::frame::FRAME_MS;
 use crate::base::time::{Duration, Instant};
 use delay::Delay;
 use line::{Line, Numbers, TICKS};
+use std::ops::RangeInclusive;
 use store::{Store, Waiting};
 
 /// Sound that waits, at most; what is beyond is skipped.
@@ -32,6 +36,8 @@ const FIRST_DELAY_US: i64 = 10_000;
 const TARGET_MAX_US: i64 = 140_000;
 /// Longest packet that is taken.
 const DURATION_MAX: i64 = TICKS * 120 / 1_000;
+/// Clocks of audio that are placed, in Hz.
+const CLOCKS: RangeInclusive<u32> = 8_000..=48_000;
 /// After so long without a packet the next one begins anew.
 const IDLE: Duration = Duration::from_secs(1);
 /// One frame in ticks, and in microseconds.
@@ -151,6 +157,14 @@ impl Jitter {
         self.state == State::Idle
     }
 
+    /// When the first packet is to be pulled, until it is.
+    pub fn begins(&self) -> Option<Instant> {
+        match self.state {
+            State::Filling { until } => Some(until),
+            State::Idle | State::Playing => None,
+        }
+    }
+
     /// How long a packet of the fastest waits until its sound is pulled; 0 while nothing is known.
     pub fn delay_us(&self) -> i64 {
         match self.looked {
@@ -172,7 +186,7 @@ impl Jitter {
         let Packet { ssrc, sequence, timestamp, clock_rate, codec, .. } = *packet;
         let is_event = codec.is_none();
         let duration = i64::from(packet.duration) * TICKS / i64::from(clock_rate.max(1));
-        if duration > DURATION_MAX {
+        if duration > DURATION_MAX || !CLOCKS.contains(&clock_rate) {
             return;
         }
         let now_ticks = now.as_micros() as i64 * TICKS / 1_000_000;
@@ -258,7 +272,9 @@ impl Jitter {
             self.next = waiting.sequence + 1;
             self.counts.overflow += u64::from(waiting.duration > 0);
         }
-        let skipped = (from - self.position).max(0);
+        // Whole packets are skipped.
+        let first = self.store.first().map_or(from, |w| w.begin);
+        let skipped = (first - self.position).max(0);
         self.position += skipped;
         self.play += skipped;
         (self.slack_us, self.looked) = (i64::MAX, 0);

@@ -13,10 +13,16 @@ use crate::rtp::packet::{HEADER_LEN, Header};
 use std::net::SocketAddr;
 
 impl Leg {
-    /// Gives the ear what it is to hear.
+    /// Gives the ear what it is to hear. Where it wakes, the moment from which it is to be pulled.
     #[inline]
-    pub(super) fn listen(&mut self, now: Instant, header: &Header, carried: Carried, payload: &[u8]) {
-        let Some(ear) = &mut self.ear else { return };
+    pub(super) fn listen(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        carried: Carried,
+        payload: &[u8],
+    ) -> Option<Instant> {
+        let ear = self.ear.as_mut()?;
         let (codec, duration) = match carried {
             Carried::Media(codec) => (Some(codec), codec.duration(payload)),
             Carried::Event => (None, 0),
@@ -25,15 +31,16 @@ impl Leg {
             let format = self.formats.iter().position(|f| f.is_some_and(|f| f.payload_type == header.payload_type));
             if format.is_none_or(|n| self.heard_formats & 1 << n == 0) {
                 // It is relayed to all who hear it: what waits of another codec comes too late for them.
-                return ear.clear();
+                ear.clear();
+                return None;
             }
         }
         if duration == 0 && codec.is_some_and(|c| c.rate().is_some()) {
-            return;
+            return None;
         }
         let Header { ssrc, sequence, timestamp, .. } = *header;
         let clock_rate = codec.map_or(self.receive_rate, Codec::clock_rate);
-        ear.put(now, &Packet { ssrc, sequence, timestamp, clock_rate, duration, codec, payload });
+        ear.put(now, &Packet { ssrc, sequence, timestamp, clock_rate, duration, codec, payload })
     }
 
     /// What it may say. At most [`FORMATS_MAX`].

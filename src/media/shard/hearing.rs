@@ -82,7 +82,8 @@ impl Shard {
 
     /// Puts an ear's place on its list, or takes it off.
     pub(super) fn listen_at(&mut self, port: u32, listens: bool) {
-        let Some(due) = self.ears.get_mut(port as usize % EARS) else { return };
+        let Some(phase) = self.place(port).map(|p| usize::from(p.phase) % EARS) else { return };
+        let Some(due) = self.ears.get_mut(phase) else { return };
         let at = due.iter().position(|p| *p == port);
         match at {
             None if listens => due.push(port),
@@ -90,6 +91,15 @@ impl Shard {
                 due.swap_remove(at);
             }
             _ => {}
+        }
+    }
+
+    /// An ear has woken: its frames are due in the steps that follow from here.
+    pub(super) fn listen_from(&mut self, port: u32, from: Instant) {
+        self.listen_at(port, false);
+        if let Some(place) = self.place(port) {
+            place.phase = (from.as_micros().div_ceil(STEP_US) % EARS as u64) as u8;
+            self.listen_at(port, true);
         }
     }
 }
