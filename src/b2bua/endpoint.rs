@@ -10,33 +10,17 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+pub use super::body::Body;
+
 /// Methods that Tandem answers with something other than 405.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE";
 
 /// Max-Forwards of requests that begin here (RFC 3261 §8.1.1.6).
 pub const MAX_FORWARDS: u8 = 70;
 
-/// A message body with its type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body {
-    pub content_type: Box<str>,
-    pub bytes: Bytes,
-}
-
-impl Body {
-    pub fn sdp(text: String) -> Body {
-        Body { content_type: "application/sdp".into(), bytes: Bytes::from(text) }
-    }
-
-    pub fn is_sdp(&self) -> bool {
-        let kind = self.content_type.split(';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case("application/sdp")
-    }
-}
-
 /// Writes what bodies we read, as a 415 must say (RFC 3261 §21.4.13).
 pub fn accepts(writer: Writer) -> Writer {
-    writer.header(HeaderName::Accept, "application/sdp").raw_header("Accept-Encoding", "identity")
+    writer.header(HeaderName::Accept, "application/sdp, multipart/mixed").raw_header("Accept-Encoding", "identity")
 }
 
 /// Writes what a 200 to OPTIONS says of us (RFC 3261 §11.2).

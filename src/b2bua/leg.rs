@@ -12,6 +12,8 @@
 //! A leg speaks SIP through the [`Endpoint`] and tells its call what it heard by return value. It knows nothing of media,
 //! scripts or other legs: bodies pass through it as bytes.
 
+pub use super::body::{body_of, offer_of};
+
 use super::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, capabilities, finish};
 use super::session::Session;
 use crate::base::pii::Secret;
@@ -693,6 +695,16 @@ impl Leg {
         }
     }
 
+    pub const fn is_up(&self) -> bool {
+        matches!(self.state, State::Up)
+    }
+
+    /// The leg is up, and no re-INVITE is under way in either direction (§14.1).
+    pub fn may_reoffer(&self) -> bool {
+        let done_in = self.reoffer_in.is_none_or(|r| r.answered && r.acked);
+        self.is_up() && done_in && self.reoffer_out.is_none_or(|r| r.answered)
+    }
+
     /// Sends a re-INVITE; `None` if one is under way or the leg is not up.
     pub fn reoffer(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) -> Option<ClientId> {
         if self.state != State::Up || self.reoffer_out.is_some_and(|r| !r.answered) {
@@ -747,24 +759,4 @@ impl Leg {
     pub fn on_server_ended(&mut self, id: ServerId) {
         self.reoffer_in.take_if(|known| known.id == id);
     }
-}
-
-/// A message's body with its type; `None` if it has none.
-pub fn body_of(message: &Message) -> Option<Body> {
-    let bytes = message.body_bytes();
-    if bytes.is_empty() {
-        return None;
-    }
-    Some(Body { content_type: message.content_type().into(), bytes })
-}
-
-/// The session description in an INVITE or UPDATE; also a body that is none, but for one that the sender lets us ignore
-/// (RFC 3261 §20.11).
-pub fn offer_of(message: &Message) -> Option<Body> {
-    let disposition = message.header(HeaderName::ContentDisposition).unwrap_or_default();
-    let handling = disposition.split(';').skip(1).filter_map(|param| param.split_once('='));
-    let is_optional = handling.into_iter().any(|(name, value)| {
-        name.trim_ascii().eq_ignore_ascii_case("handling") && value.trim_ascii().eq_ignore_ascii_case("optional")
-    });
-    body_of(message).filter(|body| body.is_sdp() || !is_optional)
 }

@@ -5,9 +5,10 @@
 //! need no transcoding; nothing of its description is copied but codec parameters.
 
 use super::endpoint::Body;
+use super::preference::{costs, for_answer, for_offer, is_ours, media_format, meet};
 use crate::base::time::Duration;
 use crate::event::Quality;
-use crate::media::command::{Codec as MediaCodec, Command, Format, Hears, LegId, LegState, TapId};
+use crate::media::command::{Command, Hears, LegId, LegState, TapId};
 use crate::sdp::{self, AudioFormat, Codec, Direction, LocalAudio, NegotiatedAudio, Order, SessionDescription};
 use std::net::SocketAddr;
 
@@ -32,6 +33,8 @@ enum Port {
 pub struct Session {
     port: Port,
     session_id: u64,
+    /// Names of the codecs that this leg may have, in order of preference.
+    limit: Vec<String>,
     /// What we sent last: offer or answer.
     ours: Option<Box<SessionDescription>>,
     /// The peer's offer that has no answer yet.
@@ -39,6 +42,12 @@ pub struct Session {
     /// We have offered and await the answer.
     asked: bool,
     agreed: Option<Box<NegotiatedAudio>>,
+    /// Speech codecs of the peer's last offer or answer: it can change to another of them.
+    can: Vec<AudioFormat>,
+    /// What our re-INVITE proposes, while it has no answer; `ours` stays in force until then.
+    proposed: Option<Box<SessionDescription>>,
+    /// The peer did not change its codec when it was asked to: it is not asked again before it offers something itself.
+    keeps: bool,
     hears: Hears,
     tap: Option<TapId>,
     set: Option<Box<LegState>>,
@@ -48,9 +57,10 @@ pub struct Session {
 impl Session {
     // ---- the media leg ---------------------------------------------------------------------------------------------
 
-    /// A port has been asked for.
-    pub fn open(&mut self, leg: LegId) {
+    /// A port has been asked for, for a leg that may have these codecs.
+    pub fn open(&mut self, leg: LegId, limit: Vec<String>) {
         self.port = Port::Opening(leg);
+        self.limit = limit;
     }
 
     pub fn opened(&mut self, rtp: SocketAddr, seed: u64) {
@@ -87,7 +97,7 @@ impl Session {
     pub fn close(&mut self) -> Option<Command> {
         let (Port::Opening(leg) | Port::Open(leg, _)) = self.port else { return None };
         self.port = Port::Closing(leg);
-        (self.offered, self.ours, self.set) = (None, None, None);
+        (self.offered, self.ours, self.set, self.proposed) = (None, None, None, None);
         Some(Command::Close { leg })
     }
 
@@ -105,16 +115,18 @@ impl Session {
     /// Keeps the peer's offer until [`Session::local`] answers it.
     pub fn take_offer(&mut self, body: &Body) -> Result<(), Unacceptable> {
         let offer = parse(body)?;
+        self.can = speech_of(&offer);
+        self.keeps = false;
         self.offered = Some(Box::new(offer));
         Ok(())
     }
 
-    /// A fresh offer to a called party, with the codecs of `limit` that the other party has or that we can transcode for it.
+    /// A fresh offer to a called party: codecs that the other party has, and those that we can transcode for it.
     ///
     /// `shared`: the other party's description may be settled by somebody else before this one answers (a tone of ours, another
     /// leg that rings), so where it has a codec that we transcode, only such are offered.
-    pub fn offer(&mut self, limit: &[String], other: Option<&Session>, shared: bool) -> Body {
-        let mut formats = offer_formats(limit, other);
+    pub fn offer(&mut self, other: Option<&Session>, shared: bool) -> Body {
+        let mut formats = for_offer(&self.limit, other.and_then(Session::peer_formats).as_deref());
         if shared && formats.iter().any(is_ours) {
             formats.retain(is_ours);
         }
@@ -124,7 +136,7 @@ impl Session {
     /// Sound can go from one to the other: one codec, or two that we transcode.
     pub fn meets(&self, other: &Session) -> bool {
         match (&self.agreed, &other.agreed) {
-            (Some(a), Some(b)) => a.send.is_same_as(&b.send) || is_ours(&a.send) && is_ours(&b.send),
+            (Some(a), Some(b)) => meet(&a.send, &b.send),
             _ => true,
         }
     }
@@ -152,12 +164,13 @@ impl Session {
 
     /// Our description for the peer: the answer to its offer if there is one that has none; else what we said last; else an
     /// offer. `like` is the party whose codec is preferred; without it only what we can make ourselves is taken.
-    pub fn local(&mut self, limit: &[String], like: Option<&Session>) -> Result<Body, Unacceptable> {
+    pub fn local(&mut self, like: Option<&Session>) -> Result<Body, Unacceptable> {
         if !self.is_ready() {
             return Err(Unacceptable(503));
         }
+        let like = like.and_then(|s| s.agreed.as_ref()).map(|a| &a.send);
         if let Some(offer) = &self.offered {
-            let local = self.local_audio(answer_formats(limit, like), true);
+            let local = self.local_audio(for_answer(&self.limit, like), true);
             let mut answer = sdp::answer(offer, &local).map_err(|fault| Unacceptable(fault.status()))?;
             if let Some(previous) = &self.ours {
                 answer.description.supersede(previous);
@@ -168,18 +181,18 @@ impl Session {
         }
         match &self.ours {
             Some(ours) => Ok(Body::sdp(ours.to_string())),
-            None => Ok(self.describe_offer(answer_formats(limit, like))),
+            None => Ok(self.describe_offer(for_answer(&self.limit, like))),
         }
     }
 
     /// An offer in an established session, for a peer that asked by a re-INVITE without one.
     ///
-    /// What was agreed stays first; G.711 follows where we can transcode from it.
-    pub fn offer_again(&mut self, limit: &[String]) -> Result<Body, Unacceptable> {
+    /// What was agreed stays first; what we can transcode from it follows.
+    pub fn offer_again(&mut self) -> Result<Body, Unacceptable> {
         if !self.is_ready() {
             return Err(Unacceptable(503));
         }
-        let formats = offer_formats(limit, Some(self));
+        let formats = for_answer(&self.limit, self.agreed.as_ref().map(|a| &a.send));
         Ok(self.describe_offer(formats))
     }
 
@@ -188,9 +201,50 @@ impl Session {
         let answer = parse(body)?;
         let offer = self.ours.as_ref().ok_or(Unacceptable(400))?;
         let agreed = sdp::accept(&answer, offer).map_err(|_| Unacceptable(488))?;
+        self.can = agreed.sendable().cloned().collect();
         self.agreed = Some(Box::new(agreed));
         self.asked = false;
         Ok(())
+    }
+
+    // ---- one codec for both, where both can ------------------------------------------------------------------------
+
+    /// An offer that has this peer change to the codec that the other party uses, where that spares a decoder and an encoder, the
+    /// peer has said that it has that codec, and nothing else is under way.
+    pub fn propose(&mut self, other: &Session) -> Option<Body> {
+        let (agreed, theirs) = (self.agreed.as_deref()?, &other.agreed.as_deref()?.send);
+        let busy = self.asked || self.offered.is_some() || self.proposed.is_some() || self.keeps;
+        let held = agreed.on_hold || !self.is_ready();
+        if busy || held || !costs(&agreed.send, theirs) {
+            return None;
+        }
+        let allowed = for_offer(&self.limit, Some(std::slice::from_ref(theirs)));
+        let wanted = self.can.iter().find(|f| f.is_same_as(theirs) && allowed.iter().any(|a| a.is_same_as(f)))?.clone();
+        let proposed = sdp::reoffer(&self.local_audio(vec![wanted], false), self.ours.as_deref()?);
+        let body = Body::sdp(proposed.to_string());
+        self.proposed = Some(Box::new(proposed));
+        Some(body)
+    }
+
+    /// The answer to what we proposed; `None` is a refusal, and all stays as it was. True if something has changed.
+    pub fn take_proposed(&mut self, answer: Option<&Body>) -> bool {
+        let Some(proposed) = self.proposed.take() else { return false };
+        self.keeps = true;
+        let agreed = answer.and_then(|body| parse(body).ok()).and_then(|answer| sdp::accept(&answer, &proposed).ok());
+        match (agreed, &mut self.ours) {
+            (Some(agreed), _) => {
+                self.agreed = Some(Box::new(agreed));
+                self.ours = Some(proposed);
+                true
+            }
+            (None, Some(ours)) => {
+                // What we say next differs from what was refused, so its version does (RFC 3264 §8).
+                let version = proposed.origin.version.parse::<u64>().unwrap_or(0);
+                ours.origin.version = version.wrapping_add(1).to_string();
+                false
+            }
+            (None, None) => false,
+        }
     }
 
     /// We have offered, and the peer has not answered.
@@ -283,72 +337,23 @@ impl Session {
         Some(Command::Set { leg, state: Box::new(state) })
     }
 
-    /// Speech formats that the peer has offered or agreed to.
+    /// Speech formats that the peer uses, or can change to if both need no more than we can transcode.
     fn peer_formats(&self) -> Option<Vec<AudioFormat>> {
-        if let Some(agreed) = &self.agreed {
-            return Some(vec![agreed.send.clone()]);
-        }
-        let offer = self.offered.as_ref()?;
-        let streams = offer.media.iter().filter(|m| m.kind == sdp::Kind::Audio && m.port != 0);
-        Some(streams.flat_map(|m| m.audio_formats()).filter(|f| f.codec.is_speech()).collect())
+        let Some(agreed) = &self.agreed else { return self.offered.as_ref().map(|_| self.can.clone()) };
+        let others = self.can.iter().filter(|f| is_ours(f) && is_ours(&agreed.send) && !f.is_same_as(&agreed.send));
+        Some(std::iter::once(&agreed.send).chain(others).cloned().collect())
     }
 }
 
 fn parse(body: &Body) -> Result<SessionDescription, Unacceptable> {
-    if !body.is_sdp() {
-        return Err(Unacceptable(415));
-    }
-    SessionDescription::parse(&body.bytes).map_err(|fault| Unacceptable(fault.status()))
+    let text = body.session_description().ok_or(Unacceptable(415))?;
+    SessionDescription::parse(&text).map_err(|fault| Unacceptable(fault.status()))
 }
 
-fn named(limit: &[String]) -> impl Iterator<Item = AudioFormat> {
-    limit.iter().filter_map(|name| AudioFormat::by_name(name))
-}
-
-/// Codecs that we decode and encode ourselves.
-fn is_ours(format: &AudioFormat) -> bool {
-    matches!(format.codec, Codec::Pcmu | Codec::Pcma)
-}
-
-/// Codecs of `limit`, in its order: those of the other party under its payload types, then those that we can transcode for it.
-fn offer_formats(limit: &[String], other: Option<&Session>) -> Vec<AudioFormat> {
-    let Some(theirs) = other.and_then(Session::peer_formats) else {
-        return named(limit).filter(is_ours).collect();
-    };
-    let transcodable = theirs.iter().any(is_ours);
-    let shared = named(limit)
-        .filter_map(|f| theirs.iter().find(|t| t.codec == f.codec && t.clock_rate == f.clock_rate).cloned());
-    let mut formats: Vec<AudioFormat> = shared.collect();
-    for format in named(limit).filter(|f| transcodable && is_ours(f)) {
-        if formats.iter().all(|f| f.codec != format.codec) {
-            formats.push(format);
-        }
-    }
-    formats
-}
-
-/// Codecs for an answer: the one that the other party uses first, then those that we can transcode to and from it.
-fn answer_formats(limit: &[String], like: Option<&Session>) -> Vec<AudioFormat> {
-    let Some(agreed) = like.and_then(|s| s.agreed.as_ref()) else {
-        return named(limit).filter(is_ours).collect();
-    };
-    let mut formats = vec![agreed.send.clone()];
-    if is_ours(&agreed.send) {
-        formats.extend(named(limit).filter(|f| is_ours(f) && f.codec != agreed.send.codec));
-    }
-    formats
-}
-
-fn media_format(format: &AudioFormat) -> Format {
-    let codec = match format.codec {
-        Codec::Pcmu => MediaCodec::Pcmu,
-        Codec::Pcma => MediaCodec::Pcma,
-        Codec::G722 => MediaCodec::G722,
-        Codec::Opus => MediaCodec::Opus,
-        Codec::ComfortNoise => MediaCodec::ComfortNoise,
-        _ => MediaCodec::Opaque { clock_rate: format.clock_rate },
-    };
-    Format { codec, payload_type: format.payload_type }
+/// Every codec of speech in a description's audio streams.
+fn speech_of(description: &SessionDescription) -> Vec<AudioFormat> {
+    let streams = description.media.iter().filter(|m| m.kind == sdp::Kind::Audio && m.port != 0);
+    streams.flat_map(|m| m.audio_formats()).filter(|f| f.codec.is_speech()).collect()
 }
 
 #[cfg(test)]
@@ -357,13 +362,13 @@ mod tests {
 
     fn ready(seed: u64, port: u16) -> Session {
         let mut s = Session::default();
-        s.open(LegId(seed));
+        s.open(LegId(seed), limit());
         s.opened(SocketAddr::from(([127, 0, 0, 1], port)), seed << 33);
         s
     }
 
     fn limit() -> Vec<String> {
-        ["opus", "g722", "pcmu", "pcma"].map(str::to_owned).to_vec()
+        ["opus", "g722", "g729", "pcmu", "pcma"].map(str::to_owned).to_vec()
     }
 
     fn offer(lines: &str) -> Body {
@@ -378,9 +383,9 @@ mod tests {
     fn bridge(caller_offer: &str, callee_answer: &str) -> (String, String, Session, Session) {
         let (mut caller, mut callee) = (ready(1, 4000), ready(2, 5000));
         caller.take_offer(&offer(caller_offer)).unwrap();
-        let out = callee.offer(&limit(), Some(&caller), false);
+        let out = callee.offer(Some(&caller), false);
         callee.take_answer(&offer(callee_answer)).unwrap();
-        let back = caller.local(&limit(), Some(&callee)).unwrap();
+        let back = caller.local(Some(&callee)).unwrap();
         (text(&out), text(&back), caller, callee)
     }
 
@@ -390,7 +395,7 @@ mod tests {
             "m=audio 6000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n",
             "m=audio 7000 RTP/AVP 8\r\n",
         );
-        assert!(out.contains("m=audio 5000 RTP/AVP 0 8 101\r\n"), "{out}");
+        assert!(out.contains("m=audio 5000 RTP/AVP 0 8 111 9 101 100\r\n"), "{out}");
         assert!(back.contains("m=audio 4000 RTP/AVP 8 101\r\n"), "{back}");
         assert!(!out.contains("10.9.9.9") && !back.contains("10.9.9.9") && !out.contains("secret"));
         assert_eq!((caller.codec_name(), callee.codec_name()), (Some("pcma"), Some("pcma")));
@@ -398,24 +403,24 @@ mod tests {
 
     #[test]
     fn codecs_that_we_do_not_speak_pass_from_end_to_end() {
-        let lines = "m=audio 6000 RTP/AVP 96 0\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n";
-        let (out, back, ..) = bridge(lines, "m=audio 7000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n");
-        assert!(out.contains("m=audio 5000 RTP/AVP 96 0 8"), "{out}");
-        assert!(back.contains("m=audio 4000 RTP/AVP 96"), "{back}");
+        let lines = "m=audio 6000 RTP/AVP 18 0\r\na=fmtp:18 annexb=no\r\n";
+        let (out, back, ..) = bridge(lines, "m=audio 7000 RTP/AVP 18\r\n");
+        assert!(out.contains("m=audio 5000 RTP/AVP 18 0 8 111 9") && out.contains("a=fmtp:18 annexb=no"), "{out}");
+        assert!(back.contains("m=audio 4000 RTP/AVP 18"), "{back}");
     }
 
     #[test]
     fn g711_is_transcoded_where_the_sides_differ() {
         let (out, back, ..) = bridge("m=audio 6000 RTP/AVP 0\r\n", "m=audio 7000 RTP/AVP 8\r\n");
-        assert!(out.contains("RTP/AVP 0 8"), "{out}");
+        assert!(out.contains("RTP/AVP 0 8 111 9"), "{out}");
         assert!(back.contains("m=audio 4000 RTP/AVP 0\r\n"), "{back}");
     }
 
     #[test]
     fn alone_we_take_only_what_we_can_make() {
         let mut s = ready(1, 4000);
-        s.take_offer(&offer("m=audio 6000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n")).unwrap();
-        assert_eq!(s.local(&limit(), None), Err(Unacceptable(488)));
+        s.take_offer(&offer("m=audio 6000 RTP/AVP 18\r\n")).unwrap();
+        assert_eq!(s.local(None), Err(Unacceptable(488)));
         let wrong = Body { content_type: "text/plain".into(), bytes: "x".into() };
         assert_eq!(ready(2, 1).take_offer(&wrong), Err(Unacceptable(415)));
     }
@@ -426,12 +431,64 @@ mod tests {
         let set = caller.hear(Hears::Leg(LegId(2)), None);
         assert!(matches!(set, Some(Command::Set { .. })) && caller.hear(Hears::Leg(LegId(2)), None).is_none());
         caller.take_offer(&offer("m=audio 6000 RTP/AVP 0\r\na=inactive\r\n")).unwrap();
-        let second = text(&caller.local(&limit(), Some(&callee)).unwrap());
+        let second = text(&caller.local(Some(&callee)).unwrap());
         assert!(second.contains("a=inactive") && caller.is_held(), "{second}");
         let origin = |t: &str| t.lines().nth(1).unwrap().to_owned();
         assert_ne!(origin(&first), origin(&second));
         let Some(Command::Set { state, .. }) = caller.refresh(None) else { panic!("a hold changes the state") };
         assert!(!state.sending && !state.receiving);
-        assert_eq!(text(&caller.local(&limit(), None).unwrap()), second);
+        assert_eq!(text(&caller.local(None).unwrap()), second);
+    }
+
+    /// A caller whom we have answered alone, with a codec that the called party turns out not to have.
+    fn crossed() -> (Session, Session) {
+        let (mut caller, mut callee) = (ready(1, 4000), ready(2, 5000));
+        caller.take_offer(&offer("m=audio 6000 RTP/AVP 9 8 0\r\n")).unwrap();
+        assert!(text(&caller.local(None).unwrap()).contains("RTP/AVP 9\r\n"));
+        let out = text(&callee.offer(Some(&caller), false));
+        assert!(out.contains("RTP/AVP 9 0 8 111 101 100\r\n"), "{out}");
+        callee.take_answer(&offer("m=audio 7000 RTP/AVP 8\r\n")).unwrap();
+        assert!(caller.meets(&callee));
+        (caller, callee)
+    }
+
+    #[test]
+    fn who_can_is_asked_to_change_to_the_other_partys_codec() {
+        let (mut caller, mut callee) = crossed();
+        assert!(callee.propose(&caller).is_none(), "the called party has one codec");
+        let body = text(&caller.propose(&callee).unwrap());
+        assert!(body.contains("m=audio 4000 RTP/AVP 8 101\r\n") && body.contains("o=- 1 2 IN"), "{body}");
+        assert!(caller.propose(&callee).is_none() && caller.codec_name() == Some("g722"));
+        assert!(caller.take_proposed(Some(&offer("m=audio 6000 RTP/AVP 8\r\n"))));
+        assert_eq!(caller.codec_name(), Some("pcma"));
+        assert!(caller.propose(&callee).is_none());
+    }
+
+    #[test]
+    fn who_refuses_keeps_its_codec_and_is_asked_again_only_after_an_offer_of_its_own() {
+        for refusal in [None, Some(offer("m=audio 0 RTP/AVP 8\r\n")), Some(offer("m=audio 6000 RTP/AVP 3\r\n"))] {
+            let (mut caller, callee) = crossed();
+            caller.propose(&callee).unwrap();
+            assert!(!caller.take_proposed(refusal.as_ref()));
+            assert!(caller.propose(&callee).is_none() && caller.codec_name() == Some("g722"));
+            let still = text(&caller.local(None).unwrap());
+            assert!(still.contains("RTP/AVP 9\r\n") && still.contains("o=- 1 3 IN"), "{still}");
+            caller.take_offer(&offer("m=audio 6000 RTP/AVP 9 8\r\n")).unwrap();
+            caller.local(None).unwrap();
+            assert!(caller.propose(&callee).is_some());
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_where_nothing_is_gained_or_may_be() {
+        let (mut caller, callee) = crossed();
+        caller.limit = vec!["g722".into()];
+        assert!(caller.propose(&callee).is_none(), "beyond its limit");
+        let (mut caller, callee) = crossed();
+        caller.take_offer(&offer("m=audio 6000 RTP/AVP 9 8\r\na=sendonly\r\n")).unwrap();
+        caller.local(None).unwrap();
+        assert!(caller.propose(&callee).is_none(), "on hold");
+        let (.., mut caller, callee) = bridge("m=audio 6000 RTP/AVP 0\r\n", "m=audio 7000 RTP/AVP 8\r\n");
+        assert!(caller.propose(&callee).is_none(), "a table does it");
     }
 }

@@ -50,7 +50,7 @@ pub struct Answer {
 pub struct NegotiatedAudio {
     /// Place of the stream among the `m=` lines.
     pub stream: usize,
-    /// Where to send RTP; `None` while the peer gives no literal address (hold by `0.0.0.0`, a host name).
+    /// Where to send RTP; `None` while the peer gives no address (hold by `0.0.0.0`).
     pub remote_rtp: Option<SocketAddr>,
     /// Where to send RTCP.
     pub remote_rtcp: Option<SocketAddr>,
@@ -93,6 +93,8 @@ pub enum NegotiationFault {
     AddressFamily,
     /// A stream without any address.
     NoAddress,
+    /// An address by name: the media path asks no DNS.
+    HostName(String),
     /// The answer refuses the stream by port 0.
     Refused,
     /// The answer's streams are not the offer's.
@@ -108,7 +110,7 @@ impl NegotiationFault {
     /// The warn-code that tells the peer more (RFC 3261 §20.43).
     pub fn warn_code(&self) -> u16 {
         match self {
-            NegotiationFault::AddressFamily | NegotiationFault::NoAddress => 301,
+            NegotiationFault::AddressFamily | NegotiationFault::NoAddress | NegotiationFault::HostName(_) => 301,
             NegotiationFault::UnsupportedProtocol(_) => 302,
             NegotiationFault::NoAudio => 304,
             NegotiationFault::NoCommonCodec(_) => 305,
@@ -125,6 +127,7 @@ impl fmt::Display for NegotiationFault {
             NegotiationFault::NoCommonCodec(names) => write!(f, "no common codec; the peer has {}", names.join(", ")),
             NegotiationFault::AddressFamily => f.write_str("media address of the other IP version"),
             NegotiationFault::NoAddress => f.write_str("no media address"),
+            NegotiationFault::HostName(name) => write!(f, "media address by name: {name}"),
             NegotiationFault::Refused => f.write_str("the audio stream was refused"),
             NegotiationFault::AnswerMismatch => f.write_str("the answer's streams are not the offer's"),
         }
@@ -322,6 +325,9 @@ struct Remote {
 impl Remote {
     fn of(description: &SessionDescription, media: &Media, ours: SocketAddr) -> Result<Remote, NegotiationFault> {
         let host = description.host_of(media).ok_or(NegotiationFault::NoAddress)?;
+        if let Host::Name(name) = host {
+            return Err(NegotiationFault::HostName(name.clone()));
+        }
         if host.usable_ip().is_some_and(|ip| ip.to_canonical().is_ipv4() != ours.ip().to_canonical().is_ipv4()) {
             return Err(NegotiationFault::AddressFamily);
         }

@@ -317,12 +317,12 @@ impl Call {
     /// True if the caller's media port is there; asks for it otherwise.
     pub fn caller_media(&mut self, w: &mut World) -> bool {
         let v6 = self.wants_v6(0);
-        let session = &mut self.legs[0].session;
-        if session.media().is_none() {
+        if self.legs[0].session.media().is_none() {
             let leg = w.open_media(self.key, v6);
-            session.open(leg);
+            let codecs = self.codecs_of_caller(w);
+            self.legs[0].session.open(leg, codecs);
         }
-        session.is_ready()
+        self.legs[0].session.is_ready()
     }
 
     /// Media goes over the address family that signalling uses.
@@ -416,7 +416,7 @@ impl Call {
 
     /// Our description for the caller: the answer to its offer, or an offer if it made none.
     pub fn caller_description(&mut self, w: &mut World, like: Option<u8>) -> Option<Body> {
-        match self.description_for(w, 0, like) {
+        match self.description_for(0, like) {
             Ok(body) => Some(body),
             Err(fault) => {
                 self.finish(w, Ending::new(Class::Caller, "not_acceptable", fault.0));
@@ -426,20 +426,19 @@ impl Call {
     }
 
     /// Our description for a leg, with the codec of another preferred.
-    fn description_for(&mut self, w: &World, index: u8, like: Option<u8>) -> Result<Body, Unacceptable> {
-        let limit = &w.config.media.codecs;
+    fn description_for(&mut self, index: u8, like: Option<u8>) -> Result<Body, Unacceptable> {
         let index = usize::from(index);
         match like.map(usize::from).filter(|l| *l != index) {
             Some(like) => match self.legs.get_disjoint_mut([index, like]) {
-                Ok([leg, like]) => leg.session.local(limit, Some(&like.session)),
+                Ok([leg, like]) => leg.session.local(Some(&like.session)),
                 Err(_) => Err(Unacceptable(500)),
             },
-            None => self.legs.get_mut(index).map_or(Err(Unacceptable(500)), |l| l.session.local(limit, None)),
+            None => self.legs.get_mut(index).map_or(Err(Unacceptable(500)), |l| l.session.local(None)),
         }
     }
 
     /// The leg that hears this one, if both are joined.
-    fn partner(&self, index: u8) -> Option<u8> {
+    pub fn partner(&self, index: u8) -> Option<u8> {
         match self.doing {
             Doing::Bridged(callee) if index == 0 => Some(callee),
             Doing::Bridged(callee) if index == callee => Some(0),
@@ -467,9 +466,9 @@ impl Call {
         let answer = match &body {
             Some(body) => {
                 let taken = self.legs[usize::from(index)].session.take_offer(body);
-                taken.and_then(|()| self.description_for(w, index, partner))
+                taken.and_then(|()| self.description_for(index, partner))
             }
-            None => self.legs[usize::from(index)].session.offer_again(&w.config.media.codecs),
+            None => self.legs[usize::from(index)].session.offer_again(),
         };
         match answer {
             Ok(answer) => {
@@ -477,6 +476,7 @@ impl Call {
                 self.refresh_media(w, index);
                 self.follow_hold(w, index);
                 self.hold_in_conference(w);
+                self.share_codec(w);
             }
             Err(fault) => {
                 self.with_leg(w, index, |leg, ep, now| leg.refuse_reoffer(ep, now, fault.0));
@@ -495,8 +495,11 @@ impl Call {
         }
     }
 
-    /// The other party has answered what `on_reoffer` passed on.
+    /// A re-INVITE of ours has its final response: one of our own, or the other party's to what `on_reoffer` passed on.
     pub fn on_reoffered(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
+        if !self.direct {
+            return self.on_codec_answer(w, index, body.filter(|_| status < 300).as_ref());
+        }
         let Some(asker) = self.partner(index) else { return };
         self.with_leg(w, asker, |leg, ep, now| match status {
             200..=299 => leg.answer_reoffer(ep, now, body.as_ref()),
@@ -550,6 +553,7 @@ impl Call {
                 // An ACK without the answer that it owes is passed on as it is.
                 self.with_leg(w, leg, |leg, ep, _| leg.acknowledge(ep, None));
                 self.join(w, 0, leg);
+                self.share_codec(w);
             }
             other => self.doing = other,
         }

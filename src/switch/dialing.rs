@@ -142,6 +142,7 @@ impl Call {
             return self.note(w, Side::Call, What::Note(text.into()));
         }
         let shown = dialing_caller(&dialing.dial);
+        let limit = dialing.dial.codecs.clone();
         let outgoing = outgoing(w, self, &shown, attempt);
         let v6 = outgoing.flow.peer.is_ipv6();
         let leg = Leg::outgoing(&mut w.ep, w.now, index, outgoing);
@@ -151,7 +152,9 @@ impl Call {
             return self.send_invite(w, index, body);
         }
         let media = w.open_media(self.key, v6);
-        self.legs[usize::from(index)].session.open(media);
+        let leg = &mut self.legs[usize::from(index)];
+        let limit = if limit.is_empty() { leg.codecs().to_vec() } else { limit };
+        leg.session.open(media, limit);
     }
 
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
@@ -177,10 +180,9 @@ impl Call {
         if !leg.is_alive() {
             return;
         }
-        let limit = if dialing.dial.codecs.is_empty() { leg.codecs().to_vec() } else { dialing.dial.codecs.clone() };
         let shared = dialing.dial.ringback.is_some() || dialing.hunt.is_parallel();
         let (caller, others) = self.legs.split_at_mut(1);
-        let body = others[usize::from(index) - 1].session.offer(&limit, Some(&caller[0].session), shared);
+        let body = others[usize::from(index) - 1].session.offer(Some(&caller[0].session), shared);
         self.send_invite(w, index, Some(body));
     }
 
@@ -267,6 +269,7 @@ impl Call {
         let text = format!("{} answered, {codec}", self.legs[usize::from(index)].peer.as_str());
         self.note(w, Side::Leg(index), What::Media(text.into()));
         self.join(w, 0, index);
+        self.share_codec(w);
     }
 
     /// An attempt's leg is gone without an answer.

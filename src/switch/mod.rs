@@ -14,6 +14,7 @@ mod operator;
 mod pings;
 mod registration;
 mod report;
+mod shared_codec;
 mod trunks;
 mod world;
 

@@ -14,7 +14,7 @@
 //! wait 32s
 //! ```
 //!
-//! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, `pcma`,
+//! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec (`pcma`),
 //! `require TAG`, `forwards N`. Phones are alice, bob, carol; trunks acme, beta, gamma (which asks for credentials); anybody
 //! else is a stranger. A refusal is acknowledged by itself; the network is instant and loses nothing.
 

@@ -127,6 +127,8 @@ fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
             "pcma" => sdp.payloads = vec![8, 101],
             "pcmu" => sdp.payloads = vec![0, 101],
             "g722" => sdp.payloads = vec![9],
+            "g729" => sdp.payloads = vec![18],
+            "g722+pcma" => sdp.payloads = vec![9, 8],
             "hold" => sdp.way = Way::SendOnly,
             "held" => sdp.way = Way::RecvOnly,
             "resume" => sdp.way = Way::SendRecv,

@@ -174,7 +174,7 @@ fn peculiar_offers_are_answered_or_refused() {
             "a name for an address",
             "v=0\nc=IN IP4 media.example.com\nm=audio 9000 RTP/AVP 0\n",
             &pcm,
-            "PCMU/0 to nowhere rtcp nowhere from PCMU/0 dtmf none 20ms sendrecv",
+            "media address by name: media.example.com",
         ),
         ("nothing", "v=0\r\n", &pcm, "no audio stream"),
         (
