@@ -60,6 +60,16 @@ pub struct Listen {
     pub address: SocketAddr,
 }
 
+/// How packets of sound pass the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MediaIo {
+    /// io_uring where the kernel offers it, else epoll.
+    #[default]
+    Auto,
+    Epoll,
+    IoUring,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {
     /// At most one of each family.
@@ -68,6 +78,7 @@ pub struct Media {
     pub ports: (u16, u16),
     /// `None`: cores − 1, at least 1.
     pub threads: Option<usize>,
+    pub io: MediaIo,
     /// Order of preference: "pcmu", "pcma", …
     pub codecs: Vec<String>,
     /// Country of tones ("us").

@@ -1,6 +1,6 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
-use super::{Config, Credentials, Scheme, Trunk, User, UserSecret};
+use super::{Config, Credentials, MediaIo, Scheme, Trunk, User, UserSecret};
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use serde_yaml::{Mapping, Value};
@@ -50,11 +50,20 @@ fn media(config: &Config) -> Value {
         ("address", list(media.addresses.iter().map(ToString::to_string))),
         ("ports", text(&format!("{}-{}", media.ports.0, media.ports.1))),
         ("threads", text(&media.threads.map_or("auto".into(), |n| n.to_string()))),
+        ("io", text(io_name(media.io))),
         ("codecs", list(media.codecs.iter().cloned())),
         ("country", text(&media.country)),
         ("prompts", text(&media.prompts.display().to_string())),
         ("rtp_timeout", duration(media.rtp_timeout.unwrap_or_default())),
     ])
+}
+
+const fn io_name(io: MediaIo) -> &'static str {
+    match io {
+        MediaIo::Auto => "auto",
+        MediaIo::Epoll => "epoll",
+        MediaIo::IoUring => "io_uring",
+    }
 }
 
 fn http(config: &Config) -> Value {

@@ -2,7 +2,7 @@
 
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
-    CODECS, Config, Credentials, Http, Limits, Listen, Media, Network, Scheme, Sip, Trunk, TrunkTarget, User,
+    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Scheme, Sip, Trunk, TrunkTarget, User,
     UserSecret, shapes,
 };
 use crate::base::pii::Secret;
@@ -177,6 +177,11 @@ impl Found {
             addresses,
             ports: f.text("ports").and_then(ports).unwrap_or((30_000, 39_999)),
             threads: f.text("threads").and_then(|t| t.parse().ok()),
+            io: match f.text("io") {
+                Some("epoll") => MediaIo::Epoll,
+                Some("io_uring") => MediaIo::IoUring,
+                _ => MediaIo::Auto,
+            },
             codecs,
             country: f.string("country"),
             prompts: f.string("prompts").into(),

@@ -89,6 +89,7 @@ pub static MEDIA: Shape = Shape {
             "auto",
             "Media threads; auto is the number of cores less one.",
         ),
+        key("io", Type::Choice(MEDIA_IO), "auto", "How packets pass the kernel; auto: io_uring where it is offered."),
         key("codecs", CODEC_LIST, "", "What is offered, in order of preference; default opus, g722, pcmu, pcma."),
         key(
             "country",
@@ -101,6 +102,8 @@ pub static MEDIA: Shape = Shape {
     ],
     prefixed: None,
 };
+
+const MEDIA_IO: &[&str] = &["auto", "io_uring", "epoll"];
 
 static IP: Type = Type::Form("an IP address", is_ip);
 

@@ -228,6 +228,7 @@ fn media_settings(config: &Config, seed: u64) -> MediaSettings {
         external: config.sip.external_address,
         ports: config.media.ports,
         threads: config.media.threads,
+        io: config.media.io,
         country: config.media.country.clone(),
         seed,
     }

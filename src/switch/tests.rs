@@ -56,6 +56,7 @@ fn minimal() -> Config {
             anonymous_context: None,
         },
         media: Media {
+            io: Default::default(),
             addresses: Vec::new(),
             ports: (30_000, 39_999),
             threads: None,

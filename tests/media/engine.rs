@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tandem::base::time::Now;
+use tandem::config::MediaIo;
 use tandem::event::Quality;
 use tandem::media::command::{Command, Event, Family, Format, Hears, LegId, LegState, PlayId, Tone};
 use tandem::rtp::packet::Header;
@@ -36,7 +37,15 @@ impl Bench {
         let clock = Clock::new();
         let addresses = vec![IpAddr::V4(own_address()), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let country = "us".to_string();
-        let settings = MediaSettings { addresses, external: None, ports, threads: Some(threads), country, seed: 3 };
+        let settings = MediaSettings {
+            addresses,
+            external: None,
+            ports,
+            threads: Some(threads),
+            io: MediaIo::Auto,
+            country,
+            seed: 3,
+        };
         let engine = MediaEngine::start(settings, Prompts::new(folder).unwrap(), clock).unwrap();
         Bench { engine, clock }
     }

@@ -49,6 +49,7 @@ fn relay_costs() {
         addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         external: None,
         ports: (42_000, 49_999),
+        io: Default::default(),
         threads: Some(setting("RELAY_THREADS", 1) as usize),
         country: "us".into(),
         seed: 1,

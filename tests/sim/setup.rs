@@ -38,6 +38,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             anonymous_context: None,
         },
         media: Media {
+            io: Default::default(),
             addresses: vec![addresses[0].ip(), addresses[2].ip()],
             ports: (30_000, 31_000),
             threads: Some(1),

@@ -4,34 +4,37 @@
 //! that a leg's address is known at once; sockets then belong to the shard.
 
 pub mod io;
+pub mod portable;
 pub mod ports;
 pub mod prompt;
+mod spawn;
 pub mod thread;
+pub mod uring;
 
 pub use prompt::{PromptError, Prompts};
 
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, Now};
+use crate::config::MediaIo;
 use crate::event::Quality;
 use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, PlayId, Tone};
 use crate::media::leg::Setting;
 use crate::media::player::Player;
-use crate::media::shard::{Order, Shard};
+use crate::media::shard::Order;
 use crate::media::tap::Frame;
 use crate::shell::api::metrics::Sample;
 use crate::shell::clock::Clock;
 use crate::shell::control::Media;
 use crate::shell::net::Waker;
-use io::Portable;
 use ports::PortPool;
 use prompt::Found;
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use rtrb::{Consumer, Producer, PushError};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use thread::{Counts, DOWN_MAX, Doorbell, Down, TAPS_MAX, UP_MAX, Up, Uplink, Worker};
+use std::sync::atomic::Ordering;
+use thread::{Counts, Doorbell, Down, Up};
 
 /// What an engine is built from.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// `None`: cores − 1, at least 1.
     pub threads: Option<usize>,
+    pub io: MediaIo,
     /// Of tones whose own country is not known.
     pub country: String,
     pub seed: u64,
@@ -162,8 +166,9 @@ impl MediaEngine {
         let waker = prompts.waker().clone();
         // A thread alone is better off where the scheduler finds room for it.
         let pinned = threads > 1 && threads < cores;
-        let start = |n: usize| start_shard(n, clock, &waker, rng.next_u64(), pinned);
-        let shards = (0..threads).map(start).collect::<Result<_, _>>()?;
+        let io = spawn::choose(settings.io)?;
+        let mut start = |n: usize| spawn::shard(n, clock, &waker, rng.next_u64(), (pinned, io));
+        let shards = (0..threads).map(&mut start).collect::<Result<_, _>>()?;
         Ok(MediaEngine {
             settings,
             clock,
@@ -420,46 +425,6 @@ impl Media for MediaEngine {
             Sample::gauge("media_ports_resting", "Bound port pairs that no leg uses", s.ports_resting),
         ]
     }
-}
-
-fn start_shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, pinned: bool) -> std::io::Result<Handle> {
-    let (down, orders) = RingBuffer::new(DOWN_MAX);
-    let (ring, up) = RingBuffer::new(UP_MAX);
-    let (taps, tapped) = RingBuffer::new(TAPS_MAX);
-    let doorbell = Doorbell { asleep: Arc::new(AtomicBool::new(false)), waker: Waker::new()? };
-    let counts = Arc::new(Counts::default());
-    let worker = Worker {
-        shard: Shard::new(clock.now(), seed),
-        io: Portable::new(doorbell.waker.clone())?,
-        orders,
-        doorbell: doorbell.clone(),
-        uplink: Uplink::new(ring, taps, up_waker.clone(), counts.clone()),
-        outbox: Default::default(),
-        clock,
-        counts: counts.clone(),
-        pace: Default::default(),
-    };
-    let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
-        if !thread::prefer() {
-            tracing::debug!(shard = n, "the system does not let the media thread run before others");
-        }
-        if pinned && !thread::pin(n) {
-            tracing::debug!(shard = n, "the media thread could not be pinned to a processor");
-        }
-        worker.run();
-    })?;
-    Ok(Handle {
-        down,
-        backlog: VecDeque::new(),
-        up,
-        doorbell,
-        quiet: false,
-        owed: false,
-        tapped: Some(tapped),
-        counts,
-        legs: 0,
-        thread: Some(thread),
-    })
 }
 
 /// As the codecs' table of tones names it.

@@ -198,10 +198,12 @@ impl Tandem {
 
 fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u16, u16)) -> String {
     let threads = setup.threads.map_or_else(|| "auto".to_owned(), |t| t.to_string());
+    // For measurements: one way through the kernel beside the other.
+    let io = std::env::var("MEDIA_IO").unwrap_or_else(|_| "auto".to_owned());
     let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
     format!(
         "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"]\n\
-         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  codecs: [pcmu, pcma]\n\
+         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n  codecs: [pcmu, pcma]\n\
          http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
         sip.ip(),

@@ -1,0 +1,508 @@
+//! io_uring: every socket has one standing receive, what a turn sends goes to the kernel in one call together with the next
+//! wait, whatever the sockets.
+//!
+//! Needs Linux 6.1 (deferred task work, multishot receive with the source's address). [`Uring::new`] fails where the kernel or
+//! a container's filter refuses it; [`super::portable`] stands in then.
+
+use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
+use crate::media::shard::Socket;
+use crate::shell::net::{Waker, raise_open_files, write_address};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Requests handed over by one call.
+const SUBMISSIONS: u32 = 256;
+/// What may have come before it is looked at; the kernel keeps what is beyond.
+const COMPLETIONS: u32 = 4_096;
+/// Buffers that packets are received into, a power of two. What finds none stays in its socket.
+const BUFFERS: u16 = 512;
+/// A buffer's parts: the kernel's header, the source's address, the packet.
+const BUFFER: usize = 2_048;
+const HEADER: usize = 16;
+const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
+const GROUP: u16 = 0;
+/// Sockets that a shard may have: two for each port pair there is.
+const FILES: u64 = 65_536;
+/// So many packets end a rest before its time.
+const GATHERED: u32 = 64;
+
+/// What a completion is about, in the upper bits of its user data; below stand the slot's generation and the socket.
+const KIND: u64 = 3 << 62;
+const RECEIVE: u64 = 0;
+const SEND: u64 = 1 << 62;
+const WAKE: u64 = 2 << 62;
+const CANCEL: u64 = 3 << 62;
+
+/// `struct io_uring_getevents_arg` of Linux 6.12.
+#[repr(C)]
+struct WaitFor {
+    sigmask: u64,
+    sigmask_size: u32,
+    min_wait_us: u32,
+    timeout: u64,
+}
+
+/// A slot's sockets. Its generation tells its receives from those of the slot's earlier sockets.
+struct Slot {
+    pair: Option<Pair>,
+    generation: u16,
+}
+
+/// The memory that packets are received into: a ring of places that the kernel takes buffers from, and the buffers.
+struct Buffers {
+    memory: NonNull<u8>,
+    tail: u16,
+}
+
+// SAFETY: the mapping is this value's alone.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    const RING: usize = BUFFERS as usize * mem::size_of::<types::BufRingEntry>();
+    const LEN: usize = Buffers::RING + BUFFERS as usize * BUFFER;
+
+    fn new() -> io::Result<Buffers> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of our own.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), Buffers::LEN, access, kind, -1, 0) };
+        let memory = NonNull::new(memory.cast()).filter(|_| memory != libc::MAP_FAILED);
+        let mut buffers = Buffers { memory: memory.ok_or_else(io::Error::last_os_error)?, tail: 0 };
+        (0..BUFFERS).for_each(|id| buffers.give(id));
+        Ok(buffers)
+    }
+
+    /// One buffer's bytes.
+    fn get(&mut self, id: u16) -> &mut [u8] {
+        let at = Buffers::RING + usize::from(id % BUFFERS) * BUFFER;
+        // SAFETY: within the mapping; the kernel has given this buffer to us and does not write to it until `give`.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().add(at), BUFFER) }
+    }
+
+    /// Gives a buffer to the kernel.
+    fn give(&mut self, id: u16) {
+        let address = self.get(id).as_ptr() as u64;
+        let place = usize::from(self.tail % BUFFERS);
+        let ring = self.memory.as_ptr().cast::<types::BufRingEntry>();
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the place is within the ring and not the kernel's until the tail has passed it. The tail lies in the first
+        // place's spare field, is aligned and written by us alone.
+        unsafe {
+            let entry = &mut *ring.add(place);
+            entry.set_addr(address);
+            entry.set_len(BUFFER as u32);
+            entry.set_bid(id);
+            let tail = types::BufRingEntry::tail(ring).cast::<AtomicU16>();
+            (*tail).store(self.tail, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`; the ring that knew it is gone: it is dropped before.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), Buffers::LEN) };
+    }
+}
+
+/// See the module's documentation.
+pub struct Uring {
+    ring: IoUring,
+    /// Begun by the thread that uses it: only that thread may submit.
+    begun: bool,
+    /// The kernel can rest until packets have gathered (Linux 6.12).
+    can_rest: bool,
+    waker: Waker,
+    slots: Vec<Slot>,
+    /// Sockets whose receive has ended and must stand again.
+    idle: Vec<(u32, Socket)>,
+    buffers: Buffers,
+    /// The buffer of the packet that was given out last.
+    lent: Option<u16>,
+    /// What every receive asks for: room for an address. The kernel reads it when a receive begins.
+    wanted: Box<libc::msghdr>,
+    /// What is being sent, and its addresses: the kernel reads them until it has taken every request.
+    flying: Outbox,
+    names: Vec<libc::sockaddr_storage>,
+    unsent: u64,
+}
+
+// SAFETY: `wanted` holds no pointer that is followed (its lengths only count); the ring is used by one thread at a time.
+unsafe impl Send for Uring {}
+
+impl Uring {
+    /// `waker` ends a wait from another thread.
+    pub fn new(waker: Waker) -> io::Result<Uring> {
+        let ring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_r_disabled()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        let parameters = ring.params();
+        if !parameters.is_feature_skip_cqe_on_success() || !parameters.is_feature_ext_arg() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let can_rest = parameters.is_feature_min_timeout();
+        let buffers = Buffers::new()?;
+        // SAFETY: the mapping lives until after the ring (the order of the fields).
+        unsafe {
+            let places = buffers.memory.as_ptr() as u64;
+            ring.submitter().register_buf_ring_with_flags(places, BUFFERS, GROUP, 0)?;
+        }
+        // A socket in the ring's own table is not looked up, held and let go for each packet.
+        ring.submitter().register_files_sparse(FILES.min(raise_open_files()) as u32)?;
+        // SAFETY: zeroed is a valid value.
+        let mut wanted: Box<libc::msghdr> = Box::new(unsafe { mem::zeroed() });
+        wanted.msg_namelen = NAME as libc::socklen_t;
+        let (slots, idle) = (Vec::new(), Vec::with_capacity(64));
+        let names = Vec::with_capacity(SUBMISSIONS as usize);
+        let (flying, lent) = (Outbox::default(), None);
+        Ok(Uring { ring, begun: false, can_rest, waker, slots, idle, buffers, lent, wanted, flying, names, unsent: 0 })
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if !mem::replace(&mut self.begun, true) {
+            self.ring.submitter().register_enable_rings()?;
+            self.ring.submitter().register_ring_fd()?;
+            self.watch_waker();
+        }
+        Ok(())
+    }
+
+    fn watch_waker(&mut self) {
+        let poll = opcode::PollAdd::new(types::Fd(self.waker.fd()), libc::POLLIN as u32).multi(true);
+        self.push(&poll.build().user_data(WAKE));
+    }
+
+    /// Of a slot that has sockets.
+    fn generation(&self, port: u32) -> Option<u16> {
+        let slot = self.slots.get(port as usize)?;
+        slot.pair.is_some().then_some(slot.generation)
+    }
+
+    /// Puts up a socket's receive.
+    fn listen(&mut self, port: u32, socket: Socket) {
+        let Some(generation) = self.generation(port) else { return };
+        let about = RECEIVE | token(port, socket, generation);
+        let entry =
+            opcode::RecvMsgMulti::new(fixed(port, socket), &raw const *self.wanted, GROUP).build().user_data(about);
+        self.push(&entry);
+    }
+
+    /// Queues a request; hands over what is queued where there is no room. `false`: the kernel takes none now.
+    fn push(&mut self, entry: &squeue::Entry) -> bool {
+        for _ in 0..2 {
+            // SAFETY: what the request points to lives until it is handed over: `wanted` as long as the ring, `flying` and
+            // `names` until `land`.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return true;
+            }
+            let _ = self.ring.submit();
+        }
+        false
+    }
+
+    /// Frees what has been sent, if the kernel has taken every request.
+    fn land(&mut self) -> bool {
+        let taken = self.ring.submission().is_empty();
+        if taken {
+            self.flying.clear();
+            self.names.clear();
+        }
+        taken
+    }
+
+    /// Hands over what is queued and waits.
+    fn enter(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
+        let ready = !self.ring.completion().is_empty();
+        let spec = timeout.map(|t| types::Timespec::new().sec(t.as_secs()).nsec(t.subsec_nanos()));
+        let arg = WaitFor {
+            sigmask: 0,
+            sigmask_size: 8,
+            min_wait_us: u32::try_from(rest.as_micros()).unwrap_or(0),
+            timeout: spec.as_ref().map_or(0, |s| std::ptr::from_ref(s) as u64),
+        };
+        let want = if ready { 0 } else { if rest.is_zero() { 1 } else { GATHERED } };
+        let queued = self.ring.submission().len() as u32;
+        const GETEVENTS: u32 = 1;
+        const EXT_ARG: u32 = 8;
+        // SAFETY: `arg` and what it points to live through the call.
+        let done = unsafe { self.ring.submitter().enter(queued, want, GETEVENTS | EXT_ARG, Some(&arg)) };
+        match done {
+            Ok(_) => Ok(()),
+            // The time is over; a signal; completions wait to be taken first.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Looks through the completions for the next packet: where it came to and from, its buffer, its length.
+    fn next_packet(&mut self) -> Option<(u32, Socket, SocketAddr, u16, usize)> {
+        loop {
+            let entry = self.ring.completion().next()?;
+            match entry.user_data() & KIND {
+                RECEIVE => {
+                    let Some((port, socket, id)) = self.received(&entry) else { continue };
+                    let name = self.buffers.get(id).get(HEADER..HEADER + NAME);
+                    if let Some(source) = name.and_then(source) {
+                        let len = (entry.result() as usize).min(BUFFER) - HEADER - NAME;
+                        return Some((port, socket, source, id, len));
+                    }
+                    self.buffers.give(id);
+                }
+                SEND => self.unsent += u64::from(entry.result() < 0),
+                WAKE => {
+                    self.waker.clear();
+                    if !cqueue::more(entry.flags()) {
+                        self.watch_waker();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A receive brought something: where it came to and the buffer, if it holds a packet of a socket that is still ours.
+    fn received(&mut self, entry: &cqueue::Entry) -> Option<(u32, Socket, u16)> {
+        let (port, socket, generation) = of_token(entry.user_data());
+        let current = self.generation(port) == Some(generation);
+        if current && !cqueue::more(entry.flags()) {
+            self.idle.push((port, socket));
+        }
+        let id = cqueue::buffer_select(entry.flags())?;
+        if current && entry.result() > (HEADER + NAME) as i32 {
+            return Some((port, socket, id));
+        }
+        self.buffers.give(id);
+        None
+    }
+}
+
+impl PacketIo for Uring {
+    const GATHERS: bool = true;
+
+    fn adopt(&mut self, port: u32, pair: Pair) -> io::Result<()> {
+        self.begin()?;
+        let fds = [pair.fd(Socket::Rtp), pair.fd(Socket::Rtcp)];
+        self.ring.submitter().register_files_update(port * 2, &fds)?;
+        let slots = port as usize + 1;
+        if self.slots.len() < slots {
+            self.slots.resize_with(slots, || Slot { pair: None, generation: 0 });
+        }
+        if let Some(slot) = self.slots.get_mut(port as usize) {
+            slot.pair = Some(pair);
+        }
+        self.listen(port, Socket::Rtp);
+        self.listen(port, Socket::Rtcp);
+        Ok(())
+    }
+
+    fn retire(&mut self, port: u32) {
+        let Some(slot) = self.slots.get_mut(port as usize) else { return };
+        let generation = slot.generation;
+        slot.generation = generation.wrapping_add(1);
+        let Some(pair) = slot.pair.take() else { return };
+        for socket in [Socket::Rtp, Socket::Rtcp] {
+            let about = RECEIVE | token(port, socket, generation);
+            self.push(&opcode::AsyncCancel::new(about).build().user_data(CANCEL));
+        }
+        // The kernel keeps a socket open for its receive: the port is free only when that is gone.
+        let _ = self.ring.submit();
+        let _ = self.ring.submitter().register_files_update(port * 2, &[-1, -1]);
+        drop(pair);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
+        self.begin()?;
+        if let Some(id) = self.lent.take() {
+            self.buffers.give(id);
+        }
+        while let Some((port, socket)) = self.idle.pop() {
+            self.listen(port, socket);
+        }
+        let rest = timeout.map_or(rest, |t| rest.min(t));
+        if !self.can_rest && !rest.is_zero() {
+            let _ = self.ring.submit();
+            std::thread::sleep(rest);
+            self.enter(timeout.map(|t| t - rest), Duration::ZERO)?;
+        } else {
+            self.enter(timeout, rest)?;
+        }
+        self.land();
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Option<Incoming<'_>> {
+        if let Some(id) = self.lent.take() {
+            self.buffers.give(id);
+        }
+        let (port, socket, source, id, len) = self.next_packet()?;
+        self.lent = Some(id);
+        let bytes = self.buffers.get(id).get_mut(HEADER + NAME..)?.get_mut(..len)?;
+        Some(Incoming { port, socket, source, bytes })
+    }
+
+    fn send(&mut self, out: &mut Outbox) {
+        if out.is_empty() {
+            return;
+        }
+        if !self.flying.is_empty() {
+            let _ = self.ring.submit();
+            if !self.land() {
+                self.unsent += out.packets().len() as u64;
+                return out.clear();
+            }
+        }
+        mem::swap(&mut self.flying, out);
+        // Not moved while requests point to it.
+        self.names.reserve(self.flying.packets().len());
+        for i in 0..self.flying.packets().len() {
+            let Some(packet) = self.flying.packets().get(i).copied() else { break };
+            let sent = self.queue(&packet);
+            self.unsent += u64::from(!sent);
+        }
+    }
+
+    fn unsent(&self) -> u64 {
+        self.unsent
+    }
+}
+
+impl Uring {
+    fn queue(&mut self, packet: &Packet) -> bool {
+        if self.generation(packet.port).is_none() {
+            return false;
+        }
+        // SAFETY: zeroed is a valid value.
+        let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
+        let name_len = write_address(&mut name, packet.to);
+        self.names.push(name);
+        let Some(name) = self.names.last() else { return false };
+        let bytes = self.flying.bytes(packet);
+        let entry = opcode::Send::new(fixed(packet.port, packet.socket), bytes.as_ptr(), bytes.len() as u32)
+            .flags(libc::MSG_DONTWAIT)
+            .dest_addr(std::ptr::from_ref(name).cast())
+            .dest_addr_len(name_len)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(SEND);
+        self.push(&entry)
+    }
+}
+
+/// A socket's place in the ring's table.
+const fn fixed(port: u32, socket: Socket) -> types::Fixed {
+    types::Fixed(port << 1 | matches!(socket, Socket::Rtcp) as u32)
+}
+
+const fn token(port: u32, socket: Socket, generation: u16) -> u64 {
+    (generation as u64) << 40 | (port as u64) << 1 | matches!(socket, Socket::Rtcp) as u64
+}
+
+const fn of_token(token: u64) -> (u32, Socket, u16) {
+    let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
+    ((token >> 1) as u32, socket, (token >> 40) as u16)
+}
+
+/// The address in `sockaddr_in` or `sockaddr_in6`.
+fn source(name: &[u8]) -> Option<SocketAddr> {
+    let family = u16::from_ne_bytes(*name.first_chunk()?);
+    let port = u16::from_be_bytes(*name.get(2..)?.first_chunk()?);
+    match i32::from(family) {
+        libc::AF_INET => {
+            let ip: [u8; 4] = *name.get(4..)?.first_chunk()?;
+            Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(ip), port)))
+        }
+        libc::AF_INET6 => {
+            let ip: [u8; 16] = *name.get(8..)?.first_chunk()?;
+            let scope = u32::from_ne_bytes(*name.get(24..)?.first_chunk()?);
+            Some(SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(ip), port, 0, scope)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::OwnedFd;
+
+    fn pair(address: &str) -> (Pair, SocketAddr) {
+        let (rtp, rtcp) = (UdpSocket::bind((address, 0)).unwrap(), UdpSocket::bind((address, 0)).unwrap());
+        let at = rtp.local_addr().unwrap();
+        (Pair { rtp: OwnedFd::from(rtp), rtcp: OwnedFd::from(rtcp) }, at)
+    }
+
+    /// Every packet that comes within a second, until `count` have come.
+    fn collect(io: &mut Uring, count: usize) -> Vec<(u32, SocketAddr, Vec<u8>)> {
+        let mut found = Vec::new();
+        for _ in 0..100 {
+            io.wait(Some(Duration::from_millis(10)), Duration::ZERO).unwrap();
+            while let Some(packet) = io.receive() {
+                found.push((packet.port, packet.source, packet.bytes.to_vec()));
+            }
+            if found.len() >= count {
+                break;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn packets_come_with_their_source_and_leave_from_their_socket() {
+        let Ok(mut io) = Uring::new(Waker::new().unwrap()) else { return println!("this system refuses io_uring") };
+        for (n, address) in (0u32..).zip(["127.0.0.1", "::1"]) {
+            let (sockets, at) = pair(address);
+            io.adopt(n, sockets).unwrap();
+            let phone = UdpSocket::bind((address, 0)).unwrap();
+            phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            phone.send_to(&[n as u8 + 1; 172], at).unwrap();
+            assert_eq!(collect(&mut io, 1), vec![(n, phone.local_addr().unwrap(), vec![n as u8 + 1; 172])]);
+            let mut out = Outbox::default();
+            out.push(n, Socket::Rtp, phone.local_addr().unwrap(), b"back");
+            io.send(&mut out);
+            io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
+            let mut buffer = [0; 64];
+            let (len, from) = phone.recv_from(&mut buffer).unwrap();
+            assert_eq!((&buffer[..len], from, out.is_empty()), (&b"back"[..], at, true));
+        }
+        assert_eq!(io.unsent(), 0);
+    }
+
+    /// More than there are buffers, requests and room at once; then the port is free for another.
+    #[test]
+    fn a_flood_is_survived_and_a_retired_port_is_free_at_once() {
+        let Ok(mut io) = Uring::new(Waker::new().unwrap()) else { return println!("this system refuses io_uring") };
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (sockets, at) = pair("127.0.0.1");
+        io.adopt(3, sockets).unwrap();
+        io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
+        let mut out = Outbox::default();
+        for round in 0..4u8 {
+            for _ in 0..150 {
+                phone.send_to(&[round; 20], at).unwrap();
+                out.push(3, Socket::Rtp, phone.local_addr().unwrap(), &[round; 30]);
+            }
+        }
+        io.send(&mut out);
+        assert_eq!(collect(&mut io, 600).len(), 600, "what finds no buffer waits in its socket");
+        for _ in 0..20 {
+            io.retire(3);
+            let again = UdpSocket::bind(at).expect("the port is free");
+            let rtcp = UdpSocket::bind("127.0.0.1:0").unwrap();
+            phone.send_to(b"new", at).unwrap();
+            io.adopt(3, Pair { rtp: again.into(), rtcp: rtcp.into() }).unwrap();
+            assert_eq!(collect(&mut io, 1).len(), 1, "the slot's new socket is heard");
+        }
+        assert_eq!(io.unsent(), 0);
+    }
+}
