@@ -314,8 +314,8 @@ impl PacketIo for Uring {
             let about = RECEIVE | token(port, socket, generation);
             self.push(&opcode::AsyncCancel::new(about).build().user_data(CANCEL));
         }
-        // The kernel keeps a socket open for its receive: the port is free only when that is gone.
-        let _ = self.ring.submit();
+        // The kernel keeps a socket open for its receive: the port is free only when that is gone, which deferred work does.
+        let _ = self.enter(Some(Duration::ZERO), Duration::ZERO);
         let _ = self.ring.submitter().register_files_update(port * 2, &[-1, -1]);
         drop(pair);
     }
@@ -483,14 +483,15 @@ mod tests {
     fn a_flood_is_survived_and_a_retired_port_is_free_at_once() {
         let Ok(mut io) = Uring::new(Waker::new().unwrap()) else { return println!("this system refuses io_uring") };
         let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (sockets, at) = pair("127.0.0.1");
-        io.adopt(3, sockets).unwrap();
-        io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
         let mut out = Outbox::default();
-        for round in 0..4u8 {
+        let mut at = phone.local_addr().unwrap();
+        for port in 0..4u32 {
+            let sockets;
+            (sockets, at) = pair("127.0.0.1");
+            io.adopt(port, sockets).unwrap();
             for _ in 0..150 {
-                phone.send_to(&[round; 20], at).unwrap();
-                out.push(3, Socket::Rtp, phone.local_addr().unwrap(), &[round; 30]);
+                phone.send_to(&[port as u8; 20], at).unwrap();
+                out.push(port, Socket::Rtp, phone.local_addr().unwrap(), &[port as u8; 30]);
             }
         }
         io.send(&mut out);
