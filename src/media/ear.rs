@@ -5,6 +5,9 @@
 //!                          comfort noise ──────────────────┘
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use super::command::{Codec, Format};
 use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
 use super::jitter::{Advice, Jitter, Packet, Take};
@@ -42,6 +45,33 @@ pub struct Heard {
     pub delay_us_max: u64,
     pub delay_us_sum: u64,
     pub pulls: u64,
+}
+
+impl Heard {
+    /// Of this ear and of those that the leg had before it.
+    pub fn and(self, before: Heard) -> Heard {
+        Heard {
+            samples: self.samples + before.samples,
+            concealed: self.concealed + before.concealed,
+            late: self.late + before.late,
+            overflow: self.overflow + before.overflow,
+            delay_us: self.delay_us,
+            delay_us_max: self.delay_us_max.max(before.delay_us_max),
+            delay_us_sum: self.delay_us_sum + before.delay_us_sum,
+            pulls: self.pulls + before.pulls,
+        }
+    }
+
+    /// Share of the sound that was made up, 0 to 1; `None` where nothing was heard.
+    pub fn concealed_share(&self) -> Option<f32> {
+        (self.samples > 0).then(|| self.concealed as f32 / self.samples as f32)
+    }
+
+    /// How long packets waited in milliseconds: mean and maximum.
+    pub fn delay_ms(&self) -> Option<(f32, f32)> {
+        let mean_us = self.delay_us_sum.checked_div(self.pulls)?;
+        Some((mean_us as f32 / 1_000.0, self.delay_us_max as f32 / 1_000.0))
+    }
 }
 
 /// See the module's documentation.

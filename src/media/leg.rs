@@ -4,7 +4,7 @@ mod sound;
 
 use super::bridge::Bridge;
 use super::command::{Codec, Event, Format, Hears, LegId, LegState, PlayId};
-use super::ear::Ear;
+use super::ear::{Ear, Heard};
 use super::latch::{Latch, Verdict};
 use super::mouth::Mouth;
 use super::player::Player;
@@ -102,6 +102,8 @@ pub struct Leg {
     /// While somebody needs its sound, and the formats that are needed so: bit n is `formats[n]`.
     ear: Option<Box<Ear>>,
     heard_formats: u8,
+    /// By the ears that it had before.
+    heard_before: Heard,
     /// While its packets are made from sound that is not G.711's alone.
     mouth: Option<Box<Mouth>>,
     reports: Reports,
@@ -134,6 +136,7 @@ impl Leg {
             stream: Stream::new(rng),
             ear: None,
             heard_formats: 0,
+            heard_before: Heard::default(),
             mouth: None,
             reports: Reports::new(now, rng),
             rtcp_source: None,
@@ -414,6 +417,8 @@ impl Leg {
         let (jitter_ms, jitter_ms_max) = reception.jitter_ms();
         let (received, lost) = (reception.received(), reception.lost());
         let round_trip_ms = reports.round_trip_ms();
+        let heard = self.heard();
+        let (buffer_ms, buffer_ms_max) = heard.delay_ms().unzip();
         let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms + PLAYOUT_MS;
         let loss = lost as f32 / (received + lost).max(1) as f32;
         Quality {
@@ -428,6 +433,11 @@ impl Leg {
             packets_unprotected: self.unprotected,
             jitter_ms,
             jitter_ms_max,
+            concealed: heard.concealed_share(),
+            packets_late: heard.late,
+            packets_overflow: heard.overflow,
+            buffer_ms,
+            buffer_ms_max,
             remote_lost: reports.remote_lost(),
             remote_jitter_ms: reports.remote_jitter_ms(),
             round_trip_ms,

@@ -184,3 +184,28 @@ fn digits_pass_between_the_packets_of_transcoded_sound() {
     assert!(events[0].marker && !events[1].marker);
     assert!(b.heard.windows(2).all(|w| w[1].sequence == w[0].sequence.wrapping_add(1)));
 }
+
+#[test]
+fn what_was_made_up_and_how_long_packets_waited_is_in_the_account() {
+    let (mut rig, mut a, _) = talk(PCMU, G722, (20, 20));
+    for n in 0..100 {
+        if n % 10 == 5 {
+            a.sequence = a.sequence.wrapping_add(1);
+            a.spoken += 1;
+        } else {
+            a.say(&mut rig);
+        }
+        rig.pass_ms(20);
+    }
+    let (one, two) = (rig.close(1), rig.close(2));
+    let concealed = one.concealed.unwrap();
+    assert!((0.045..0.06).contains(&concealed), "10 of 200 packets: {concealed}");
+    let (mean, most) = (one.buffer_ms.unwrap(), one.buffer_ms_max.unwrap());
+    assert!((9.0..=15.0).contains(&mean) && most <= 15.0, "{mean} {most}");
+    assert_eq!((one.packets_late, one.packets_overflow), (0, 0));
+    assert!(two.concealed.is_some_and(|c| c < 0.01));
+    let mut relayed = Rig::bridged(PCMU, PCMA);
+    relayed.say(1, 0, 1, 0, 1);
+    let quality = relayed.close(1);
+    assert_eq!((quality.concealed, quality.buffer_ms), (None, None));
+}

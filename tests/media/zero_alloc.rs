@@ -143,12 +143,12 @@ fn write(buffer: &mut [u8], format: Format, n: u32, ssrc: u32) {
 #[test]
 fn a_thousand_steady_ticks_allocate_nothing_and_free_nothing() {
     let mut bench = Bench::new();
-    let mut buffer = [0x55; 172];
+    let buffer = [0x55; 172];
     // The first ticks latch every peer and size every buffer.
-    (0..100).for_each(|n| bench.tick(n, &mut buffer));
+    (0..100).for_each(|n| bench.tick(n, &buffer));
     bench.out = Out { outbox: std::mem::take(&mut bench.out.outbox), ..Out::default() };
     let before = counting::of_this_thread();
-    (100..1_100).for_each(|n| bench.tick(n, &mut buffer));
+    (100..1_100).for_each(|n| bench.tick(n, &buffer));
     let after = counting::of_this_thread();
     assert_eq!((after.0 - before.0, after.1 - before.1), (0, 0), "allocations and frees");
     // Each of 100 + 10 legs relays, 15 make sound, 10 are spoken to by a mouth, and reports were sent.

@@ -4,7 +4,7 @@ use super::{Carried, FRAME_MAX, Leg, Setting, playing, protection};
 use crate::base::time::Instant;
 use crate::media::bridge::Bridge;
 use crate::media::command::{Codec, Format, LegId, PlayId};
-use crate::media::ear::Ear;
+use crate::media::ear::{Ear, Heard};
 use crate::media::frame::{Frame, Rate};
 use crate::media::jitter::Packet;
 use crate::media::mouth::{Mouth, PAYLOAD_MAX};
@@ -67,13 +67,19 @@ impl Leg {
     /// that is of use. `true` if there is one.
     pub fn set_ear(&mut self, needed: u8, wanted: Rate, seed: u32) -> bool {
         self.heard_formats = needed;
+        let heard = self.heard();
         let receive = &self.setting.state.receive;
         if needed == 0 {
-            self.ear = None;
+            (self.ear, self.heard_before) = (None, heard);
         } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive, wanted)) {
-            self.ear = Some(Ear::new(receive, wanted, seed));
+            (self.ear, self.heard_before) = (Some(Ear::new(receive, wanted, seed)), heard);
         }
         self.ear.is_some()
+    }
+
+    /// What its ears have counted.
+    pub fn heard(&self) -> Heard {
+        self.ear.as_ref().map_or(self.heard_before, |ear| ear.heard().and(self.heard_before))
     }
 
     pub fn ear(&mut self) -> Option<&mut Ear> {

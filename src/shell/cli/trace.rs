@@ -186,6 +186,16 @@ fn summary(traced: &Traced) -> String {
                 "       received {} packets ({} lost, {} refused), sent {}, jitter {:.1} ms (at most {:.1}){trip}{mos}",
                 q.packets_received, q.packets_lost, q.packets_refused, q.packets_sent, q.jitter_ms, q.jitter_ms_max
             );
+            if let (Some(share), Some(ms)) = (q.concealed, q.buffer_ms) {
+                let _ = writeln!(
+                    out,
+                    "       decoded: {:.2} % of it made up, {} packets late, {} skipped, waited {ms:.1} ms (at most {:.1})",
+                    share * 100.0,
+                    q.packets_late,
+                    q.packets_overflow,
+                    q.buffer_ms_max.unwrap_or(ms)
+                );
+            }
         }
     }
     out

@@ -97,6 +97,17 @@ pub struct QualityView {
     pub packets_unprotected: u64,
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,
+    /// These five are missing in records of before there was a jitter buffer.
+    #[serde(default)]
+    pub concealed: Option<f32>,
+    #[serde(default)]
+    pub packets_late: u64,
+    #[serde(default)]
+    pub packets_overflow: u64,
+    #[serde(default)]
+    pub buffer_ms: Option<f32>,
+    #[serde(default)]
+    pub buffer_ms_max: Option<f32>,
     pub remote_lost: Option<u64>,
     pub remote_jitter_ms: Option<f32>,
     pub round_trip_ms: Option<f32>,
@@ -119,6 +130,11 @@ impl From<&Quality> for QualityView {
             packets_unprotected: q.packets_unprotected,
             jitter_ms: rounded(q.jitter_ms),
             jitter_ms_max: rounded(q.jitter_ms_max),
+            concealed: q.concealed.map(|share| (share * 1e6).round() / 1e6),
+            packets_late: q.packets_late,
+            packets_overflow: q.packets_overflow,
+            buffer_ms: q.buffer_ms.map(rounded),
+            buffer_ms_max: q.buffer_ms_max.map(rounded),
             remote_lost: q.remote_lost,
             remote_jitter_ms: q.remote_jitter_ms.map(rounded),
             round_trip_ms: q.round_trip_ms.map(rounded),
