@@ -1,9 +1,10 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, memory; and subjects: tandem, peers. None: everything.
 
 mod endpoints;
+mod ivr;
 mod media;
 mod message;
 mod relay;
@@ -35,7 +36,7 @@ impl Choice {
     }
 
     pub fn part(&self, name: &str) -> bool {
-        self.wants(&["calls", "ceiling", "relay", "delay", "memory"], name)
+        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "memory"], name)
     }
 
     pub fn subject(&self, name: &str) -> bool {
@@ -49,11 +50,13 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 7] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
         ("relay", media::relay),
+        ("crowd", media::crowd),
+        ("ivr", ivr::ivr),
         ("memory", media::memory),
     ];
     for (name, measure) in parts {

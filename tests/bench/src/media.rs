@@ -10,11 +10,12 @@ use crate::relay::{Ends, Stream, Traffic, streams};
 use crate::rtpengine::Rtpengine;
 use crate::signalling::round;
 use crate::subject::{Kind, Places, Subject};
-use crate::usage::{cores, cpu_ns, rss_kb};
+use crate::usage::{cores, cpu_ns, pin, rss_kb, unpin};
 use crate::{Choice, say};
 
 const CALLS: usize = 300;
 const SECONDS: u32 = 20;
+const CROWD: usize = 1000;
 const MEMORY_CALLS: usize = 1000;
 const ROUNDS: usize = 10;
 
@@ -47,6 +48,30 @@ pub fn relay(choice: &Choice) -> Value {
         found.insert("rtpengine".to_owned(), figures("rtpengine", &traffic, cpu, &baseline));
     }
     Value::Object(found)
+}
+
+/// 1,000 calls relayed on one core.
+pub fn crowd(choice: &Choice) -> Value {
+    if !choice.subject("tandem") {
+        return Value::Null;
+    }
+    let alone = cores() > 1;
+    if alone {
+        pin(0);
+    }
+    let (places, scratch) = (Places::free(), Scratch::new("bench-crowd-tandem"));
+    let ends = Ends::bind(places.media);
+    let core = if alone { "1" } else { "0" };
+    let subject = Subject::start(Kind::TandemAnchored, scratch.path(), places, 2 * CROWD as u16 + 20, Some(core));
+    let mut calls = Endpoints::new(subject.address(), places.caller, places.callee, places.media);
+    calls.run(CROWD, 200.0, None);
+    let media = calls.media();
+    assert_eq!(media.len(), CROWD, "calls are up: {:?}", calls.tally.complaint);
+    let (traffic, cpu) = ends.exchange(&streams(&media), SECONDS / 2, || cpu_ns(subject.pid()));
+    let found = figures("tandem", &traffic, cpu, &Traffic::default());
+    calls.hang_up_all(200.0);
+    unpin();
+    json!({ "calls": CROWD, "tandem": found })
 }
 
 fn start_rtpengine(folder: &Path, ports: u16) -> Rtpengine {
