@@ -61,9 +61,9 @@ impl Phone<'_> {
         format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{port}\nnet_interface 127.0.0.1\ncall_max_calls 4\n\
              audio_source aufile,{folder}/plays.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
-             audio_buffer 20-160\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
+             audio_buffer 20-160\nausrc_srate 8000\nausrc_channels 1\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
-             module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule sndfile.so\nmodule aubridge.so\n\
+             module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule sndfile.so\nmodule aubridge.so\n\
              module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n",
             port + 2,
@@ -73,10 +73,16 @@ impl Phone<'_> {
     }
 
     fn account(&self) -> String {
+        // It finds a codec by all that tells it from others.
+        let codec = match self.codec {
+            "opus" => "opus/48000/2",
+            "g722" => "G722/16000/1",
+            narrow => narrow,
+        };
         // Registering again after five minutes is never reached; a phone that only dials still registers.
         format!(
             "<sip:{}@{};transport={}>;auth_pass={};regint=300;answermode=auto;audio_codecs={}\n",
-            self.user, self.registrar, self.transport, self.password, self.codec
+            self.user, self.registrar, self.transport, self.password, codec
         )
     }
 }
@@ -117,7 +123,7 @@ impl RunningPhone {
         assert!(seen.is_some(), "the phone was never {state}:\n{}", self.process.tail());
     }
 
-    /// The sound that it decoded. After the call's end only.
+    /// The sound that it decoded, at 8 kHz. After the call's end only.
     pub fn heard(&self) -> Vec<i16> {
         let recordings = fs::read_dir(&self.folder).expect("the phone's folder is there");
         let mut paths: Vec<PathBuf> = recordings

@@ -135,11 +135,14 @@ pub fn write_wav(path: &Path, samples: &[i16]) {
     writer.finalize().expect("a WAV is finished");
 }
 
-/// Reads 16-bit mono. A recording that its phone did not finish is read as far as it goes.
+/// Reads 16 bits as mono at 8 kHz, of whatever rate and number of channels. A recording that its phone did not finish is read as
+/// far as it goes.
 pub fn read_wav(path: &Path) -> Vec<i16> {
     let mut reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    assert_eq!(reader.spec().sample_rate, RATE, "{}: rate", path.display());
-    reader.samples::<i16>().map_while(Result::ok).collect()
+    let (channels, rate) = (usize::from(reader.spec().channels), reader.spec().sample_rate);
+    let samples: Vec<i16> = reader.samples::<i16>().map_while(Result::ok).collect();
+    let mono: Vec<i16> = samples.chunks_exact(channels).map(|frame| frame[0]).collect();
+    codecs::resample::convert(&mono, rate, RATE).unwrap_or_else(|| panic!("{}: {rate} Hz", path.display()))
 }
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
     format!(
         "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"]\n\
-         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n  codecs: [pcmu, pcma]\n\
+         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n\
          http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
         sip.ip(),

@@ -57,6 +57,8 @@ fn call(name: &str, transport: &str, codecs: [&str; 2]) {
     }
     let record = tandem.cdrs(1).remove(0);
     assert_eq!((&record["user"], &record["rule"]), (&"bob".into(), &"phones".into()), "{record}");
+    let used: Vec<&str> = record["legs"].as_array().into_iter().flatten().filter_map(|l| l["codec"].as_str()).collect();
+    assert_eq!(used, [codecs[1], codecs[0]], "{record}");
     assert!(record["billable_us"].as_u64().unwrap_or(0) > 4_000_000, "{record}");
 
     // Both take their registration back when they end.
@@ -73,6 +75,22 @@ fn registered_phones_hear_each_other() {
 #[test]
 fn phones_of_different_codecs_hear_each_other_over_tcp() {
     call("phones-tcp", "tcp", ["pcmu", "pcma"]);
+}
+
+/// Each speaks its own codec: Tandem decodes and encodes, both ways.
+#[test]
+fn a_phone_with_opus_and_one_with_g711_hear_each_other() {
+    call("phones-opus", "udp", ["opus", "pcmu"]);
+}
+
+#[test]
+fn a_phone_with_g711_calls_one_with_opus() {
+    call("phones-to-opus", "udp", ["pcma", "opus"]);
+}
+
+#[test]
+fn phones_with_opus_and_g722_hear_each_other() {
+    call("phones-wide", "udp", ["opus", "g722"]);
 }
 
 #[test]
