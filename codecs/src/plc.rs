@@ -92,16 +92,26 @@ impl Concealer {
             // 1 ms, and 2 after a long loss: enough for a seam without a click. Appendix I (§I.2.7)
             // takes up to 10, and spoils by that more of the good packet than was gained in the lost one.
             let ms = self.factor * MS_10 / 10;
-            let len = (self.lost / (20 * ms)).clamp(1, 2) * ms;
-            let len = len.min(packet.len());
-            for (i, sample) in packet.iter_mut().take(len).enumerate() {
-                let share = (i + 1) as f32 / (len + 1) as f32;
-                let made_up = self.next_sample();
-                *sample = round(made_up + (f32::from(*sample) - made_up) * share);
-            }
-            self.lost = 0;
+            self.blend_in(packet, (self.lost / (20 * ms)).clamp(1, 2) * ms);
         }
         self.remember(packet);
+    }
+
+    /// Takes a good packet that does not go on from the one before, as it comes from another decoder: 5 ms of it are blended
+    /// with how that one would have gone on.
+    pub fn joined(&mut self, packet: &mut [i16]) {
+        self.blend_in(packet, self.factor * MS_10 / 2);
+        self.remember(packet);
+    }
+
+    fn blend_in(&mut self, packet: &mut [i16], len: usize) {
+        let len = len.min(packet.len());
+        for (i, sample) in packet.iter_mut().take(len).enumerate() {
+            let share = (i + 1) as f32 / (len + 1) as f32;
+            let made_up = self.next_sample();
+            *sample = round(made_up + (f32::from(*sample) - made_up) * share);
+        }
+        self.lost = 0;
     }
 
     /// Makes up a lost packet of any length.
@@ -434,6 +444,17 @@ mod tests {
             let jump = (i32::from(output[at * 80]) - i32::from(output[at * 80 - 1])).abs();
             assert!(jump < 1500, "at {at}: {jump}");
         }
+    }
+
+    #[test]
+    fn another_decoders_sound_is_joined_without_a_click() {
+        let mut concealer = Concealer::new();
+        let tone = |n: i32, late: f64| (8000.0 * (TAU * 200.0 * (f64::from(n) / 8000.0 - late)).sin()) as i16;
+        let mut sound: Vec<i16> = (0..640).map(|n| tone(n, 0.0)).chain((640..1280).map(|n| tone(n, 0.003))).collect();
+        let jump = steepest(&sound);
+        concealer.good(&mut sound[..640]);
+        concealer.joined(&mut sound[640..]);
+        assert!(jump > 5000 && steepest(&sound) < 1500, "{jump} {}", steepest(&sound));
     }
 
     #[test]

@@ -146,10 +146,20 @@ impl Ear {
         self.jitter.begins().filter(|_| was_idle)
     }
 
+    /// Nothing has come for a while.
+    pub fn is_idle(&self) -> bool {
+        self.jitter.is_idle()
+    }
+
+    /// The latest frame was a pause.
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Forgets what waits.
     pub fn clear(&mut self) {
         self.jitter.clear();
-        self.queued = 0;
+        (self.queued, self.quiet) = (0, true);
     }
 
     /// The frame that is due at `due`. `false` and silence while nobody speaks.
@@ -224,8 +234,8 @@ impl Ear {
                 Take::Packet { codec, len, skip, follows, sequence } => {
                     let payload = payload.get(..len).unwrap_or_default();
                     self.settle(follows && skip == 0);
-                    self.source = Some(Source { codec, sequence });
                     self.decode(codec, payload, usize::try_from(skip / ticks).unwrap_or(0));
+                    self.source = Some(Source { codec, sequence });
                 }
                 Take::Gap { ticks: gap, lost } => {
                     self.settle(!lost);
@@ -275,8 +285,9 @@ impl Ear {
         let sound = free.get_mut(..written).unwrap_or_default();
         self.in_noise = false;
         self.kind = Kind::Speech;
-        if codec != Codec::Opus {
-            self.concealer.good(sound);
+        match self.source {
+            Some(before) if before.codec != codec && before.codec.rate().is_some() => self.concealer.joined(sound),
+            _ => self.concealer.good(sound),
         }
         let skip = skip.min(written);
         sound.copy_within(skip.., 0);

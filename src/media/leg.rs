@@ -62,6 +62,8 @@ pub enum Carried {
 pub struct Taken {
     pub header: Header,
     pub carried: Carried,
+    /// It is heard by the ear, where there is a mouth.
+    by_ear: bool,
     relayed: Relayed,
 }
 
@@ -102,6 +104,9 @@ pub struct Leg {
     /// While somebody needs its sound, and the formats that are needed so: bit n is `formats[n]`.
     ear: Option<Box<Ear>>,
     heard_formats: u8,
+    /// Its packets are decoded, not relayed, for those who have a mouth; for so many of a codec that could be relayed.
+    by_ear: bool,
+    lingered: u16,
     /// By the ears that it had before.
     heard_before: Heard,
     /// While its packets are made from sound that is not G.711's alone.
@@ -136,6 +141,8 @@ impl Leg {
             stream: Stream::new(rng),
             ear: None,
             heard_formats: 0,
+            by_ear: false,
+            lingered: 0,
             heard_before: Heard::default(),
             mouth: None,
             reports: Reports::new(now, rng),
@@ -290,7 +297,7 @@ impl Leg {
         received.pull_from = self.listen(now, &header, carried, payload);
         self.digits += received.digits.iter().flatten().count() as u32;
         let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
-        received.taken = Some(Taken { header, carried, relayed });
+        received.taken = Some(Taken { header, carried, by_ear: self.by_ear, relayed });
         received
     }
 
@@ -311,6 +318,7 @@ impl Leg {
         let to = self.latch.target().filter(|_| state.sending)?;
         let (payload_type, bridge) = match taken.carried {
             Carried::Event => (state.dtmf_send?, Bridge::Relay),
+            Carried::Media(_) if taken.by_ear && self.mouth.is_some() => return None,
             Carried::Media(Codec::ComfortNoise) if !self.stream.is_generated() => {
                 let noise = self.formats.iter().flatten().find(|f| f.codec == Codec::ComfortNoise)?;
                 (noise.payload_type, Bridge::Relay)

@@ -150,17 +150,23 @@ impl Stream {
         Fields { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
 
+    /// Header of a packet of sound that goes on from what was relayed before, or from another of these: where it comes less than
+    /// a packet later than it should (the ear's delay), the line goes on without a gap.
+    pub fn continued(&mut self, due: Instant, duration: u32, clock_rate: u32, payload_type: u8) -> Fields {
+        let earliest = self.timestamp.wrapping_add(self.duration);
+        let gap = self.timestamp_at(due).wrapping_sub(earliest);
+        let closes = matches!(self.feed, Feed::Relayed(_)) && self.duration > 0 && gap <= self.duration;
+        let fields = self.generated(due, duration, clock_rate, payload_type);
+        if !closes {
+            return fields;
+        }
+        self.timestamp = earliest;
+        Fields { timestamp: earliest, ..fields }
+    }
+
     /// Whether the latest packets were made by us.
     pub const fn is_generated(&self) -> bool {
         matches!(self.feed, Feed::Generated)
-    }
-
-    /// The newest sequence number that was relayed of a leg, as it came.
-    pub const fn relayed_last(&self) -> Option<(LegId, u16)> {
-        match self.feed {
-            Feed::Relayed(offsets) => Some((offsets.origin.leg, offsets.newest)),
-            Feed::Switched | Feed::Generated => None,
-        }
     }
 
     /// Header of an event's packet between packets of our own: all of one event have the timestamp of its begin

@@ -16,6 +16,9 @@ struct Phone {
     format: Format,
     hz: f64,
     spoken: usize,
+    /// Of the next packet, in units of 8 kHz.
+    timestamp: u32,
+    silent: bool,
     sequence: u16,
     g722: codecs::g722::Encoder,
     opus: codecs::opus::Encoder,
@@ -25,14 +28,26 @@ struct Phone {
 impl Phone {
     fn new(n: u64, format: Format, hz: f64) -> Phone {
         let opus = codecs::opus::Encoder::new(codecs::opus::Rate::Hz16000);
-        Phone { n, format, hz, spoken: 0, sequence: 65_500, g722: Default::default(), opus, heard: Vec::new() }
+        Phone {
+            n,
+            format,
+            hz,
+            spoken: 0,
+            timestamp: 0,
+            silent: false,
+            sequence: 65_500,
+            g722: Default::default(),
+            opus,
+            heard: Vec::new(),
+        }
     }
 
     fn say(&mut self, rig: &mut Rig) {
         let wide = matches!(self.format.codec, Codec::G722 | Codec::Opus);
         let (rate, len) = if wide { (16_000.0, 320) } else { (8_000.0, 160) };
         let begin = self.spoken * len;
-        let sample = |n: usize| (8_000.0 * (TAU * self.hz * (begin + n) as f64 / rate).sin()) as i16;
+        let loudness = if self.silent { 0.0 } else { 8_000.0 };
+        let sample = |n: usize| (loudness * (TAU * self.hz * (begin + n) as f64 / rate).sin()) as i16;
         let sound: Vec<i16> = (0..len).map(sample).collect();
         let mut payload = [0; 400];
         let len = match self.format.codec {
@@ -45,11 +60,12 @@ impl Phone {
         let bytes = packet(self.format.payload_type, self.sequence, timestamp, self.n as u32, &payload[..len]);
         rig.receive(self.n, peer(self.n as u16), &bytes);
         self.spoken += 1;
+        self.timestamp += 160;
         self.sequence = self.sequence.wrapping_add(1);
     }
 
     fn timestamp(&self) -> u32 {
-        self.spoken as u32 * if self.format.codec == Codec::Opus { 960 } else { 160 }
+        self.timestamp * (self.format.codec.clock_rate() / 8_000)
     }
 
     fn listen(&mut self, sent: &[Sent]) {
@@ -192,6 +208,7 @@ fn what_was_made_up_and_how_long_packets_waited_is_in_the_account() {
         if n % 10 == 5 {
             a.sequence = a.sequence.wrapping_add(1);
             a.spoken += 1;
+            a.timestamp += 160;
         } else {
             a.say(&mut rig);
         }
@@ -208,4 +225,36 @@ fn what_was_made_up_and_how_long_packets_waited_is_in_the_account() {
     relayed.say(1, 0, 1, 0, 1);
     let quality = relayed.close(1);
     assert_eq!((quality.concealed, quality.buffer_ms), (None, None));
+}
+
+/// A voice that changes its codec: packets relayed, decoded, relayed. The listener has one line and hears one tone, with pauses.
+#[test]
+fn a_peer_may_change_its_codec_while_it_speaks() {
+    let mut rig = Rig::bridged(PCMU, PCMU);
+    let mut both = state(1, PCMU, Hears::Leg(LegId(2)));
+    both.receive = vec![PCMU, G722, OPUS];
+    rig.set(1, both);
+    let (mut a, mut b) = (Phone::new(1, PCMU, 500.0), Phone::new(2, PCMU, 0.0));
+    // 40 packets of each; the last ten of a codec in silence at every second change.
+    for n in 0..400 {
+        a.format = [PCMU, G722, PCMU, OPUS][n / 40 % 4];
+        a.timestamp = n as u32 * 160;
+        a.silent = n / 40 % 3 == 1 && n % 40 > 30;
+        a.say(&mut rig);
+        rig.pass_ms(20);
+        b.listen(&rig.sent());
+    }
+    assert!((390..=400).contains(&b.heard.len()), "{}", b.heard.len());
+    let mut gaps = 0;
+    for pair in b.heard.windows(2) {
+        assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
+        let ahead = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+        assert!((160..=320).contains(&ahead), "{ahead}");
+        gaps += u32::from(ahead != 160);
+    }
+    assert!(gaps <= 4, "{gaps}");
+    let (sound, _) = b.sound();
+    // A tone of that amplitude changes by at most 8,000 · 2π · 500 / 8,000 a sample; a click is more than twice that.
+    let steepest = sound.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max().unwrap();
+    assert!(steepest < 6_400, "{steepest}");
 }

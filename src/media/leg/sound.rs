@@ -3,14 +3,17 @@
 use super::{Carried, FRAME_MAX, Leg, Setting, playing, protection};
 use crate::base::time::Instant;
 use crate::media::bridge::Bridge;
-use crate::media::command::{Codec, Format, LegId, PlayId};
+use crate::media::command::{Codec, Format, PlayId};
 use crate::media::ear::{Ear, Heard};
-use crate::media::frame::{Frame, Rate};
+use crate::media::frame::Rate;
 use crate::media::jitter::Packet;
 use crate::media::mouth::{Mouth, PAYLOAD_MAX};
 use crate::media::player::{Filled, SAMPLE_RATE};
 use crate::rtp::packet::{HEADER_LEN, Header};
 use std::net::SocketAddr;
+
+/// Packets for which a codec that can be relayed is still decoded, while no pause comes: 2 s at 20 ms.
+const LINGER_MAX: u16 = 100;
 
 impl Leg {
     /// Gives the ear what it is to hear. Where it wakes, the moment from which it is to be pulled.
@@ -29,8 +32,18 @@ impl Leg {
         };
         if codec.is_some() {
             let format = self.formats.iter().position(|f| f.is_some_and(|f| f.payload_type == header.payload_type));
-            if format.is_none_or(|n| self.heard_formats & 1 << n == 0) {
-                // It is relayed to all who hear it: what waits of another codec comes too late for them.
+            let needed = format.is_some_and(|n| self.heard_formats & 1 << n != 0);
+            // Back from sound to relay: not in the middle of a word, of which the ear holds a part.
+            if needed {
+                (self.by_ear, self.lingered) = (true, 0);
+            } else if self.by_ear
+                && !ear.is_idle()
+                && self.lingered < LINGER_MAX
+                && !(ear.is_quiet() && self.lingered > 0)
+            {
+                self.lingered += 1;
+            } else {
+                self.by_ear = false;
                 ear.clear();
                 return None;
             }
@@ -70,6 +83,7 @@ impl Leg {
         let heard = self.heard();
         let receive = &self.setting.state.receive;
         if needed == 0 {
+            self.by_ear = false;
             (self.ear, self.heard_before) = (None, heard);
         } else if self.ear.as_ref().is_none_or(|ear| !ear.fits(receive, wanted)) {
             (self.ear, self.heard_before) = (Some(Ear::new(receive, wanted, seed)), heard);
@@ -98,12 +112,14 @@ impl Leg {
         }
     }
 
-    /// Whether sound of `frame` is for it: there is no bridge from where it comes, and nothing newer has been relayed.
-    pub fn hears_frame(&self, speaker: LegId, frame: &Frame) -> bool {
-        let (Some(sent), Some(source)) = (self.sent(), frame.source) else { return false };
-        let is_older =
-            |(leg, newest): (LegId, u16)| leg == speaker && (source.sequence.wrapping_sub(newest) as i16) <= 0;
-        Bridge::between(source.codec, sent).is_none() && !self.stream.relayed_last().is_some_and(is_older)
+    /// Whether what it says reaches those who may need an ear for it by its ear now, and by no relay.
+    pub const fn speaks_by_ear(&self) -> bool {
+        self.by_ear
+    }
+
+    /// Whether it can be made to say what an ear has heard.
+    pub const fn has_mouth(&self) -> bool {
+        self.mouth.is_some()
     }
 
     /// Says sound that is due at `due`; the packets that are full go to `send`, as they are and as they go over the wire.
@@ -114,6 +130,7 @@ impl Leg {
         samples: &[i16],
         mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
     ) {
+        let generates = self.generates();
         let state = &self.setting.state;
         let to = self.latch.target().filter(|_| state.sending);
         let (Some(mouth), Some(format), Some(to)) = (&mut self.mouth, state.send, to) else { return };
@@ -126,7 +143,10 @@ impl Leg {
             if sound.is_empty() {
                 continue;
             }
-            let fields = self.stream.generated(spoken.due, spoken.duration, clock_rate, format.payload_type);
+            let fields = match generates {
+                true => self.stream.generated(spoken.due, spoken.duration, clock_rate, format.payload_type),
+                false => self.stream.continued(spoken.due, spoken.duration, clock_rate, format.payload_type),
+            };
             let (header, body) = packet.split_at_mut(HEADER_LEN);
             fields.write(header);
             for (to, from) in body.iter_mut().zip(sound) {

@@ -19,20 +19,20 @@ impl Shard {
     fn pull(&mut self, port: u32, due: Instant, late: bool, out: &mut impl Sink) {
         self.stats.ticks_late += u64::from(late);
         let Some(place) = self.place(port) else { return };
-        let (speaker, first) = (place.leg.id, place.first_listener);
+        let (first, by_ear) = (place.first_listener, place.leg.speaks_by_ear());
         let Some(ear) = place.leg.ear() else { return };
         if late {
             return ear.skip(due);
         }
         let mut frame = Frame::silent(Rate::Narrow);
-        if !ear.pull(due, &mut frame) {
+        if !ear.pull(due, &mut frame) || !by_ear {
             return;
         }
         let mut next = first;
         while let Some(port) = next {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;
-            if place.leg.hears_frame(speaker, &frame) {
+            if place.leg.has_mouth() {
                 let tapped = place.leg.tapped();
                 let (rate, samples) = (frame.rate, frame.samples());
                 place.leg.say(due, rate, samples, |to, packet, wire| send(tapped, due, (port, to), packet, wire, out));
