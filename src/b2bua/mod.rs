@@ -7,6 +7,8 @@ pub mod endpoint;
 
 pub mod preference;
 
+pub mod security;
+
 pub mod session;
 
 pub mod leg;

@@ -6,9 +6,11 @@
 
 use super::endpoint::Body;
 use super::preference::{costs, for_answer, for_offer, is_ours, media_format, meet};
+use super::security::{Security, media_keys};
 use crate::base::time::Duration;
 use crate::event::Quality;
 use crate::media::command::{Command, Hears, LegId, LegState, TapId};
+use crate::rtp::srtp::Suite;
 use crate::sdp::{self, AudioFormat, Codec, Direction, LocalAudio, NegotiatedAudio, Order, SessionDescription};
 use std::net::SocketAddr;
 
@@ -35,6 +37,7 @@ pub struct Session {
     session_id: u64,
     /// Names of the codecs that this leg may have, in order of preference.
     limit: Vec<String>,
+    security: Security,
     /// What we sent last: offer or answer.
     ours: Option<Box<SessionDescription>>,
     /// The peer's offer that has no answer yet.
@@ -57,10 +60,10 @@ pub struct Session {
 impl Session {
     // ---- the media leg ---------------------------------------------------------------------------------------------
 
-    /// A port has been asked for, for a leg that may have these codecs.
-    pub fn open(&mut self, leg: LegId, limit: Vec<String>) {
+    /// A port has been asked for, for a leg that may have these codecs and is protected so.
+    pub fn open(&mut self, leg: LegId, limit: Vec<String>, security: Security) {
         self.port = Port::Opening(leg);
-        self.limit = limit;
+        (self.limit, self.security) = (limit, security);
     }
 
     pub fn opened(&mut self, rtp: SocketAddr, seed: u64) {
@@ -119,6 +122,13 @@ impl Session {
         self.keeps = false;
         self.offered = Some(Box::new(offer));
         Ok(())
+    }
+
+    /// Whether the peer's offer, if it made one, is protected as it must be: known before anybody else's phone rings.
+    pub fn admit(&self) -> Result<(), Unacceptable> {
+        let Some(offer) = &self.offered else { return Ok(()) };
+        let admitted = sdp::admits(offer, &self.security.keys(), self.security.takes_plain());
+        admitted.map_err(|fault| Unacceptable(fault.status()))
     }
 
     /// A fresh offer to a called party: codecs that the other party has, and those that we can transcode for it.
@@ -277,6 +287,18 @@ impl Session {
         })
     }
 
+    /// Name of the SRTP suite that we protect with.
+    pub fn suite_name(&self) -> Option<&'static str> {
+        let secured = self.agreed.as_ref()?.secured.as_ref()?;
+        Suite::from_name(&secured.send.suite).map(Suite::name)
+    }
+
+    /// Codec and suite, for the timeline.
+    pub fn spoken(&self) -> String {
+        let codec = self.codec_name().unwrap_or("no codec");
+        self.suite_name().map_or_else(|| codec.to_owned(), |suite| format!("{codec}, SRTP {suite}"))
+    }
+
     fn local_audio(&self, formats: Vec<AudioFormat>, single: bool) -> LocalAudio {
         let rtp = match self.port {
             Port::Open(_, rtp) => rtp,
@@ -293,6 +315,8 @@ impl Session {
             direction: Direction::SendRecv,
             order: Order::Ours,
             single,
+            crypto: self.security.keys(),
+            plain: self.security.takes_plain(),
         }
     }
 
@@ -328,7 +352,7 @@ impl Session {
             hears: self.hears.clone(),
             tap: self.tap,
             rtp_timeout: rtp_timeout.filter(|_| !agreed.on_hold),
-            srtp: None,
+            srtp: agreed.secured.as_ref().and_then(media_keys).map(Box::new),
         };
         if self.set.as_deref() == Some(&state) {
             return None;
@@ -359,10 +383,15 @@ fn speech_of(description: &SessionDescription) -> Vec<AudioFormat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Srtp;
 
     fn ready(seed: u64, port: u16) -> Session {
+        ready_with(Srtp::Off, seed, port)
+    }
+
+    fn ready_with(srtp: Srtp, seed: u64, port: u16) -> Session {
         let mut s = Session::default();
-        s.open(LegId(seed), limit());
+        s.open(LegId(seed), limit(), Security::new(srtp, [seed as u8; 32]));
         s.opened(SocketAddr::from(([127, 0, 0, 1], port)), seed << 33);
         s
     }
@@ -490,5 +519,62 @@ mod tests {
         assert!(caller.propose(&callee).is_none(), "on hold");
         let (.., mut caller, callee) = bridge("m=audio 6000 RTP/AVP 0\r\n", "m=audio 7000 RTP/AVP 8\r\n");
         assert!(caller.propose(&callee).is_none(), "a table does it");
+    }
+
+    fn state(command: Option<Command>) -> Box<LegState> {
+        let Some(Command::Set { state, .. }) = command else { panic!("a change: {command:?}") };
+        state
+    }
+
+    #[test]
+    fn a_protected_caller_meets_a_plain_callee_and_its_keys_outlive_a_hold() {
+        let lines = "m=audio 6000 RTP/SAVP 0\r\na=crypto:5 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
+        let (mut caller, mut callee) = (ready_with(Srtp::Optional, 1, 4000), ready_with(Srtp::Optional, 2, 5000));
+        caller.take_offer(&offer(lines)).unwrap();
+        let out = text(&callee.offer(Some(&caller), false));
+        assert!(out.contains("RTP/AVP 0") && !out.contains("crypto"), "{out}");
+        callee.take_answer(&offer("m=audio 7000 RTP/AVP 0\r\n")).unwrap();
+        let back = text(&caller.local(Some(&callee)).unwrap());
+        assert!(
+            back.contains("m=audio 4000 RTP/SAVP 0") && back.contains("a=crypto:5 AES_CM_128_HMAC_SHA1_80 inline:")
+        );
+        assert!(!back.contains("WVNfX19z"), "the peer's key is the peer's");
+        assert_eq!(
+            (caller.spoken().as_str(), callee.spoken().as_str()),
+            ("pcmu, SRTP AES_CM_128_HMAC_SHA1_80", "pcmu")
+        );
+        let keys = state(caller.hear(Hears::Leg(LegId(2)), None)).srtp.unwrap();
+        assert!(keys.receive.material() == b"YS___semctl () {\t220;}\n}\nunles" && keys.send != keys.receive);
+        assert_eq!(state(callee.hear(Hears::Leg(LegId(1)), None)).srtp, None);
+        assert!(!format!("{caller:?}").contains("WVNf"));
+
+        caller.take_offer(&offer(&format!("{lines}a=sendonly\r\n"))).unwrap();
+        let held = text(&caller.local(Some(&callee)).unwrap());
+        let key = |t: &str| t.lines().find(|l| l.starts_with("a=crypto")).unwrap().to_owned();
+        assert_eq!(key(&held), key(&back));
+        assert_eq!(state(caller.refresh(None)).srtp.as_ref(), Some(&keys));
+        // The peer changes its key: ours stays.
+        caller.take_offer(&offer(&lines.replace("WVNf", "AVNf"))).unwrap();
+        caller.local(Some(&callee)).unwrap();
+        let next = state(caller.refresh(None)).srtp.unwrap();
+        assert!(next.send == keys.send && next.receive != keys.receive);
+    }
+
+    #[test]
+    fn what_is_required_is_offered_and_nothing_less_is_taken() {
+        let mut s = ready_with(Srtp::Required, 1, 4000);
+        s.take_offer(&offer("m=audio 6000 RTP/AVP 0\r\n")).unwrap();
+        assert_eq!(s.local(None), Err(Unacceptable(488)));
+        let mut off = ready_with(Srtp::Off, 1, 4000);
+        off.take_offer(&offer("m=audio 6000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n")).unwrap();
+        assert_eq!(off.local(None), Err(Unacceptable(488)));
+        let mut s = ready_with(Srtp::Required, 1, 4000);
+        let out = text(&s.offer(None, false));
+        assert!(out.contains("RTP/SAVP") && out.matches("a=crypto:").count() == Suite::ALL.len(), "{out}");
+        assert_eq!(s.take_answer(&offer("m=audio 7000 RTP/AVP 0\r\n")), Err(Unacceptable(488)));
+        let theirs = format!("a=crypto:2 AEAD_AES_128_GCM inline:{}\r\n", "A".repeat(38));
+        s.take_answer(&offer(&format!("m=audio 7000 RTP/SAVP 0\r\n{theirs}"))).unwrap();
+        let keys = state(s.hear(Hears::Silence, None)).srtp.unwrap();
+        assert_eq!((keys.send.suite(), keys.receive.material()), (Suite::AeadAes128Gcm, &[0; 28][..]));
     }
 }

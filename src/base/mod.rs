@@ -1,5 +1,6 @@
-//! What everything stands on: time, timers, ids, seeded randomness, redaction.
+//! What everything stands on: time, timers, ids, seeded randomness, redaction, Base64.
 
+pub mod base64;
 pub mod id;
 pub mod limit;
 pub mod pii;

@@ -85,8 +85,38 @@ pub struct Media {
     pub country: String,
     /// Where prompts named by a relative path lie.
     pub prompts: PathBuf,
+    /// SRTP with whom nothing else is said of.
+    pub srtp: Srtp,
     /// A leg that hears nothing from its peer for so long is ended; `None` never.
     pub rtp_timeout: Option<Duration>,
+}
+
+/// Whether media is protected by SRTP, with keys in the session description (RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Srtp {
+    /// Plain RTP only.
+    #[default]
+    Off,
+    /// What is offered is taken; we offer plain RTP.
+    Optional,
+    /// Plain RTP is refused with 488; we offer SRTP only.
+    Required,
+}
+
+impl Srtp {
+    pub const ALL: [Srtp; 3] = [Srtp::Off, Srtp::Optional, Srtp::Required];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Srtp::Off => "off",
+            Srtp::Optional => "optional",
+            Srtp::Required => "required",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Srtp> {
+        Srtp::ALL.into_iter().find(|s| s.as_str() == name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -125,6 +155,8 @@ pub struct Trunk {
     pub codecs: Vec<String>,
     /// Transport of targets whose URI names none.
     pub media_direct: bool,
+    /// `None`: `media.srtp`.
+    pub srtp: Option<Srtp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -168,6 +200,8 @@ pub struct User {
     pub context: String,
     /// Shown as caller's name.
     pub display: Option<String>,
+    /// `None`: `media.srtp`.
+    pub srtp: Option<Srtp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -54,6 +54,7 @@ fn media(config: &Config) -> Value {
         ("codecs", list(media.codecs.iter().cloned())),
         ("country", text(&media.country)),
         ("prompts", text(&media.prompts.display().to_string())),
+        ("srtp", text(media.srtp.as_str())),
         ("rtp_timeout", duration(media.rtp_timeout.unwrap_or_default())),
     ])
 }
@@ -103,6 +104,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("options_ping", duration(trunk.options_ping.unwrap_or_default())));
     m.push(("codecs", list(trunk.codecs.iter().cloned())));
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
+    m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
     map(m)
 }
 
@@ -113,6 +115,7 @@ fn user(user: &User) -> Value {
     };
     let mut m = vec![("name", text(&user.name)), (secret, text(REDACTED)), ("context", text(&user.context))];
     m.extend(user.display.iter().map(|d| ("display", text(d))));
+    m.extend(user.srtp.map(|s| ("srtp", text(s.as_str()))));
     map(m)
 }
 

@@ -2,8 +2,8 @@
 
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
-    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Scheme, Sip, Trunk, TrunkTarget, User,
-    UserSecret, shapes,
+    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Scheme, Sip, Srtp, Trunk, TrunkTarget,
+    User, UserSecret, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -185,6 +185,7 @@ impl Found {
             codecs,
             country: f.string("country"),
             prompts: f.string("prompts").into(),
+            srtp: srtp(f).unwrap_or_default(),
             rtp_timeout: f.duration("rtp_timeout").filter(|d| !d.is_zero()),
         }
     }
@@ -245,6 +246,7 @@ impl Found {
             options_ping: f.duration("options_ping").filter(|d| !d.is_zero()),
             codecs: self.codecs(f),
             media_direct: f.text("media") == Some("direct"),
+            srtp: srtp(f),
             name,
         };
         let name = &trunk.name;
@@ -292,7 +294,7 @@ impl Found {
                 return None;
             }
         };
-        Some(User { name, secret, context, display: f.text("display").map(str::to_owned) })
+        Some(User { name, secret, context, display: f.text("display").map(str::to_owned), srtp: srtp(f) })
     }
 
     fn context(&mut self, f: &Fields<'_>, key: &str, whose: &str) -> Option<String> {
@@ -340,6 +342,10 @@ impl Found {
             seen.push((net, node.at));
         }
     }
+}
+
+fn srtp(f: &Fields<'_>) -> Option<Srtp> {
+    f.text("srtp").and_then(Srtp::from_name)
 }
 
 fn credentials(node: &Node) -> Credentials {

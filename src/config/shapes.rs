@@ -29,6 +29,7 @@ pub static FILE: Shape = Shape {
 
 const NAME: Type = Type::Form("a name of letters, digits and . _ + -", is_name);
 const COUNT: Type = Type::Int(0, 4_294_967_295);
+const SRTP: Type = Type::Choice(&["off", "optional", "required"]);
 const CODEC_LIST: Type = Type::List(&Type::Choice(CODECS));
 
 pub static SIP: Shape = Shape {
@@ -98,6 +99,12 @@ pub static MEDIA: Shape = Shape {
             "Whose tones are played.",
         ),
         key("prompts", Type::Text, "prompts", "Folder of the prompts."),
+        key(
+            "srtp",
+            SRTP,
+            "optional",
+            "SRTP with keys in the session description. optional: what is offered is taken, and plain RTP offered; required: plain RTP is refused (488), and SRTP offered.",
+        ),
         key("rtp_timeout", Type::Duration, "60s", "A leg that hears nothing for so long is ended; 0s never."),
     ],
     prefixed: None,
@@ -174,6 +181,7 @@ pub static TRUNK: Shape = Shape {
         ),
         key("codecs", CODEC_LIST, "", "What is offered to it; media.codecs if missing."),
         key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
+        key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
     ],
     prefixed: None,
 };
@@ -214,6 +222,7 @@ pub static USER: Shape = Shape {
         key("ha1", Type::Secret, "", "MD5 of name:domain:password, 32 hexadecimal digits, in place of a password."),
         required("context", NAME, "Where its calls enter the dialplan."),
         key("display", Type::Text, "", "Shown as the caller's name."),
+        key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
     ],
     prefixed: None,
 };

@@ -223,6 +223,11 @@ impl Protocol {
         }
     }
 
+    /// SRTP with keys in the description (RFC 4568).
+    pub fn is_sdes(&self) -> bool {
+        matches!(self, Protocol::RtpSavp | Protocol::RtpSavpf)
+    }
+
     /// RTP without encryption.
     pub fn is_plain_rtp(&self) -> bool {
         matches!(self, Protocol::RtpAvp | Protocol::RtpAvpf)

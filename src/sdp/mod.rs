@@ -5,19 +5,22 @@
 //! without transcoding. A description that passes through untouched (`media: direct`) needs none of this: forward its
 //! bytes.
 
+mod crypto;
 mod description;
 mod format;
 mod negotiate;
 mod parse;
 mod write;
 
+pub use crypto::{Crypto, Secured};
 pub use description::{
     Attribute, Connection, Direction, FormatParameters, Host, Kind, Media, Origin, Protocol, RtcpAddress, RtpMap,
     SessionDescription,
 };
 pub use format::{AudioFormat, Codec};
 pub use negotiate::{
-    Answer, Dtmf, LocalAudio, NegotiatedAudio, NegotiationFault, Order, Relay, accept, answer, common, offer, reoffer,
+    Answer, Dtmf, LocalAudio, NegotiatedAudio, NegotiationFault, Order, Relay, accept, admits, answer, common, offer,
+    reoffer,
 };
 pub use parse::{ATTRIBUTES_MAX, BYTES_MAX, MEDIA_MAX, ParseFault};
 

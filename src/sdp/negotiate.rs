@@ -1,5 +1,6 @@
 //! Offer/answer (RFC 3264) of one audio stream; every other stream is refused.
 
+use super::crypto::{Crypto, Secured};
 use super::description::{Connection, Direction, Host, Kind, Media, Origin, Protocol, RtcpAddress, SessionDescription};
 use super::format::{AudioFormat, Codec};
 use std::fmt;
@@ -28,6 +29,10 @@ pub struct LocalAudio {
     pub order: Order,
     /// Answer with one codec rather than all common ones, so that the peer never changes codec in mid-call.
     pub single: bool,
+    /// Our keys, one a suite, in order of preference; their tags are those of an offer. None: no SRTP.
+    pub crypto: Vec<Crypto>,
+    /// RTP without SRTP is taken, and offered; else `crypto` is.
+    pub plain: bool,
 }
 
 /// Whose order of preference an answer follows.
@@ -68,6 +73,8 @@ pub struct NegotiatedAudio {
     pub direction: Direction,
     /// The peer does not want to hear us: `sendonly`, `inactive`, or `0.0.0.0` in the old manner.
     pub on_hold: bool,
+    /// Keys of both directions; `None` is plain RTP.
+    pub secured: Option<Secured>,
 }
 
 /// Payload types of telephone events.
@@ -87,6 +94,10 @@ pub enum NegotiationFault {
     NoAudio,
     /// Audio over a transport that is not taken here.
     UnsupportedProtocol(String),
+    /// SRTP is demanded here, and the stream is plain.
+    Plain,
+    /// No `a=crypto` that both can use.
+    NoCommonCrypto,
     /// No codec is common; the names that the peer has.
     NoCommonCodec(Vec<String>),
     /// A stream with an address of the other family than ours.
@@ -111,7 +122,9 @@ impl NegotiationFault {
     pub fn warn_code(&self) -> u16 {
         match self {
             NegotiationFault::AddressFamily | NegotiationFault::NoAddress | NegotiationFault::HostName(_) => 301,
-            NegotiationFault::UnsupportedProtocol(_) => 302,
+            NegotiationFault::UnsupportedProtocol(_) | NegotiationFault::Plain | NegotiationFault::NoCommonCrypto => {
+                302
+            }
             NegotiationFault::NoAudio => 304,
             NegotiationFault::NoCommonCodec(_) => 305,
             NegotiationFault::Refused | NegotiationFault::AnswerMismatch => 399,
@@ -124,6 +137,8 @@ impl fmt::Display for NegotiationFault {
         match self {
             NegotiationFault::NoAudio => f.write_str("no audio stream"),
             NegotiationFault::UnsupportedProtocol(name) => write!(f, "audio over {name} is not supported"),
+            NegotiationFault::Plain => f.write_str("SRTP is required"),
+            NegotiationFault::NoCommonCrypto => f.write_str("no common crypto suite"),
             NegotiationFault::NoCommonCodec(names) => write!(f, "no common codec; the peer has {}", names.join(", ")),
             NegotiationFault::AddressFamily => f.write_str("media address of the other IP version"),
             NegotiationFault::NoAddress => f.write_str("no media address"),
@@ -144,17 +159,26 @@ pub struct Relay {
 }
 
 /// A fresh offer: our own origin and address, the codecs in order, telephone events at each of their clock rates
-/// (as 101 at 8,000 where that is free).
+/// (as 101 at 8,000 where that is free). By RTP/AVP, or RTP/SAVP with all our keys where plain RTP is not taken.
 pub fn offer(local: &LocalAudio) -> SessionDescription {
-    describe(local, vec![our_stream(local, Protocol::RtpAvp, &offered_formats(local, &[]), local.ptime_ms)])
+    describe(local, vec![offered_stream(local)])
+}
+
+fn offered_stream(local: &LocalAudio) -> Media {
+    let protocol = if local.plain { Protocol::RtpAvp } else { Protocol::RtpSavp };
+    let mut stream = our_stream(local, protocol, &offered_formats(local, &[]), local.ptime_ms);
+    if !local.plain {
+        stream.crypto = local.crypto.iter().map(Crypto::to_value).collect();
+    }
+    stream
 }
 
 /// A later offer in the session in which `previous` was our last description: the streams keep their places, codecs
-/// keep their payload types (RFC 3264 §8), and the version goes up if anything has changed.
+/// keep their payload types (RFC 3264 §8), our keys stay, and the version goes up if anything has changed.
 pub fn reoffer(local: &LocalAudio, previous: &SessionDescription) -> SessionDescription {
     let Some(place) = our_place(previous) else {
         let mut streams: Vec<Media> = previous.media.iter().map(Media::refused).collect();
-        streams.push(our_stream(local, Protocol::RtpAvp, &offered_formats(local, &[]), local.ptime_ms));
+        streams.push(offered_stream(local));
         return succeed(describe(local, streams), previous);
     };
     let streams = previous.media.iter().enumerate().map(|(index, stream)| {
@@ -162,7 +186,9 @@ pub fn reoffer(local: &LocalAudio, previous: &SessionDescription) -> SessionDesc
             return stream.refused();
         }
         let formats = offered_formats(local, &stream.audio_formats());
-        our_stream(local, stream.protocol.clone(), &formats, local.ptime_ms)
+        let mut again = our_stream(local, stream.protocol.clone(), &formats, local.ptime_ms);
+        again.crypto.clone_from(&stream.crypto);
+        again
     });
     let description = describe(local, streams.collect());
     succeed(description, previous)
@@ -201,9 +227,7 @@ fn answer_stream(
     media: &Media,
     local: &LocalAudio,
 ) -> Result<(Media, NegotiatedAudio), NegotiationFault> {
-    if !media.protocol.is_plain_rtp() {
-        return Err(NegotiationFault::UnsupportedProtocol(media.protocol.as_str().to_owned()));
-    }
+    let secured = secure_answer(media, &local.crypto, local.plain)?;
     let remote = Remote::of(offer, media, local.rtp)?;
     let theirs = media.audio_formats();
     let mut pairs = pairs(&theirs, &local.formats, local.order);
@@ -227,6 +251,7 @@ fn answer_stream(
     let direction = local.direction.and(remote.our_direction());
     let mut ours = our_stream(local, media.protocol.clone(), &formats, ptime_ms);
     ours.direction = Some(direction);
+    ours.crypto = secured.iter().map(|s| s.send.to_value()).collect();
     let on_hold = !remote.direction.receives() || remote.unspecified;
     let (remote_rtp, remote_rtcp) = (remote.rtp, remote.rtcp);
     let audio = NegotiatedAudio {
@@ -240,6 +265,7 @@ fn answer_stream(
         ptime_ms,
         direction,
         on_hold,
+        secured,
     };
     Ok((ours, audio))
 }
@@ -259,9 +285,7 @@ pub fn accept(
     if media.port == 0 {
         return Err(NegotiationFault::Refused);
     }
-    if !media.protocol.is_plain_rtp() {
-        return Err(NegotiationFault::UnsupportedProtocol(media.protocol.as_str().to_owned()));
-    }
+    let secured = secure_offer(ours, media)?;
     let our_rtp = our_offer.rtp_of(ours).ok_or(NegotiationFault::NoAddress)?;
     let remote = Remote::of(answer, media, our_rtp)?;
     let offered = ours.audio_formats();
@@ -296,7 +320,56 @@ pub fn accept(
         ptime_ms: packet_time(answer, media, ours.ptime_ms.unwrap_or(20)),
         direction: offered_direction.and(remote.our_direction()),
         on_hold: offered_direction.sends() && !hears,
+        secured,
     })
+}
+
+/// Whether an offer has an audio stream that is protected as we want it, whatever its codecs: by one of our keys' suites, or by
+/// none where that is taken.
+pub fn admits(offer: &SessionDescription, crypto: &[Crypto], plain: bool) -> Result<(), NegotiationFault> {
+    let mut fault = NegotiationFault::NoAudio;
+    for media in offer.media.iter().filter(|m| m.kind == Kind::Audio && m.port != 0) {
+        match secure_answer(media, crypto, plain) {
+            Ok(_) => return Ok(()),
+            Err(new) => fault = new,
+        }
+    }
+    Err(fault)
+}
+
+/// How an offered stream is protected: by the first of the offerer's keys whose suite we have (RFC 4568 §5.1.2). RTP/AVP with
+/// `a=crypto` is what many send who would have SRTP but need not; we take it at its word.
+fn secure_answer(media: &Media, crypto: &[Crypto], plain: bool) -> Result<Option<Secured>, NegotiationFault> {
+    let is_plain = media.protocol.is_plain_rtp();
+    if !is_plain && (!media.protocol.is_sdes() || crypto.is_empty()) {
+        return Err(NegotiationFault::UnsupportedProtocol(media.protocol.as_str().to_owned()));
+    }
+    let chosen = Crypto::all_of(media).find_map(|receive| {
+        let ours = crypto.iter().find(|ours| ours.fits(&receive))?;
+        Some(Secured { send: ours.tagged(receive.tag), receive })
+    });
+    match chosen {
+        None if is_plain && plain => Ok(None),
+        None if is_plain => Err(NegotiationFault::Plain),
+        None => Err(NegotiationFault::NoCommonCrypto),
+        secured => Ok(secured),
+    }
+}
+
+/// How the answer protects what we have offered: by the key of ours that it names by its tag.
+fn secure_offer(ours: &Media, answer: &Media) -> Result<Option<Secured>, NegotiationFault> {
+    let unsupported = || NegotiationFault::UnsupportedProtocol(answer.protocol.as_str().to_owned());
+    if ours.crypto.is_empty() {
+        return if answer.protocol.is_plain_rtp() { Ok(None) } else { Err(unsupported()) };
+    }
+    if !answer.protocol.is_sdes() && !answer.protocol.is_plain_rtp() {
+        return Err(unsupported());
+    }
+    let chosen = Crypto::all_of(answer).find_map(|receive| {
+        let send = Crypto::all_of(ours).find(|ours| ours.tag == receive.tag && ours.fits(&receive))?;
+        Some(Secured { send, receive })
+    });
+    chosen.map(Some).ok_or(NegotiationFault::NoCommonCrypto)
 }
 
 /// A codec that both legs have agreed on, so that packets can be relayed: the first of `a`'s that `b` has too.

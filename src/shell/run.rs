@@ -148,6 +148,7 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
             let media = MediaEngine::start(settings, prompts, clock)?;
             let mut core = Switch::new(setup, u64::from_le_bytes(random()?), clock.now());
             core.set_nonce_key(random()?);
+            core.set_key_seed(random()?);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
             Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger })
         };

@@ -318,9 +318,9 @@ impl Call {
     pub fn caller_media(&mut self, w: &mut World) -> bool {
         let v6 = self.wants_v6(0);
         if self.legs[0].session.media().is_none() {
-            let leg = w.open_media(self.key, v6);
+            let (leg, security) = (w.open_media(self.key, v6), w.security(&self.source));
             let codecs = self.codecs_of_caller(w);
-            self.legs[0].session.open(leg, codecs);
+            self.legs[0].session.open(leg, codecs, security);
         }
         self.legs[0].session.is_ready()
     }
@@ -392,6 +392,10 @@ impl Call {
         }
         let Some(body) = self.caller_description(w, like) else { return false };
         self.send_answer(w, Some(&body));
+        if self.legs[0].session.suite_name().is_some() {
+            let text = self.legs[0].session.spoken();
+            self.note(w, Side::Leg(0), What::Media(text.into()));
+        }
         true
     }
 
@@ -515,7 +519,7 @@ impl Call {
         let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
         if let Some(set) = leg.session.refresh(timeout.filter(|_| leg.answered.is_some())) {
             let hold = if leg.session.is_held() { ", on hold" } else { "" };
-            let text = format!("{}{hold}", leg.session.codec_name().unwrap_or("no codec"));
+            let text = format!("{}{hold}", leg.session.spoken());
             w.output(Output::Media(set));
             self.note(w, Side::Leg(index), What::Media(text.into()));
         }

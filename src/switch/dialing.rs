@@ -58,6 +58,10 @@ impl Call {
         let stages = self.plan(w, &dial);
         if !self.direct {
             self.caller_media(w);
+            if let Err(fault) = self.legs[0].session.admit() {
+                self.finish(w, Ending::new(Class::Caller, "not_acceptable", fault.0));
+                return None;
+            }
         }
         let mut hunt = Hunt::new(stages);
         if !hunt.next_stage() {
@@ -154,7 +158,7 @@ impl Call {
         let media = w.open_media(self.key, v6);
         let leg = &mut self.legs[usize::from(index)];
         let limit = if limit.is_empty() { leg.codecs().to_vec() } else { limit };
-        leg.session.open(media, limit);
+        leg.session.open(media, limit, w.security(&leg.peer));
     }
 
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
@@ -265,8 +269,9 @@ impl Call {
         if let Some(limit) = dialing.dial.time_limit {
             self.set_timer(w, CallTimer::TalkLimit, limit);
         }
-        let codec = self.legs[usize::from(index)].session.codec_name().unwrap_or("direct");
-        let text = format!("{} answered, {codec}", self.legs[usize::from(index)].peer.as_str());
+        let leg = &self.legs[usize::from(index)];
+        let spoken = if self.direct { "direct".to_owned() } else { leg.session.spoken() };
+        let text = format!("{} answered, {spoken}", leg.peer.as_str());
         self.note(w, Side::Leg(index), What::Media(text.into()));
         self.join(w, 0, index);
         self.share_codec(w);

@@ -33,6 +33,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::{CallId, Class, Ending};
 use crate::media::command as media;
+use crate::rtp::srtp::KeySource;
 use crate::sip::dialog::Tag;
 use crate::sip::transaction::{self, ClientId, Event, ServerId};
 use crate::sip::transport::Flow;
@@ -64,6 +65,12 @@ impl Switch {
         self.world.nonce_key = key;
         let realm = self.world.config.sip.domain.clone();
         self.world.new_challenger(&realm);
+    }
+
+    /// What SRTP keys are made from: 32 secret octets from the operating system. Without it they follow from the seed, which is
+    /// no secret.
+    pub fn set_key_seed(&mut self, seed: [u8; 32]) {
+        self.world.keys = KeySource::new(seed);
     }
 
     // ---- in --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ mod edge;
 
 use super::*;
 use crate::base::time::{Duration, Wall};
-use crate::config::{Config, Http, Limits, Media, Network, Sip, Trunk};
+use crate::config::{Config, Http, Limits, Media, Network, Sip, Srtp, Trunk};
 use crate::dialplan::{Dialplan, Names};
 use crate::sip::transport::{Listener, ListenerId, Transport};
 use crate::sip::wire::HeaderName;
@@ -43,6 +43,7 @@ fn minimal() -> Config {
         options_ping: None,
         codecs: Vec::new(),
         media_direct: false,
+        srtp: None,
     };
     Config {
         node: "n".into(),
@@ -63,6 +64,7 @@ fn minimal() -> Config {
             codecs: vec!["pcmu".into(), "pcma".into()],
             country: "us".into(),
             prompts: ".".into(),
+            srtp: Srtp::Optional,
             rtp_timeout: None,
         },
         http: Http { listen: ([127, 0, 0, 1], 8080).into(), account_sid: None, auth_token: None, behind_proxy: false },

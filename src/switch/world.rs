@@ -4,15 +4,18 @@ use super::conference::Conferences;
 use super::io::{Counters, Output, Setup};
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
+use crate::b2bua::leg::Peer;
+use crate::b2bua::security::Security;
 use crate::base::id::Id;
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::base::timers::Timers;
-use crate::config::Config;
+use crate::config::{Config, Srtp};
 use crate::dialplan::Dialplan;
 use crate::event::Fact;
 use crate::media::command as media;
+use crate::rtp::srtp::KeySource;
 use crate::sip::auth::{Challenger, Policy};
 use crate::sip::dialog::Tag;
 use crate::sip::registrar::Registrar;
@@ -99,6 +102,8 @@ pub struct World {
     /// Calls a second of the whole switch.
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
+    /// Where the SRTP keys of each leg come from.
+    pub keys: KeySource,
     pub ping_times: Vec<(Instant, TimerKey)>,
     /// Counts the reloads: the answer to a ping from before one says nothing.
     pub ping_generation: u32,
@@ -117,6 +122,7 @@ impl World {
     pub fn new(setup: &Setup, mut rng: Rng, now: Now) -> World {
         let mut nonce_key = [0; 32];
         nonce_key.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
+        let keys = KeySource::new(nonce_key);
         let mut ep = Endpoint::new(setup.listeners.clone(), rng.fork(), &setup.config.sip.user_agent);
         ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
         World {
@@ -125,6 +131,7 @@ impl World {
             registrar: Registrar::default(),
             challenger: Challenger::new(&setup.config.sip.domain, nonce_key, Policy::default()),
             nonce_key,
+            keys,
             cps: Bucket::new(setup.config.limits.cps, now.mono),
             ping_times: Vec::new(),
             trunks: Trunks::new(&setup.config.trunks, now.mono),
@@ -216,6 +223,21 @@ impl World {
         let family = if v6 { media::Family::V6 } else { media::Family::V4 };
         self.output(Output::Media(media::Command::Open { leg, group: call.to_u64(), family }));
         leg
+    }
+
+    /// How the media of a leg with this peer is protected, by the configuration in force: its trunk's or user's word, or all's.
+    pub fn security(&mut self, peer: &Peer) -> Security {
+        let own = match peer {
+            Peer::Trunk(name) => self.trunks.get(name).and_then(|t| t.srtp),
+            Peer::User(name) => self.config.users.iter().find(|u| u.name == *name).and_then(|u| u.srtp),
+            Peer::Uri(_) => None,
+        };
+        let policy = own.unwrap_or(self.config.media.srtp);
+        let mut seed = [0; 32];
+        if policy != Srtp::Off {
+            self.keys.fill(&mut seed);
+        }
+        Security::new(policy, seed)
     }
 
     pub fn media_owner(&self, leg: media::LegId) -> Option<CallKey> {

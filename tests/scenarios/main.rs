@@ -6,6 +6,7 @@
 //! ```text
 //! # a comment, copied to the top of the ladder
 //! limit calls 1                     of the whole switch; or `limit TRUNK 1`
+//! srtp bob required                 a user's or trunk's policy, where it is not `optional`
 //! registered bob carol              phones that have registered before it begins
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob
@@ -14,9 +15,10 @@
 //! wait 32s
 //! ```
 //!
-//! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec (`pcma`),
-//! `require TAG`, `forwards N`. Phones are alice, bob, carol; trunks acme, beta, gamma (which asks for credentials); anybody
-//! else is a stranger. A refusal is acknowledged by itself; the network is instant and loses nothing.
+//! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec
+//! (`pcma`), `require TAG`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
+//! acme, beta, gamma (which asks for credentials); anybody else is a stranger. A refusal is acknowledged by itself; the
+//! network is instant and loses nothing.
 
 // The simulation uses more of what they share.
 #[path = "../sim/digest.rs"]

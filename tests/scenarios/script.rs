@@ -6,24 +6,30 @@ use super::stage::{self, Stage, address, party_of};
 use super::text::Msg;
 use std::collections::BTreeMap;
 use tandem::base::time::Duration;
+use tandem::config::Srtp;
 
 /// Between two lines of a script.
 const STEP: Duration = Duration::from_millis(10);
 
 pub fn run(text: &str) -> Result<String, String> {
-    let mut limits = BTreeMap::new();
+    let (mut limits, mut srtp) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines() {
         if let Some((name, n)) = line.strip_prefix("limit ").and_then(|l| l.split_once(' ')) {
             limits.insert(name.to_string(), n.parse().map_err(|_| format!("not a number: {line}"))?);
         }
     }
-    let mut stage = stage::new(&limits);
+    for line in text.lines().filter_map(|l| l.strip_prefix("srtp ")) {
+        let policy = line.split_once(' ').and_then(|(name, word)| Some((name, Srtp::from_name(word)?)));
+        let (name, policy) = policy.ok_or(format!("not off, optional or required: {line}"))?;
+        srtp.insert(name.to_string(), policy);
+    }
+    let mut stage = stage::new(&limits, &srtp);
     let mut head = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
-        } else if !line.is_empty() && !line.starts_with("limit ") {
+        } else if !line.is_empty() && !line.starts_with("limit ") && !line.starts_with("srtp ") {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
     }
@@ -121,6 +127,11 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     Ok(())
 }
 
+/// A key that begins with three letters.
+fn key(tag: &str, begin: &str) -> String {
+    format!("{tag} AES_CM_128_HMAC_SHA1_80 inline:{begin}{}", "w".repeat(37))
+}
+
 fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
     for word in words {
         match *word {
@@ -133,6 +144,10 @@ fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
             "held" => sdp.way = Way::RecvOnly,
             "resume" => sdp.way = Way::SendRecv,
             "port" => sdp.port += 100,
+            "srtp" => sdp.crypto = vec!["1 F8_128_HMAC_SHA1_80 inline:xxx".into(), key("5", "AAA")],
+            "srtp4" => sdp.crypto = vec![key("4", "AAA")],
+            "rekey" => sdp.crypto = vec![key("6", "CCC")],
+            "plain" => sdp.crypto.clear(),
             _ => {}
         }
     }
@@ -201,6 +216,8 @@ fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<
             if let Ok(offer) = &offer {
                 sdp.payloads.retain(|p| offer.payloads.contains(p));
                 sdp.way = offer.way.mirrored();
+                let offered = offer.crypto.iter().find(|c| c.contains(" AES_CM_128_HMAC_SHA1_80 "));
+                sdp.crypto = offered.iter().map(|c| key(c.split(' ').next().unwrap_or_default(), "BBB")).collect();
             }
             change(&mut sdp, words);
             m = m.sdp(sdp.write());

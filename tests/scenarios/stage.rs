@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tandem::base::rng::Rng;
 use tandem::base::time::{Duration, Instant, Now, Wall};
+use tandem::config::{Srtp, User};
 use tandem::event::{CallRecord, Fact};
 use tandem::media::command::Event;
 use tandem::sip::transport::{Flow, ListenerId, Transport};
@@ -69,15 +70,16 @@ pub fn party_of(dialog: &str) -> &str {
     dialog.split('/').next().unwrap_or(dialog)
 }
 
-/// Limits by the name that a script gives them.
-pub fn new(limits: &BTreeMap<String, u32>) -> Stage {
+/// Limits and SRTP by the names that a script gives them.
+pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>) -> Stage {
     let addresses = node_addresses(0);
     let mut config = config("tandem", &addresses);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
-    config.users = PHONES.iter().map(|p| user(p, "secret")).collect();
+    config.users = PHONES.iter().map(|p| User { srtp: srtp.get(*p).copied(), ..user(p, "secret") }).collect();
     for name in TRUNKS {
         let auth = (name == "gamma").then(|| ("tandem".to_string(), "pw".to_string()));
         let mut trunk = trunk(name, address(name), false, auth);
+        trunk.srtp = srtp.get(name).copied();
         trunk.calls_max = limits.get(name).copied().unwrap_or(0);
         config.trunks.push(trunk);
     }
@@ -241,6 +243,7 @@ impl Stage {
             port: 4000,
             payloads: vec![0, 8, 101],
             way: Way::SendRecv,
+            crypto: vec![],
         }
     }
 
@@ -305,6 +308,14 @@ impl Stage {
     }
 }
 
+/// `5:cm80 k1`: tag, suite and what tells one key from another.
+fn suite(crypto: &str) -> String {
+    let words: Vec<&str> = crypto.split(' ').collect();
+    let [tag, suite, key] = words[..] else { return crypto.to_owned() };
+    let suite = suite.replace("AES_CM_128_HMAC_SHA1_", "cm").replace("AEAD_AES_", "gcm").replace("_GCM", "");
+    format!("{tag}:{suite} {}", &key["inline:".len()..][..3])
+}
+
 /// A message in a few words: what a reader of a ladder looks for.
 fn describe(msg: &Msg) -> String {
     let mut text = match msg.is_request() {
@@ -315,7 +326,13 @@ fn describe(msg: &Msg) -> String {
     if let Ok(sdp) = Sdp::parse(&msg.body) {
         let list: Vec<String> = sdp.payloads.iter().map(u8::to_string).collect();
         let way = if sdp.way == Way::SendRecv { String::new() } else { format!(" {:?}", sdp.way).to_lowercase() };
-        text += &format!(" [{}{way}]", list.join(" "));
+        let keys: Vec<String> = sdp.crypto.iter().map(|c| suite(c)).collect();
+        let keys = match &keys[..] {
+            [] => String::new(),
+            [one] => format!(" srtp {one}"),
+            several => format!(" srtp 1-{}", several.len()),
+        };
+        text += &format!(" [{}{way}{keys}]", list.join(" "));
     }
     for name in ["Allow", "Unsupported", "Retry-After"] {
         if msg.status() >= 400 && !msg.get(name).is_empty() {

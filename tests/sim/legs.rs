@@ -152,6 +152,7 @@ impl Party {
             port: 20_000 + 4 * n as u16,
             payloads: self.behaviour.payloads.clone(),
             way: Way::SendRecv,
+            crypto: vec![],
         };
         self.legs.push(Leg {
             call_id: if is_caller { format!("{marker}@{}", self.local.ip()) } else { call_id.into() },

@@ -43,12 +43,16 @@ pub struct Sdp {
     pub port: u16,
     pub payloads: Vec<u8>,
     pub way: Way,
+    /// Values of `a=crypto`; with any it is RTP/SAVP.
+    pub crypto: Vec<String>,
 }
 
 impl Sdp {
     pub fn write(&self) -> String {
         let family = if self.ip.is_ipv4() { "IP4" } else { "IP6" };
         let list: Vec<String> = self.payloads.iter().map(u8::to_string).collect();
+        let protocol = if self.crypto.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
+        let crypto: String = self.crypto.iter().map(|c| format!("a=crypto:{c}\r\n")).collect();
         let maps: String = self
             .payloads
             .iter()
@@ -65,7 +69,7 @@ impl Sdp {
             })
             .collect();
         format!(
-            "v=0\r\no={} {} IN {family} {}\r\ns=-\r\nc=IN {family} {}\r\nt=0 0\r\nm=audio {} RTP/AVP {}\r\n{maps}a={}\r\n",
+            "v=0\r\no={} {} IN {family} {}\r\ns=-\r\nc=IN {family} {}\r\nt=0 0\r\nm=audio {} {protocol} {}\r\n{maps}{crypto}a={}\r\n",
             self.origin,
             self.version,
             self.ip,
@@ -80,7 +84,7 @@ impl Sdp {
     pub fn parse(body: &str) -> Result<Sdp, String> {
         let mut order = String::new();
         let (mut origin, mut version, mut ip, mut port) = (None, None, None, None);
-        let (mut payloads, mut way) = (Vec::new(), Way::SendRecv);
+        let (mut payloads, mut way, mut crypto) = (Vec::new(), Way::SendRecv, Vec::new());
         for line in body.split_terminator("\r\n") {
             let (kind, value) = line.split_once('=').filter(|(k, _)| k.len() == 1).ok_or(format!("line {line:?}"))?;
             order += kind;
@@ -91,19 +95,24 @@ impl Sdp {
                     version = v.parse().ok();
                 }
                 ("c", ["IN", "IP4" | "IP6", address]) => ip = address.parse().ok(),
-                ("m", ["audio", p, "RTP/AVP", list @ ..]) => {
+                ("m", ["audio", p, "RTP/AVP" | "RTP/SAVP", list @ ..]) => {
                     port = p.parse().ok();
                     payloads = list.iter().filter_map(|p| p.parse().ok()).collect();
                 }
                 ("m", _) => return Err(format!("media line {line:?}")),
+                ("a", [tag, ..]) if tag.starts_with("crypto:") => crypto.push(value["crypto:".len()..].to_owned()),
                 ("a", [attribute]) => way = Way::parse(attribute).unwrap_or(way),
                 _ => {}
             }
         }
-        let good = order.starts_with("vos") && order.contains('t') && order.find('t') < order.find('m');
+        let is_secure = body.contains(" RTP/SAVP ");
+        let good = is_secure != crypto.is_empty()
+            && order.starts_with("vos")
+            && order.contains('t')
+            && order.find('t') < order.find('m');
         match (origin, version, ip, port) {
             (Some(origin), Some(version), Some(ip), Some(port)) if good && !payloads.is_empty() => {
-                Ok(Sdp { origin, version, ip, port, payloads, way })
+                Ok(Sdp { origin, version, ip, port, payloads, way, crypto })
             }
             _ => Err(format!("order {order}, or o=, c=, m= unreadable: {body:?}")),
         }
@@ -116,6 +125,13 @@ impl Sdp {
         }
         if let Some(p) = answer.payloads.iter().find(|p| !self.payloads.contains(p)) {
             return Some(format!("answer has payload type {p}, the offer {:?}", self.payloads));
+        }
+        let kind = |c: &String| c.split(" inline:").next().unwrap_or_default().to_owned();
+        let offered: Vec<String> = self.crypto.iter().map(kind).collect();
+        if answer.crypto.len() != usize::from(!offered.is_empty())
+            || answer.crypto.iter().any(|c| !offered.contains(&kind(c)))
+        {
+            return Some(format!("answer has keys for {:?}, the offer {offered:?}", answer.crypto));
         }
         if answer.payloads.iter().all(|p| *p == 101) {
             return Some("answer has no codec".into());
@@ -133,7 +149,15 @@ impl Sdp {
 #[test]
 fn what_is_written_is_read_again_and_bad_answers_are_told() {
     let ip = "10.9.0.1".parse().unwrap();
-    let offer = Sdp { origin: "x 1".into(), version: 2, ip, port: 4000, payloads: vec![8, 0, 101], way: Way::SendOnly };
+    let offer = Sdp {
+        origin: "x 1".into(),
+        version: 2,
+        ip,
+        port: 4000,
+        payloads: vec![8, 0, 101],
+        way: Way::SendOnly,
+        crypto: vec![],
+    };
     assert_eq!(Sdp::parse(&offer.write()), Ok(offer.clone()));
     let answer = |payloads: &[u8], way| Sdp { payloads: payloads.to_vec(), way, ..offer.clone() };
     let rows = [(&[8u8, 101][..], Way::RecvOnly, true), (&[8], Way::SendRecv, false), (&[9], Way::RecvOnly, false)];

@@ -45,6 +45,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             codecs: ["opus", "g722", "pcmu", "pcma"].map(String::from).to_vec(),
             country: "us".into(),
             prompts: "prompts".into(),
+            srtp: Srtp::Optional,
             rtp_timeout: Some(Duration::from_secs(30)),
         },
         http: Http {
@@ -76,12 +77,13 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         options_ping: None,
         codecs: vec![],
         media_direct: false,
+        srtp: None,
     }
 }
 
 pub fn user(name: &str, password: &str) -> User {
     let secret = UserSecret::Password(Secret::new(password.into()));
-    User { name: name.into(), secret, context: "all".into(), display: None }
+    User { name: name.into(), secret, context: "all".into(), display: None, srtp: None }
 }
 
 pub fn dialplan(text: &str) -> Arc<Dialplan> {

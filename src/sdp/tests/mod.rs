@@ -19,6 +19,8 @@ fn local(codecs: &[&str]) -> LocalAudio {
         direction: Direction::SendRecv,
         order: Order::Theirs,
         single: true,
+        crypto: Vec::new(),
+        plain: true,
     }
 }
 
@@ -451,6 +453,120 @@ fn common_codecs_of_two_legs() {
         Err(NegotiationFault::NoCommonCodec(vec!["iLBC".into()])),
         "30 ms frames are not 20 ms frames"
     );
+}
+
+const SUITES: [(&str, usize); 3] =
+    [("AEAD_AES_256_GCM", 44), ("AES_CM_128_HMAC_SHA1_80", 30), ("AES_CM_128_HMAC_SHA1_32", 30)];
+
+/// We have three suites; plain RTP is taken too, or not.
+fn secure(plain: bool) -> LocalAudio {
+    let key = |(n, (suite, len)): (usize, &(&str, usize))| Crypto::new(n as u32 + 1, suite, &vec![n as u8; *len]);
+    LocalAudio { crypto: SUITES.iter().enumerate().map(key).collect(), plain, ..local(&["pcmu"]) }
+}
+
+fn stream(protocol: &str, crypto: &[&str]) -> String {
+    let lines = crypto.iter().map(|value| format!("a=crypto:{value}\n").replace("KEY", &"A".repeat(40)));
+    format!("v=0\nc=IN IP4 192.0.2.1\nm=audio 5000 {protocol} 0\n{}", lines.collect::<String>())
+}
+
+/// The agreed suite under its tag, `plain`, or why not.
+fn agreed(audio: Result<NegotiatedAudio, NegotiationFault>) -> String {
+    match audio {
+        Ok(NegotiatedAudio { secured: None, .. }) => "plain".to_owned(),
+        Ok(NegotiatedAudio { secured: Some(s), .. }) => {
+            assert_eq!((s.send.tag, &s.send.suite), (s.receive.tag, &s.receive.suite));
+            format!("{} {}", s.send.tag, s.send.suite)
+        }
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[test]
+fn an_offer_is_answered_in_its_kind_and_with_its_first_suite_that_we_have() {
+    let (cm80, cm32) = ("7 AES_CM_128_HMAC_SHA1_80 inline:KEY", "3 AES_CM_128_HMAC_SHA1_32 inline:KEY|2^31|1:4");
+    let (unknown, refused) =
+        ("1 F8_128_HMAC_SHA1_80 inline:KEY", "2 AES_CM_128_HMAC_SHA1_80 inline:KEY UNENCRYPTED_SRTP");
+    let short = "4 AES_CM_128_HMAC_SHA1_80 inline:AAAA";
+    let (got80, got32) = ("7 AES_CM_128_HMAC_SHA1_80", "3 AES_CM_128_HMAC_SHA1_32");
+    let none = "no common crypto suite";
+    let rows: [(&str, &[&str], &str, &str); 9] = [
+        ("RTP/SAVP", &[cm80, cm32], got80, got80),
+        ("RTP/SAVPF", &[unknown, refused, short, cm32, cm80], got32, got32),
+        ("RTP/SAVP", &[unknown, refused, short], none, none),
+        ("RTP/SAVP", &[], none, none),
+        ("RTP/AVP", &[], "plain", "SRTP is required"),
+        ("RTP/AVP", &[unknown], "plain", "SRTP is required"),
+        // Who would have SRTP and need not.
+        ("RTP/AVP", &[cm80], got80, got80),
+        (
+            "UDP/TLS/RTP/SAVPF",
+            &[cm80],
+            "audio over UDP/TLS/RTP/SAVPF is not supported",
+            "audio over UDP/TLS/RTP/SAVPF is not supported",
+        ),
+        ("UDPTL", &[], "audio over udptl is not supported", "audio over udptl is not supported"),
+    ];
+    for (protocol, crypto, optional, required) in rows {
+        let offer = parse(&stream(protocol, crypto));
+        for (plain, expected) in [(true, optional), (false, required)] {
+            let local = secure(plain);
+            let answer = answer(&offer, &local);
+            if let Ok(Answer { description, audio }) = &answer {
+                let ours = &description.media[0];
+                assert_eq!(ours.protocol, offer.media[0].protocol);
+                assert_eq!(ours.crypto.len(), usize::from(audio.secured.is_some()));
+                let again = parse(&description.to_string());
+                let send = Crypto::all_of(&again.media[0]).next();
+                assert_eq!(send, audio.secured.as_ref().map(|s| s.send.clone()));
+                // Our key for the suite, and for no other.
+                let mine = local.crypto.iter().find(|c| Some(&c.suite) == send.as_ref().map(|s| &s.suite));
+                assert_eq!(mine.map(Crypto::material), send.map(|s| s.material()));
+            }
+            assert_eq!(agreed(answer.map(|a| a.audio)), expected, "{protocol} {crypto:?} {plain}");
+        }
+        let off = agreed(answer(&offer, &local(&["pcmu"])).map(|a| a.audio));
+        let expected = if protocol == "RTP/AVP" { "plain" } else { "is not supported" };
+        assert!(off.ends_with(expected), "{off}");
+    }
+}
+
+#[test]
+fn our_offer_is_plain_unless_it_must_not_be_and_its_answer_names_a_key() {
+    let plain = offer(&secure(true));
+    assert_eq!((&plain.media[0].protocol, plain.media[0].crypto.len()), (&Protocol::RtpAvp, 0));
+    assert_eq!(agreed(accept(&parse(&stream("RTP/AVP", &[])), &plain)), "plain");
+    let unasked = "1 AES_CM_128_HMAC_SHA1_80 inline:KEY";
+    assert_eq!(agreed(accept(&parse(&stream("RTP/AVP", &[unasked])), &plain)), "plain");
+    assert_eq!(agreed(accept(&parse(&stream("RTP/SAVP", &[unasked])), &plain)), "audio over RTP/SAVP is not supported");
+
+    let secured = offer(&secure(false));
+    assert_eq!((&secured.media[0].protocol, secured.media[0].crypto.len()), (&Protocol::RtpSavp, 3));
+    let none = "no common crypto suite";
+    for (protocol, line, expected) in [
+        ("RTP/SAVP", "2 AES_CM_128_HMAC_SHA1_80 inline:KEY", "2 AES_CM_128_HMAC_SHA1_80"),
+        ("RTP/SAVP", "3 AES_CM_128_HMAC_SHA1_32 inline:KEY", "3 AES_CM_128_HMAC_SHA1_32"),
+        // Another suite than that of the tag, a tag of nobody's, a key that is too short.
+        ("RTP/SAVP", "3 AES_CM_128_HMAC_SHA1_80 inline:KEY", none),
+        ("RTP/SAVP", "9 AES_CM_128_HMAC_SHA1_80 inline:KEY", none),
+        ("RTP/SAVP", "1 AEAD_AES_256_GCM inline:KEY", none),
+        ("RTP/AVP", "x", none),
+        ("udptl", "2 AES_CM_128_HMAC_SHA1_80 inline:KEY", "audio over udptl is not supported"),
+    ] {
+        assert_eq!(agreed(accept(&parse(&stream(protocol, &[line])), &secured)), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_later_description_keeps_the_keys() {
+    let secured = offer(&secure(false));
+    let again = reoffer(&LocalAudio { direction: Direction::SendOnly, ..secure(false) }, &secured);
+    assert_eq!((&again.media[0].crypto, &again.media[0].protocol), (&secured.media[0].crypto, &Protocol::RtpSavp));
+    let theirs = parse(&stream("RTP/SAVP", &["5 AES_CM_128_HMAC_SHA1_80 inline:KEY"]));
+    let first = answer(&theirs, &secure(true)).unwrap();
+    let mut second = answer(&theirs, &secure(true)).unwrap().description;
+    second.supersede(&first.description);
+    assert_eq!(second, first.description);
+    assert_eq!(reoffer(&secure(true), &second).media[0].crypto, second.media[0].crypto);
 }
 
 #[test]

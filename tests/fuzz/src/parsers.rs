@@ -9,7 +9,7 @@ use tandem::config::{Config, NoSecrets};
 use tandem::dialplan::{CallFacts, Dialplan, Names};
 use tandem::rtp::srtp::{KeySource, Keys, Master, OVERHEAD_MAX, Session, Suite};
 use tandem::rtp::{packet, rtcp, telephone_event};
-use tandem::sdp::{self, AudioFormat, Direction, LocalAudio, Order, SessionDescription};
+use tandem::sdp::{self, AudioFormat, Crypto, Direction, LocalAudio, Order, SessionDescription};
 use tandem::sip::auth::{Challenger, DigestClient, Policy, Tries};
 use tandem::sip::wire::{Framer, HeaderName, Message, NameAddr, Params, Uri, Via, Writer};
 
@@ -149,6 +149,8 @@ pub fn sdp(data: &[u8]) {
         direction: Direction::SendRecv,
         order: Order::Theirs,
         single: false,
+        crypto: vec![Crypto::new(1, "AES_CM_128_HMAC_SHA1_80", &[7; 30])],
+        plain: data.len() % 2 == 0,
     };
     if let Ok(answer) = sdp::answer(&read, &local) {
         let text = answer.description.to_string();
