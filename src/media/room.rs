@@ -18,36 +18,29 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
-use super::command::{LegId, Listens, MEMBERS_MAX, Member, ONLY_MAX, Says};
+use super::command::{LegId, Listens, MEMBERS_MAX, Member, ONLY_MAX, PlayId, RoomSound, RoomState, Says};
+use super::frame::{FRAME_SAMPLES_MAX as FRAME_MAX, Rate};
+use super::player::Player;
 use bus::Buses;
 use codecs::mix::{Slope, soften};
 use floor::Floor;
 use seat::Seat;
 
-/// Samples of a frame of 20 ms in the wide band.
-pub const FRAME_MAX: usize = 320;
-
-/// A seat's rate. Both bands meet in one room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Band {
-    /// 8 kHz.
-    #[default]
-    Narrow,
-    /// 16 kHz.
-    Wide,
+/// A room's desired state and the players that it asks for, made and freed on the control thread's side.
+#[derive(Debug, Default)]
+pub struct RoomSetting {
+    pub state: RoomState,
+    pub beep: Player,
+    pub announcement: Player,
+    pub music: Player,
 }
 
-impl Band {
-    /// Samples of 20 ms.
-    pub const fn frame_len(self) -> usize {
-        match self {
-            Band::Narrow => 160,
-            Band::Wide => 320,
-        }
-    }
-
-    pub const fn rate_hz(self) -> u32 {
-        self.frame_len() as u32 * 50
+impl RoomSetting {
+    /// Beep, announcement and music: which playing it is to be, if any, and its player.
+    pub fn players(&mut self) -> [(Option<PlayId>, &mut Player); 3] {
+        let id = |sound: &Option<RoomSound>| sound.as_ref().map(|s| s.id);
+        let RoomSetting { state, beep, announcement, music } = self;
+        [(id(&state.beep), beep), (id(&state.announcement), announcement), (id(&state.music), music)]
     }
 }
 
@@ -161,7 +154,7 @@ impl Room {
     }
 
     /// The rate at which a seat speaks and hears.
-    pub fn tune(&mut self, seat: usize, band: Band) {
+    pub fn tune(&mut self, seat: usize, band: Rate) {
         if let Some(seat) = self.seats.get_mut(seat).filter(|seat| seat.band != band) {
             self.buses.fade(seat.band, seat.last_public());
             seat.tune(band);
@@ -186,7 +179,7 @@ impl Room {
 
     pub fn begin(&mut self) {
         self.buses
-            .begin(self.seats.iter().any(|s| s.band == Band::Wide), self.seats.iter().any(|s| s.band == Band::Narrow));
+            .begin(self.seats.iter().any(|s| s.band == Rate::Wide), self.seats.iter().any(|s| s.band == Rate::Narrow));
         for seat in &mut self.seats {
             seat.begin();
         }
@@ -204,7 +197,7 @@ impl Room {
         }
     }
 
-    /// What a seat says, once a tick. A frame that is not [`Band::frame_len`] long is not heard.
+    /// What a seat says, once a tick. A frame that is not [`Rate::frame`] long is not heard.
     pub fn say(&mut self, seat: usize, frame: &[i16]) {
         if let Some(seat) = self.seats.get_mut(seat) {
             seat.say(frame);
@@ -212,12 +205,12 @@ impl Room {
     }
 
     /// A beep or an announcement, over the talk. At most a few a tick.
-    pub fn announce(&mut self, band: Band, frame: &[i16]) {
+    pub fn announce(&mut self, band: Rate, frame: &[i16]) {
         self.buses.add(band, Slope::UNITY, frame);
     }
 
     /// The room's music, at most once a tick.
-    pub fn music(&mut self, band: Band, frame: &[i16]) {
+    pub fn music(&mut self, band: Rate, frame: &[i16]) {
         self.buses.music(band, frame);
     }
 
@@ -236,7 +229,7 @@ impl Room {
     /// What a seat hears; `None` for a seat that is not there.
     pub fn heard(&mut self, index: usize) -> Option<Mixed<'_>> {
         let seat = self.seats.get(index)?;
-        let (band, len) = (seat.band, seat.band.frame_len());
+        let (band, len) = (seat.band, seat.band.frame());
         let own = seat.public();
         if let Some(common) = seat.common().filter(|c| *c != Common::Talk || own.is_none()) {
             return Some(Mixed::Common(common, self.buses.common(band, common)));

@@ -5,12 +5,14 @@
 //! skipped and counted, never made up for.
 
 mod hearing;
+mod rooms;
 
 use super::bridge::Bridge;
-use super::command::{Event, Hears, LegId, PlayId};
+use super::command::{Event, Hears, LegId, PlayId, RoomId};
 use super::leg::{Carried, Leg, REPORT_ROOM, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
+use super::room::RoomSetting;
 use super::tap::{Frame, Tapped};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
@@ -54,6 +56,16 @@ pub enum Order {
         id: PlayId,
         prompt: Option<Arc<Prompt>>,
     },
+    Room {
+        room: RoomId,
+        setting: Box<RoomSetting>,
+    },
+    /// Like [`Order::Load`], for a room's sound.
+    LoadRoom {
+        room: RoomId,
+        id: PlayId,
+        prompt: Option<Arc<Prompt>>,
+    },
     Close {
         leg: LegId,
     },
@@ -70,6 +82,9 @@ pub trait Sink {
     }
     /// A setting that is no longer in force: to be freed by who made it.
     fn spent(&mut self, setting: Box<Setting>);
+    fn spent_room(&mut self, setting: Box<RoomSetting>) {
+        drop(setting);
+    }
 }
 
 /// Which socket of a pair a packet came to.
@@ -100,6 +115,8 @@ struct Place {
     next_listener: Option<u32>,
     /// In which step of a frame its ear is pulled.
     phase: u8,
+    /// The room in which it has a seat.
+    room: Option<RoomId>,
 }
 
 /// See the module's documentation.
@@ -111,6 +128,8 @@ pub struct Shard {
     on_wheel: Vec<bool>,
     /// Places of the legs that have an ear, by the step of the frame in which it is pulled.
     ears: [Vec<u32>; EARS],
+    /// By the step of the frame in which they are mixed.
+    rooms: [BTreeMap<RoomId, Box<rooms::Hall>>; EARS],
     /// The next step to run.
     step: u64,
     /// Legs that hear one which is not open; 0 or more.
@@ -128,6 +147,7 @@ impl Shard {
             wheel: Default::default(),
             on_wheel: Vec::new(),
             ears: Default::default(),
+            rooms: Default::default(),
             step: now.mono.as_micros() / STEP_US + 1,
             dangling: 0,
             clock: NtpClock::new(now.mono, now.wall),
@@ -149,6 +169,7 @@ impl Shard {
         let is_due = |s: &u64| {
             self.wheel.get(*s as usize % WHEEL).is_some_and(|w| !w.is_empty())
                 || self.ears.get(*s as usize % EARS).is_some_and(|e| !e.is_empty())
+                || self.mixes_in(*s)
         };
         let sound = (self.step..look).find(is_due);
         Some(Instant::from_micros(sound.unwrap_or(look) * STEP_US))
@@ -163,6 +184,8 @@ impl Shard {
                     place.leg.load(id, prompt);
                 }
             }
+            Order::Room { room, setting } => self.set_room(room, setting, out),
+            Order::LoadRoom { room, id, prompt } => self.load_room(room, id, prompt.as_ref()),
             Order::Close { leg } => self.close(now, leg, out),
         }
     }
@@ -246,6 +269,7 @@ impl Shard {
             let (step, late) = (self.step, current - self.step >= LATE_STEPS);
             self.step += 1;
             self.listen(step, late, out);
+            self.mix(step, late, out);
             if let Some(due) = self.wheel.get_mut(step as usize % WHEEL).map(std::mem::take) {
                 for port in &due {
                     self.generate(*port, step, late, out);
@@ -267,7 +291,7 @@ impl Shard {
     }
 
     fn generate(&mut self, port: u32, step: u64, late: bool, out: &mut impl Sink) {
-        let Some(place) = self.place(port).filter(|p| p.leg.generates()) else {
+        let Some(place) = self.place(port).filter(|p| p.generates()) else {
             self.leave_wheel(port);
             return;
         };
@@ -345,7 +369,14 @@ impl Shard {
             crate::bug!("leg {id:?} opened twice, or its port {port} is another leg's");
             return;
         }
-        *slot = Some(Place { leg, heard: None, first_listener: None, next_listener: None, phase: (port % 4) as u8 });
+        *slot = Some(Place {
+            leg,
+            heard: None,
+            first_listener: None,
+            next_listener: None,
+            phase: (port % 4) as u8,
+            room: None,
+        });
         if self.dangling > 0 {
             self.link_dangling();
         }
@@ -356,6 +387,7 @@ impl Shard {
         let heard = self.heard_by(&setting.state.hears, port);
         let Some(place) = self.place(port) else { return out.spent(setting) };
         let (before, relinks) = (place.heard, place.heard != heard);
+        let rooms = (room_of(place.leg.hears()), room_of(&setting.state.hears));
         let dangled = place.dangles();
         let old = place.leg.set(now, setting);
         let (dangles, generates) =
@@ -372,6 +404,9 @@ impl Shard {
             self.equip(before);
         }
         self.equip_around(port);
+        if rooms.0 != rooms.1 {
+            [rooms.0, rooms.1].into_iter().flatten().for_each(|room| self.seat(room));
+        }
         out.spent(old);
     }
 
@@ -384,6 +419,9 @@ impl Shard {
         self.dangling = self.dangling.saturating_sub(usize::from(place.dangles()));
         if let Some(heard) = heard {
             self.equip(heard);
+        }
+        if let Some(room) = place.room {
+            self.seat(room);
         }
         let mut next = place.first_listener;
         while let Some((port, listener)) = next.and_then(|port| Some((port, self.place(port)?))) {
@@ -462,6 +500,11 @@ impl Shard {
     }
 }
 
+/// The room that somebody hears.
+const fn room_of(hears: &Hears) -> Option<RoomId> {
+    if let Hears::Room(room) = hears { Some(*room) } else { None }
+}
+
 /// Sends a packet as it goes over the `wire`, and lets those hear it as it was who listen in.
 #[inline]
 fn send(
@@ -480,6 +523,11 @@ fn send(
 }
 
 impl Place {
+    /// Whether packets are made for it on the tick; a room makes those of its members itself.
+    fn generates(&self) -> bool {
+        self.leg.generates() && self.room.is_none()
+    }
+
     /// Whether it hears a leg that is not open.
     fn dangles(&self) -> bool {
         self.heard.is_none() && matches!(self.leg.hears(), Hears::Leg(_))

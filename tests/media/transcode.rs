@@ -11,10 +11,10 @@ pub const G722: Format = Format { codec: Codec::G722, payload_type: 9 };
 pub const OPUS: Format = Format { codec: Codec::Opus, payload_type: 111 };
 
 /// One side of a call: what it says, 20 ms at a time, and what it has heard.
-struct Phone {
+pub struct Phone {
     n: u64,
     format: Format,
-    hz: f64,
+    pub hz: f64,
     spoken: usize,
     /// Of the next packet, in units of 8 kHz.
     timestamp: u32,
@@ -22,11 +22,11 @@ struct Phone {
     sequence: u16,
     g722: codecs::g722::Encoder,
     opus: codecs::opus::Encoder,
-    heard: Vec<Sent>,
+    pub heard: Vec<Sent>,
 }
 
 impl Phone {
-    fn new(n: u64, format: Format, hz: f64) -> Phone {
+    pub fn new(n: u64, format: Format, hz: f64) -> Phone {
         let opus = codecs::opus::Encoder::new(codecs::opus::Rate::Hz16000);
         Phone {
             n,
@@ -42,7 +42,7 @@ impl Phone {
         }
     }
 
-    fn say(&mut self, rig: &mut Rig) {
+    pub fn say(&mut self, rig: &mut Rig) {
         let wide = matches!(self.format.codec, Codec::G722 | Codec::Opus);
         let (rate, len) = if wide { (16_000.0, 320) } else { (8_000.0, 160) };
         let begin = self.spoken * len;
@@ -64,16 +64,22 @@ impl Phone {
         self.sequence = self.sequence.wrapping_add(1);
     }
 
+    /// So many packets are lost on their way.
+    pub fn lose(&mut self, packets: u16) {
+        self.spoken += usize::from(packets);
+        self.sequence = self.sequence.wrapping_add(packets);
+    }
+
     fn timestamp(&self) -> u32 {
         self.timestamp * (self.format.codec.clock_rate() / 8_000)
     }
 
-    fn listen(&mut self, sent: &[Sent]) {
+    pub fn listen(&mut self, sent: &[Sent]) {
         self.heard.extend(sent.iter().filter(|s| u64::from(s.port) == self.n).cloned());
     }
 
     /// Everything heard, decoded, at its rate in Hz.
-    fn sound(&self) -> (Vec<i16>, f64) {
+    pub fn sound(&self) -> (Vec<i16>, f64) {
         let payload: Vec<u8> = self.heard.iter().flat_map(|s| s.payload.iter().copied()).collect();
         match self.format.codec {
             Codec::G722 => {
@@ -98,7 +104,7 @@ impl Phone {
 
     /// One line: sequence by one, timestamps by the packet's duration.
     #[track_caller]
-    fn check_line(&self, units: u32) {
+    pub fn check_line(&self, units: u32) {
         for pair in self.heard.windows(2) {
             assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
             assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(units));

@@ -71,6 +71,37 @@ impl Leg {
         if needed == 0 { 0 } else { needed | noise }
     }
 
+    /// All that it may say that can be heard as sound: bit n is its format n.
+    pub fn sounds(&self) -> u8 {
+        let audible = |codec: Codec| codec.rate().is_some() || codec == Codec::ComfortNoise;
+        self.formats().filter(|(_, f)| audible(f.codec)).fold(0, |bits, (n, _)| bits | 1 << n)
+    }
+
+    /// Its codec, where frames of 20 ms at 8 kHz become packets without a mouth.
+    pub fn plain(&self) -> Option<Codec> {
+        let state = &self.setting.state;
+        self.sent().filter(|codec| codec.is_g711() && matches!(state.ptime_ms, 0 | 20..=24))
+    }
+
+    /// Says 20 ms that have been encoded in its [`Leg::plain`] codec.
+    pub fn say_encoded(
+        &mut self,
+        due: Instant,
+        payload: &[u8],
+        mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
+    ) {
+        let state = &self.setting.state;
+        let to = self.latch.target().filter(|_| state.sending);
+        let (Some(format), Some(to)) = (state.send, to) else { return };
+        let mut packet = [0; HEADER_LEN + FRAME_MAX];
+        let Some(packet) = packet.get_mut(..HEADER_LEN + payload.len()) else { return };
+        let (header, body) = packet.split_at_mut(HEADER_LEN);
+        body.copy_from_slice(payload);
+        self.stream.generated(due, payload.len() as u32, SAMPLE_RATE, format.payload_type).write(header);
+        self.stream.count(payload.len());
+        send(to, packet, protection::seal(&mut self.setting.protection, packet));
+    }
+
     /// Codec that is sent to the peer.
     pub fn sent(&self) -> Option<Codec> {
         self.setting.state.send.map(|f| f.codec)

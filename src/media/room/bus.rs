@@ -1,7 +1,7 @@
 //! The sums of a room, one a band, and what all hear of them.
 
 use super::seat::Bridge;
-use super::{Band, Common, FRAME_MAX};
+use super::{Common, FRAME_MAX, Rate};
 use codecs::mix::{Slope, add_saturating, soften};
 
 /// What the last sample of somebody who has gone takes to go to zero: 5 ms of a frame.
@@ -36,9 +36,9 @@ impl Default for Buses {
         Buses {
             narrow: bus(),
             wide: bus(),
-            up: Bridge::new(Band::Narrow),
-            down: Bridge::new(Band::Wide),
-            music_up: Bridge::new(Band::Narrow),
+            up: Bridge::new(Rate::Narrow),
+            down: Bridge::new(Rate::Wide),
+            music_up: Bridge::new(Rate::Narrow),
         }
     }
 }
@@ -46,35 +46,35 @@ impl Default for Buses {
 impl Buses {
     pub fn begin(&mut self, wide: bool, narrow: bool) {
         (self.wide.is_used, self.narrow.is_used) = (wide, narrow);
-        for (bus, band) in [(&mut self.narrow, Band::Narrow), (&mut self.wide, Band::Wide)] {
+        for (bus, band) in [(&mut self.narrow, Rate::Narrow), (&mut self.wide, Rate::Wide)] {
             bus.sum.fill(0);
             bus.music.fill(0);
-            let (over, last) = (band.frame_len() / EDGE, std::mem::take(&mut bus.fading));
+            let (over, last) = (band.frame() / EDGE, std::mem::take(&mut bus.fading));
             for (i, sum) in bus.sum.iter_mut().take(over).enumerate() {
                 *sum = (i64::from(last) * (over - i) as i64 / over as i64) as i32;
             }
         }
     }
 
-    fn bus(&mut self, band: Band) -> &mut Bus {
+    fn bus(&mut self, band: Rate) -> &mut Bus {
         match band {
-            Band::Narrow => &mut self.narrow,
-            Band::Wide => &mut self.wide,
+            Rate::Narrow => &mut self.narrow,
+            Rate::Wide => &mut self.wide,
         }
     }
 
     /// Somebody has gone, whose part of the sum ended with `last`.
-    pub fn fade(&mut self, band: Band, last: i16) {
+    pub fn fade(&mut self, band: Rate, last: i16) {
         self.bus(band).fading += i32::from(last);
     }
 
-    pub fn add(&mut self, band: Band, slope: Slope, frame: &[i16]) {
+    pub fn add(&mut self, band: Rate, slope: Slope, frame: &[i16]) {
         if let Some(sum) = self.bus(band).sum.get_mut(..frame.len()) {
             slope.add(frame, sum);
         }
     }
 
-    pub fn music(&mut self, band: Band, frame: &[i16]) {
+    pub fn music(&mut self, band: Rate, frame: &[i16]) {
         if let Some(music) = self.bus(band).music.get_mut(..frame.len()) {
             music.copy_from_slice(frame);
         }
@@ -83,7 +83,7 @@ impl Buses {
     /// Brings each band's sum into the other one and makes what all hear. A band that nobody has costs nothing.
     pub fn mix(&mut self) {
         let Buses { narrow, wide, up, down, music_up } = self;
-        let (len, wide_len) = (Band::Narrow.frame_len(), Band::Wide.frame_len());
+        let (len, wide_len) = (Rate::Narrow.frame(), Rate::Wide.frame());
         let mut crossed = [SILENCE; 3];
         let [upwards, downwards, music] = &mut crossed;
         if wide.is_used {
@@ -104,18 +104,18 @@ impl Buses {
     }
 
     /// A band's sum with everybody's part in it.
-    pub fn sum(&self, band: Band) -> &[i32] {
-        let bus = if band == Band::Wide { &self.wide } else { &self.narrow };
-        bus.sum.get(..band.frame_len()).unwrap_or(&[])
+    pub fn sum(&self, band: Rate) -> &[i32] {
+        let bus = if band == Rate::Wide { &self.wide } else { &self.narrow };
+        bus.sum.get(..band.frame()).unwrap_or(&[])
     }
 
-    pub fn common(&self, band: Band, common: Common) -> &[i16] {
-        let bus = if band == Band::Wide { &self.wide } else { &self.narrow };
+    pub fn common(&self, band: Rate, common: Common) -> &[i16] {
+        let bus = if band == Rate::Wide { &self.wide } else { &self.narrow };
         let frame = match common {
             Common::Silence => &SILENCE,
             Common::Talk => &bus.talk,
             Common::Music => &bus.music,
         };
-        frame.get(..band.frame_len()).unwrap_or(&[])
+        frame.get(..band.frame()).unwrap_or(&[])
     }
 }

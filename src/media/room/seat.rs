@@ -1,6 +1,6 @@
 //! A member's seat: what it says, to whom, and what it hears.
 
-use super::{Band, Common, FRAME_MAX};
+use super::{Common, FRAME_MAX, Rate};
 use crate::media::command::{LegId, Member, Says, UNITY_Q12};
 use codecs::level;
 use codecs::mix::Slope;
@@ -69,7 +69,7 @@ impl Gain {
 #[derive(Debug)]
 pub struct Seat {
     pub leg: LegId,
-    pub band: Band,
+    pub band: Rate,
     pub whispers: Vec<Whisper>,
     /// What it hears: the talk, the music.
     pub talk: Gain,
@@ -101,7 +101,7 @@ impl Seat {
     pub fn new(leg: LegId) -> Seat {
         Seat {
             leg,
-            band: Band::Narrow,
+            band: Rate::Narrow,
             whispers: Vec::new(),
             talk: Gain::default(),
             music: Gain::default(),
@@ -127,9 +127,9 @@ impl Seat {
         self.public_gain.aim(when(member.says == Says::Everyone));
     }
 
-    pub fn tune(&mut self, band: Band) {
+    pub fn tune(&mut self, band: Rate) {
         self.band = band;
-        self.detector = Detector::new(band.rate_hz());
+        self.detector = Detector::new(band.hz());
         (self.was_open, self.is_open, self.last) = (false, false, 0);
     }
 
@@ -156,7 +156,7 @@ impl Seat {
     }
 
     pub fn say(&mut self, frame: &[i16]) {
-        let len = self.band.frame_len();
+        let len = self.band.frame();
         if let Some(own) = self.frame.get_mut(..len).filter(|own| own.len() == frame.len()) {
             own.copy_from_slice(frame);
             self.spoke = true;
@@ -165,7 +165,7 @@ impl Seat {
 
     /// Makes what is said of what came: the volume, and the edges of sound that begins or breaks off.
     pub fn spoken(&mut self) {
-        let len = self.band.frame_len();
+        let len = self.band.frame();
         let Some(frame) = self.frame.get_mut(..len) else { return };
         if !self.spoke {
             // Where no sound comes any more, the last sample goes to zero.
@@ -202,14 +202,14 @@ impl Seat {
     /// Nothing came: whoever spoke does not any more.
     fn hush(&mut self) {
         const SILENCE: [i16; FRAME_MAX] = [0; FRAME_MAX];
-        let speaks = self.detector.push(SILENCE.get(..self.band.frame_len()).unwrap_or(&[]));
+        let speaks = self.detector.push(SILENCE.get(..self.band.frame()).unwrap_or(&[]));
         let level_dbov = self.voice.level_dbov + 0.06 * (level::FLOOR_DB - self.voice.level_dbov);
         self.voice = Voice { speaks, level_dbov };
     }
 
     /// What it says, if anything sounds.
     pub fn said(&self) -> Option<&[i16]> {
-        self.frame.get(..self.band.frame_len()).filter(|_| self.is_open || self.was_open)
+        self.frame.get(..self.band.frame()).filter(|_| self.is_open || self.was_open)
     }
 
     /// Its part of the sum.
@@ -276,7 +276,7 @@ impl Whisper {
     }
 
     /// Makes a resampler where its two ends differ in band.
-    pub fn bridge(&mut self, from: Band, to: Band) {
+    pub fn bridge(&mut self, from: Rate, to: Rate) {
         if from == to {
             self.bridge = None;
         } else if self.bridge.as_ref().is_none_or(|b| b.from != from) {
@@ -296,7 +296,7 @@ impl Whisper {
             }
             return;
         };
-        let said = said.or(SILENCE.get(..bridge.from.frame_len())).unwrap_or(&[]);
+        let said = said.or(SILENCE.get(..bridge.from.frame())).unwrap_or(&[]);
         let mut other = [0; FRAME_MAX];
         bridge.process(said, &mut other);
         if let Some(other) = other.get(..sum.len()) {
@@ -308,21 +308,21 @@ impl Whisper {
 /// From one band to the other.
 #[derive(Debug)]
 pub struct Bridge {
-    from: Band,
+    from: Rate,
     up: Interpolator,
     down: Decimator,
 }
 
 impl Bridge {
-    pub fn new(from: Band) -> Bridge {
+    pub fn new(from: Rate) -> Bridge {
         Bridge { from, up: Interpolator::new(Ratio::Two), down: Decimator::new(Ratio::Two) }
     }
 
     /// A frame of the other band.
     pub fn process(&mut self, said: &[i16], other: &mut [i16; FRAME_MAX]) {
         match self.from {
-            Band::Narrow => self.up.process(said, other),
-            Band::Wide => self.down.process(said, other),
+            Rate::Narrow => self.up.process(said, other),
+            Rate::Wide => self.down.process(said, other),
         };
     }
 }

@@ -66,22 +66,21 @@ fn leg(seat: usize) -> LegId {
     LegId(10 + seat as u64)
 }
 
-fn tone(hz: f64, band: Band, tick: usize) -> Vec<i16> {
-    let len = band.frame_len();
-    let sample =
-        |i| (AMPLITUDE * (TAU * hz * (tick * len + i) as f64 / f64::from(band.rate_hz())).sin()).round() as i16;
+fn tone(hz: f64, band: Rate, tick: usize) -> Vec<i16> {
+    let len = band.frame();
+    let sample = |i| (AMPLITUDE * (TAU * hz * (tick * len + i) as f64 / f64::from(band.hz())).sin()).round() as i16;
     (0..len).map(sample).collect()
 }
 
 /// Four seats of which each sings.
 struct Stage {
     room: Room,
-    bands: [Band; 4],
+    bands: [Rate; 4],
     tick: usize,
 }
 
 impl Stage {
-    fn new(bands: [Band; 4], state: &[Role; 4]) -> Stage {
+    fn new(bands: [Rate; 4], state: &[Role; 4]) -> Stage {
         let mut stage = Stage { room: Room::default(), bands, tick: 0 };
         stage.room.set(&members(state));
         bands.iter().enumerate().for_each(|(seat, band)| stage.room.tune(seat, *band));
@@ -95,7 +94,7 @@ impl Stage {
             for (seat, hz) in TONES_HZ.iter().enumerate() {
                 self.room.say(seat, &tone(*hz, self.bands[seat], self.tick));
             }
-            self.room.music(Band::Narrow, &tone(MUSIC_HZ, Band::Narrow, self.tick));
+            self.room.music(Rate::Narrow, &tone(MUSIC_HZ, Rate::Narrow, self.tick));
             self.room.mix();
             for (seat, heard) in heard.iter_mut().enumerate() {
                 heard.extend(self.room.heard(seat).unwrap().frame());
@@ -106,8 +105,8 @@ impl Stage {
 }
 
 /// Level of a frequency in dB relative to a singer's tone, by a four-term Blackman-Harris window (side lobes at −92 dB).
-fn level_db(sound: &[i16], hz: f64, band: Band) -> f64 {
-    let (n, step) = (sound.len() as f64, TAU * hz / f64::from(band.rate_hz()));
+fn level_db(sound: &[i16], hz: f64, band: Rate) -> f64 {
+    let (n, step) = (sound.len() as f64, TAU * hz / f64::from(band.hz()));
     let (mut re, mut im, mut area) = (0.0, 0.0, 0.0);
     for (i, sample) in sound.iter().enumerate() {
         let at = TAU * i as f64 / n;
@@ -121,7 +120,7 @@ fn level_db(sound: &[i16], hz: f64, band: Band) -> f64 {
 }
 
 /// Goes from one state to another and listens to the 100 ms around the change and the 100 ms after it.
-fn check_change(bands: [Band; 4], before: &[Role; 4], after: &[Role; 4]) {
+fn check_change(bands: [Rate; 4], before: &[Role; 4], after: &[Role; 4]) {
     const SETTLE: usize = 4;
     let mut stage = Stage::new(bands, before);
     let mut heard: [Vec<i16>; 4] = Default::default();
@@ -129,7 +128,7 @@ fn check_change(bands: [Band; 4], before: &[Role; 4], after: &[Role; 4]) {
     stage.room.set(&members(after));
     stage.run(1 + 6, &mut heard);
     for (listener, heard) in heard.iter().enumerate() {
-        let (band, frame) = (bands[listener], bands[listener].frame_len());
+        let (band, frame) = (bands[listener], bands[listener].frame());
         let part = |from: usize| &heard[from * frame..(from + 5) * frame];
         // Three frames before the change and two after it, in which gains fall and rise; then all has settled.
         let (around, later) = (part(SETTLE), part(SETTLE + 5));
@@ -149,8 +148,8 @@ fn check_change(bands: [Band; 4], before: &[Role; 4], after: &[Role; 4]) {
 }
 
 /// Nothing bends more sharply than five tones do.
-fn check_clicks(sound: &[i16], band: Band, what: &str) {
-    let bend = |hz: f64| AMPLITUDE * (TAU * hz / f64::from(band.rate_hz())).powi(2).min(4.0);
+fn check_clicks(sound: &[i16], band: Rate, what: &str) {
+    let bend = |hz: f64| AMPLITUDE * (TAU * hz / f64::from(band.hz())).powi(2).min(4.0);
     let limit = TONES_HZ.iter().map(|hz| bend(*hz)).sum::<f64>() + bend(MUSIC_HZ) * 0.5;
     for w in sound.windows(3) {
         let bend = f64::from(w[0]) - 2.0 * f64::from(w[1]) + f64::from(w[2]);
@@ -158,8 +157,8 @@ fn check_clicks(sound: &[i16], band: Band, what: &str) {
     }
 }
 
-const NARROW: [Band; 4] = [Band::Narrow; 4];
-const BOTH: [Band; 4] = [Band::Narrow, Band::Wide, Band::Narrow, Band::Wide];
+const NARROW: [Rate; 4] = [Rate::Narrow; 4];
+const BOTH: [Rate; 4] = [Rate::Narrow, Rate::Wide, Rate::Narrow, Rate::Wide];
 
 #[test]
 fn nobody_hears_what_they_must_not_in_any_state_or_after_any_change_of_one() {
@@ -221,7 +220,7 @@ fn who_says_nothing_shares_one_frame_with_all_like_him() {
     let mut room = Room::default();
     let roles = [Role::Talks, Role::Talks, Role::Muted, Role::Held, Role::Deaf];
     room.set(&members(&roles));
-    let voice = tone(400.0, Band::Narrow, 0);
+    let voice = tone(400.0, Rate::Narrow, 0);
     for _ in 0..3 {
         room.begin();
         room.say(0, &voice);
@@ -250,7 +249,7 @@ fn a_quiet_line_is_left_out_and_comes_back_whole() {
         room.mix();
         room.heard(1).unwrap().frame().to_vec()
     };
-    let (hum, voice) = (vec![40i16; 160], tone(400.0, Band::Narrow, 0));
+    let (hum, voice) = (vec![40i16; 160], tone(400.0, Rate::Narrow, 0));
     (0..24).for_each(|_| _ = hear(&hum));
     assert_eq!(hear(&hum)[0], 39, "the gate closes over 5 ms, after half a second");
     assert_eq!(hear(&hum), [0; 160]);
@@ -312,9 +311,9 @@ fn volumes_floors_and_announcements() {
     for tick in 0..60 {
         room.begin();
         for (seat, hz) in TONES_HZ.iter().enumerate() {
-            room.say(seat, &tone(*hz, Band::Narrow, tick));
+            room.say(seat, &tone(*hz, Rate::Narrow, tick));
         }
-        room.announce(Band::Narrow, &tone(MUSIC_HZ, Band::Narrow, tick));
+        room.announce(Rate::Narrow, &tone(MUSIC_HZ, Rate::Narrow, tick));
         told.extend(room.mix());
     }
     assert_eq!(told, [Some(leg(0))], "the first to speak keeps it, who is muted never has it");
@@ -322,7 +321,7 @@ fn volumes_floors_and_announcements() {
     let frame = room.heard(2).unwrap().frame().repeat(5);
     let rows = [(TONES_HZ[0], -6.0), (TONES_HZ[1], -80.0), (TONES_HZ[2], -80.0), (MUSIC_HZ, 0.0)];
     for (hz, wanted) in rows {
-        let level = level_db(&frame, hz, Band::Narrow);
+        let level = level_db(&frame, hz, Rate::Narrow);
         assert!((level - wanted).abs() < 0.5 || level < -70.0 && wanted < -70.0, "{hz} Hz at {level:.1} dB");
     }
     state.remove(0);

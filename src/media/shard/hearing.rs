@@ -55,15 +55,21 @@ impl Shard {
         }
         let seed = port.wrapping_mul(0x9e37_79b9);
         let Some(place) = self.place(port) else { return };
+        let seated = place.room.is_some();
+        if seated {
+            (needed, wanted) = (place.leg.sounds(), place.leg.sent().and_then(|c| c.rate()).unwrap_or_default());
+        }
         let listens = place.leg.set_ear(needed, wanted, seed);
         let (sent, heard) = (place.leg.sent(), place.heard);
-        let own = place.leg.generates() && sent.is_some_and(|c| !c.is_g711());
+        let made = if seated { place.leg.plain().is_some() } else { sent.is_some_and(|c| c.is_g711()) };
+        let own = place.leg.generates() && !made;
+        let said = place.leg.ear().filter(|_| seated && own).map(|ear| ear.rate());
         let spoken = heard.and_then(|h| self.place(h)).filter(|p| p.leg.needs_sound(sent) != 0);
         let rate = spoken.and_then(|p| p.leg.ear()).map(|ear| ear.rate());
         if let Some(place) = self.place(port) {
-            place.leg.set_mouth(rate.or(own.then_some(Rate::Narrow)));
+            place.leg.set_mouth(rate.or(said).or(own.then_some(Rate::Narrow)));
         }
-        self.listen_at(port, listens);
+        self.listen_at(port, listens && !seated);
     }
 
     /// A leg and all whose equipment follows from its state.
@@ -97,7 +103,7 @@ impl Shard {
     /// An ear has woken: its frames are due in the steps that follow from here.
     pub(super) fn listen_from(&mut self, port: u32, from: Instant) {
         self.listen_at(port, false);
-        if let Some(place) = self.place(port) {
+        if let Some(place) = self.place(port).filter(|p| p.room.is_none()) {
             place.phase = (from.as_micros().div_ceil(STEP_US) % EARS as u64) as u8;
             self.listen_at(port, true);
         }
