@@ -202,22 +202,6 @@ fn faults_say_where_and_what_was_expected() {
             "d.yaml:1:36: \"queue\" is not yet available in a dial; expected it to be left out",
         ),
         (
-            "contexts: { a: [ { do: [ { conference: { name: x, beep: loud } } ] } ] }",
-            "d.yaml:1:57: unknown value \"loud\"; Known: true, false, on_enter, on_exit",
-        ),
-        (
-            "contexts: { a: [ { do: [ { conference: { name: x, max_participants: 1001 } } ] } ] }",
-            "d.yaml:1:69: \"1001\" is out of range; expected a whole number from 1 to 1000",
-        ),
-        (
-            "contexts: { a: [ { do: [ { conference: { name: x, wait: no.wav } } ] } ] }",
-            "d.yaml:1:57: the prompt \"no.wav\" cannot be played: there is no such file; expected a WAV file",
-        ),
-        (
-            "contexts: { a: [ { do: [ { conference: \"\" } ] } ] }",
-            "d.yaml:1:40: a conference without a name; expected the name that all use who are to meet",
-        ),
-        (
             "contexts: { a: [ { match: { too: 1 }, do: echo } ] }",
             "d.yaml:1:29: unknown key \"too\" in a match; did you mean \"to\"? Known: to, from, trunk, user, header.",
         ),
@@ -294,10 +278,36 @@ fn faults_say_where_and_what_was_expected() {
             "d.yaml:1:41: \"echo\" stands beside \"play\" in one step; expected one step an item: begin each step with \"- \"",
         ),
     ];
-    for (text, want) in rows {
-        let faults = load(text).expect_err(text);
-        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
-    }
+    rows.map(check_fault);
+}
+
+/// A dialplan and its one fault.
+fn check_fault((text, want): (&str, &str)) {
+    let faults = load(text).expect_err(text);
+    assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [want], "{text}");
+}
+
+#[test]
+fn faults_in_a_conference() {
+    let rows = [
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, beep: loud } } ] } ] }",
+            "d.yaml:1:57: unknown value \"loud\"; Known: true, false, on_enter, on_exit",
+        ),
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, max_participants: 1001 } } ] } ] }",
+            "d.yaml:1:69: \"1001\" is out of range; expected a whole number from 1 to 1000",
+        ),
+        (
+            "contexts: { a: [ { do: [ { conference: { name: x, wait: no.wav } } ] } ] }",
+            "d.yaml:1:57: the prompt \"no.wav\" cannot be played: there is no such file; expected a WAV file",
+        ),
+        (
+            "contexts: { a: [ { do: [ { conference: \"\" } ] } ] }",
+            "d.yaml:1:40: a conference without a name; expected the name that all use who are to meet",
+        ),
+    ];
+    rows.map(check_fault);
 }
 
 /// Runs one test, written in a flow, against the plan: its failure, or "".

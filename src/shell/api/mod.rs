@@ -4,6 +4,7 @@
 mod auth;
 mod calls;
 mod cdrs;
+mod conferences;
 pub mod metrics;
 mod operate;
 mod problem;
@@ -66,6 +67,11 @@ fn routes() -> Routes {
         ("delete", "/tandem/v1/calls/{call}", delete(calls::hangup)),
         ("get", "/tandem/v1/calls/{call}/timeline", get(calls::timeline)),
         ("post", "/tandem/v1/calls/{call}/hangup", post(calls::hangup)),
+        ("get", "/tandem/v1/conferences", get(conferences::list)),
+        ("delete", "/tandem/v1/conferences/{name}", delete(conferences::end)),
+        ("post", "/tandem/v1/conferences/{name}/announcements", post(conferences::announce)),
+        ("post", "/tandem/v1/conferences/{name}/participants/{call}", post(conferences::change)),
+        ("delete", "/tandem/v1/conferences/{name}/participants/{call}", delete(conferences::remove)),
         ("get", "/tandem/v1/trunks", get(operate::trunks)),
         ("get", "/tandem/v1/registrations", get(operate::registrations)),
         ("get", "/tandem/v1/cdrs", get(cdrs::list)),

@@ -7,7 +7,7 @@ use crate::event::{CallId, CallRecord, Side, What};
 use crate::shell::control::tests::record;
 use crate::shell::mail::{Answer, Ask, Mailbox, Report, mail};
 use crate::shell::store::{Sqlite, Store};
-use crate::switch::{CallView, Operator, RegistrationView, Reply, TrunkView};
+use crate::switch::{CallView, ConferenceView, Operator, ParticipantView, RegistrationView, Reply, TrunkView};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -40,6 +40,27 @@ fn reply(ask: Operator) -> Reply {
     match ask {
         Operator::Calls => Reply::Calls(vec![view(LIVE)]),
         Operator::Call(LIVE) => Reply::Call(Box::new((view(LIVE), *sample(LIVE)))),
+        Operator::Conferences => Reply::Conferences(vec![ConferenceView {
+            name: "sales".into(),
+            state: "waiting",
+            since: Wall(1_000_000),
+            participants: vec![ParticipantView {
+                call: LIVE,
+                name: "alice".into(),
+                joined: Wall(1_000_000),
+                muted: true,
+                hold: false,
+                deaf: false,
+                coach: None,
+                volume_db: -6,
+                end_on_exit: false,
+                speaking: false,
+            }],
+        }]),
+        Operator::Participant { conference, call: LIVE, .. } if conference == "sales" => Reply::Done,
+        Operator::Announce { conference, .. } | Operator::EndConference { conference, .. } if conference == "sales" => {
+            Reply::Done
+        }
         Operator::Hangup(LIVE) | Operator::Drain | Operator::Undrain => Reply::Done,
         Operator::Trunks => Reply::Trunks(vec![TrunkView {
             name: "acme".into(),
@@ -111,11 +132,16 @@ fn serve_api() -> Served {
 impl Served {
     /// Status and body.
     fn ask(&self, method: &str, path: &str, authorization: &str) -> (u16, String) {
+        self.ask_with(method, path, authorization, "")
+    }
+
+    fn ask_with(&self, method: &str, path: &str, authorization: &str, body: &str) -> (u16, String) {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
@@ -149,6 +175,13 @@ fn each_path_answers() {
         ("GET", "/tandem/v1/calls/5", 400, "CA and 32 hexadecimal digits"),
         ("DELETE", "/tandem/v1/calls/CA00000000000000000000000000000001", 200, "CA0000"),
         ("POST", "/tandem/v1/calls/CA00000000000000000000000000000002/hangup", 404, "no live call"),
+        ("GET", "/tandem/v1/conferences", 200, r#""name":"sales""#),
+        ("GET", "/tandem/v1/conferences", 200, r#""volume_db":-6"#),
+        ("DELETE", "/tandem/v1/conferences/sales", 200, r#"{"done":true}"#),
+        ("DELETE", "/tandem/v1/conferences/other", 404, "not_found"),
+        ("DELETE", "/tandem/v1/conferences/sales/participants/CA00000000000000000000000000000001", 200, "done"),
+        ("DELETE", "/tandem/v1/conferences/sales/participants/5", 400, "CA and 32"),
+        ("POST", "/tandem/v1/conferences/sales/announcements", 400, "the body is not"),
         ("GET", "/tandem/v1/trunks", 200, "no answer to OPTIONS"),
         ("GET", "/tandem/v1/registrations", 200, "127.0.0.1:5062"),
         ("GET", "/tandem/v1/cdrs?user=alice&limit=1", 200, r#""next":null"#),
@@ -173,10 +206,31 @@ fn each_path_answers() {
 }
 
 #[test]
+fn a_participant_is_changed_by_a_body() {
+    let served = serve_api();
+    let path = "/tandem/v1/conferences/sales/participants/CA00000000000000000000000000000001";
+    let announcements = "/tandem/v1/conferences/sales/announcements";
+    let rows = [
+        (path, r#"{"muted":true,"volume_db":-6}"#, 200, "done"),
+        (path, "{}", 200, "done"),
+        (path, r#"{"mute":true}"#, 400, "unknown field"),
+        (path, r#"{"volume_db":13}"#, 400, "-30 to 12"),
+        (announcements, r#"{"file":"news/today.wav"}"#, 200, "done"),
+        (announcements, r#"{"file":"../secret.wav"}"#, 400, "relative to media.prompts"),
+        (announcements, r#"{"file":"/etc/secret.wav"}"#, 400, "relative to media.prompts"),
+    ];
+    for (path, body, status, part) in rows {
+        let (got, answer) = served.ask_with("POST", path, &served.authorization, body);
+        assert!(got == status && answer.contains(part), "{body}: {got}\n{answer}");
+    }
+}
+
+#[test]
 fn only_health_is_open_and_a_failing_store_is_not_ready() {
     let served = serve_api();
     for (_, path, _) in routes() {
-        let (status, body) = served.ask("GET", &path.replace("{call}", "last"), "Basic eDp5");
+        let (status, body) =
+            served.ask("GET", &path.replace("{call}", "last").replace("{name}", "sales"), "Basic eDp5");
         assert_eq!(status, 401, "{path}: {body}");
     }
     served.condition.is_failing.store(true, Ordering::Relaxed);

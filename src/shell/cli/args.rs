@@ -61,6 +61,8 @@ pub enum Command {
     },
     /// Calls that go on
     Calls,
+    /// Conferences that go on
+    Conferences,
     /// Trunks, their targets and load
     Trunks,
     /// Registered contacts

@@ -66,6 +66,32 @@ pub fn calls(common: &Common) -> Result<(), Sentence> {
     Ok(())
 }
 
+pub fn conferences(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/conferences")?;
+    if common.json {
+        print(&format!("{:#}\n", value["conferences"]));
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for conference in value["conferences"].as_array().into_iter().flatten() {
+        for (i, p) in conference["participants"].as_array().into_iter().flatten().enumerate() {
+            let own = |text: String| if i == 0 { text } else { String::new() };
+            let flags = ["muted", "hold", "deaf", "speaking"].into_iter().filter(|f| p[*f].as_bool() == Some(true));
+            rows.push(vec![
+                own(cell(&conference["name"])),
+                own(cell(&conference["state"])),
+                own(moment(conference["since"].as_str().unwrap_or_default())),
+                cell(&p["name"]),
+                cell(&p["call"]),
+                flags.collect::<Vec<_>>().join(","),
+            ]);
+        }
+    }
+    let header = ["CONFERENCE", "STATE", "SINCE", "PARTICIPANT", "CALL", ""];
+    print(&table(&header, &rows, "no conferences"));
+    Ok(())
+}
+
 pub fn trunks(common: &Common) -> Result<(), Sentence> {
     let value = client(common)?.get("/tandem/v1/trunks")?;
     if common.json {

@@ -34,6 +34,7 @@ fn perform(args: &Args) -> u8 {
         Command::Explain(asked) => plan::explain(&args.common, asked),
         Command::Schema { dialplan } => plan::schema(*dialplan),
         Command::Calls => live::calls(&args.common),
+        Command::Conferences => live::conferences(&args.common),
         Command::Trunks => live::trunks(&args.common),
         Command::Registrations => live::registrations(&args.common),
         Command::Queues => Err("queues are not yet available: this version has no contact center".into()),

@@ -7,6 +7,7 @@ pub mod io;
 pub mod portable;
 pub mod ports;
 pub mod prompt;
+mod rooms;
 mod spawn;
 pub mod thread;
 pub mod uring;
@@ -17,7 +18,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, Now};
 use crate::config::MediaIo;
 use crate::event::Quality;
-use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, PlayId, Tone};
+use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, RoomId, Tone};
 use crate::media::leg::Setting;
 use crate::media::player::Player;
 use crate::media::shard::Order;
@@ -27,7 +28,7 @@ use crate::shell::clock::Clock;
 use crate::shell::control::Media;
 use crate::shell::net::Waker;
 use ports::PortPool;
-use prompt::Found;
+use rooms::Waiter;
 use rtrb::{Consumer, Producer, PushError};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -147,7 +148,9 @@ pub struct MediaEngine {
     groups: HashMap<u64, Group>,
     prompts: Arc<Prompts>,
     /// Playings that wait for a prompt.
-    waiting: Vec<(Arc<str>, LegId, PlayId)>,
+    waiting: Vec<(Arc<str>, Waiter)>,
+    /// The shard of each room.
+    rooms: HashMap<RoomId, usize>,
     /// Rung by shards and by the prompts' loader.
     waker: Waker,
     /// Events that are known at once, for whoever uses [`Media`].
@@ -178,6 +181,7 @@ impl MediaEngine {
             groups: HashMap::new(),
             prompts,
             waiting: Vec::new(),
+            rooms: HashMap::new(),
             waker,
             ready: VecDeque::new(),
             owed_since: None,
@@ -193,7 +197,10 @@ impl MediaEngine {
                 self.set(leg, *state);
                 None
             }
-            Command::Room { .. } => None,
+            Command::Room { room, group, state } => {
+                self.set_room(room, group, *state);
+                None
+            }
             Command::Close { leg } => self.close(now.mono, leg),
         }
     }
@@ -219,6 +226,7 @@ impl MediaEngine {
                 match up {
                     Up::Event(event) => return Some(event),
                     Up::Spent(setting) => drop(setting),
+                    Up::SpentRoom(setting) => drop(setting),
                     Up::Retired { port } => self.pool.retired(now, n, port),
                 }
             }
@@ -311,14 +319,7 @@ impl MediaEngine {
 
     fn player(&mut self, leg: LegId, state: &LegState) -> Player {
         match &state.hears {
-            Hears::Play { id, file, loops } => match self.prompts.find(file) {
-                Found::Ready(prompt) => Player::prompt(prompt, *loops),
-                Found::Coming => {
-                    self.waiting.push((file.clone(), leg, *id));
-                    Player::waiting(*loops)
-                }
-                Found::Refused => Player::missing(),
-            },
+            Hears::Play { id, file, loops } => self.prompt_player(file, *loops, Waiter::Leg(leg, *id)),
             Hears::Tone { tone, country, duration, .. } => {
                 let name = tone_name(*tone);
                 let spec = [country, self.settings.country.as_str(), "us"]
@@ -329,17 +330,6 @@ impl MediaEngine {
             }
             Hears::Nothing | Hears::Silence | Hears::Leg(_) | Hears::Echo | Hears::Room(_) => Player::default(),
         }
-    }
-
-    fn loaded(&mut self, name: &Arc<str>, prompt: Option<Arc<crate::media::player::Prompt>>) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|(wanted, leg, id)| {
-            if wanted == name {
-                self.give(*leg, Order::Load { leg: *leg, id: *id, prompt: prompt.clone() });
-            }
-            wanted != name && self.legs.contains_key(leg)
-        });
-        self.waiting = waiting;
     }
 
     fn close(&mut self, now: Instant, leg: LegId) -> Option<Event> {
@@ -364,6 +354,12 @@ impl MediaEngine {
         None
     }
 
+    fn give_to(&mut self, shard: usize, order: Order) {
+        if let Some(shard) = self.shards.get_mut(shard) {
+            shard.give(Down::Order(order));
+        }
+    }
+
     fn give(&mut self, leg: LegId, order: Order) {
         let home = self.legs.get(&leg).copied();
         if let Some(shard) = home.and_then(|h| self.shards.get_mut(h.shard)) {
@@ -382,7 +378,7 @@ impl Media for MediaEngine {
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
         // What a leg is to do is done at once, and with it whatever was ordered before.
-        let quiet = !matches!(command, Command::Set { .. });
+        let quiet = !matches!(command, Command::Set { .. } | Command::Room { .. });
         self.shards.iter_mut().for_each(|s| s.quiet = quiet);
         if let Some(event) = self.execute(now, command) {
             // The control loop asks for events after its commands: no ring is needed.

@@ -4,6 +4,7 @@ use super::io::{Outbox, PacketIo, Pair};
 use crate::base::time::{Duration, Instant};
 use crate::media::command::Event;
 use crate::media::leg::Setting;
+use crate::media::room::RoomSetting;
 use crate::media::shard::{Order, Shard, Sink, Socket};
 use crate::media::tap::Frame;
 use crate::shell::clock::Clock;
@@ -57,6 +58,7 @@ pub enum Up {
     Event(Event),
     /// To be freed.
     Spent(Box<Setting>),
+    SpentRoom(Box<RoomSetting>),
     Retired {
         port: u32,
     },
@@ -202,6 +204,9 @@ impl Sink for Out<'_> {
     }
     fn spent(&mut self, setting: Box<Setting>) {
         self.uplink.push(Up::Spent(setting));
+    }
+    fn spent_room(&mut self, setting: Box<RoomSetting>) {
+        self.uplink.push(Up::SpentRoom(setting));
     }
 }
 
