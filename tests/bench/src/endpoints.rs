@@ -88,6 +88,8 @@ pub struct Endpoints {
     callee: Socket,
     /// Where each side wants its media.
     media: [SocketAddr; 2],
+    /// How each side describes itself: µ-law unless it is set.
+    pub describes: [fn(SocketAddr) -> String; 2],
     first: usize,
     calls: Vec<Call>,
     answered: HashMap<String, Answered>,
@@ -107,6 +109,7 @@ impl Endpoints {
             caller: bind(caller_at),
             callee: bind(callee_at),
             media,
+            describes: [sdp, sdp],
             first: 0,
             calls: Vec::new(),
             answered: HashMap::new(),
@@ -213,7 +216,7 @@ impl Endpoints {
         for route in call.routes.iter().rev() {
             head.push_str(&format!("Route: {route}\r\n"));
         }
-        let body = if opening { sdp(self.media[0]) } else { String::new() };
+        let body = if opening { (self.describes[0])(self.media[0]) } else { String::new() };
         self.caller.send(finish(head, &body).as_bytes(), subject);
     }
 
@@ -311,7 +314,7 @@ impl Endpoints {
         }
         let tag = format!("e{}", self.first + index);
         let ringing = response(invite, "180 Ringing", &tag, self.callee_at, "");
-        let answer = response(invite, "200 OK", &tag, self.callee_at, &sdp(self.media[1]));
+        let answer = response(invite, "200 OK", &tag, self.callee_at, &(self.describes[1])(self.media[1]));
         self.callee.send(ringing.as_bytes(), source);
         self.callee.send(answer.as_bytes(), source);
         let call_id = invite.call_id.to_owned();

@@ -1,7 +1,7 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, transcode, memory; and subjects: tandem, peers. None: everything.
 
 mod endpoints;
 mod ivr;
@@ -12,6 +12,7 @@ mod rtpengine;
 mod signalling;
 mod socket;
 mod subject;
+mod transcode;
 mod usage;
 
 use std::fs::{self, OpenOptions};
@@ -36,7 +37,7 @@ impl Choice {
     }
 
     pub fn part(&self, name: &str) -> bool {
-        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "memory"], name)
+        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "transcode", "memory"], name)
     }
 
     pub fn subject(&self, name: &str) -> bool {
@@ -50,13 +51,14 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 8] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
         ("relay", media::relay),
         ("crowd", media::crowd),
         ("ivr", ivr::ivr),
+        ("transcode", transcode::transcode),
         ("memory", media::memory),
     ];
     for (name, measure) in parts {

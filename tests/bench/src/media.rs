@@ -78,7 +78,7 @@ pub fn crowd(choice: &Choice) -> Value {
                         "p50_ms": round(p50, 4) } })
 }
 
-fn start_rtpengine(folder: &Path, ports: u16) -> Rtpengine {
+pub fn start_rtpengine(folder: &Path, ports: u16) -> Rtpengine {
     let control = free_ports(2);
     let first = free_ports(ports);
     let threads = (cores() - 1).max(1) as u16;

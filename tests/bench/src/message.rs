@@ -82,6 +82,11 @@ pub fn sdp(media: SocketAddr) -> String {
     )
 }
 
+/// An answer of Opus under payload type 111.
+pub fn sdp_of_opus(media: SocketAddr) -> String {
+    sdp(media).replace("RTP/AVP 0\r\na=rtpmap:0 PCMU/8000", "RTP/AVP 111\r\na=rtpmap:111 opus/48000/2")
+}
+
 /// Ends a message's head with its body.
 pub fn finish(head: String, body: &str) -> String {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use interop::process::{Process, until};
 
-use crate::message::{media_of, sdp};
+use crate::message::{media_of, sdp, sdp_of_opus};
 
 /// A running rtpengine.
 #[derive(Debug)]
@@ -57,6 +57,22 @@ impl Rtpengine {
         [answered, offered]
     }
 
+    /// As `relay`, with Opus towards the callee, which the engine makes from the caller's µ-law and back; and its payload type.
+    pub fn transcode(&mut self, call: usize, ends: [SocketAddr; 2]) -> ([SocketAddr; 2], u8) {
+        let id = format!("bench-{call}");
+        let (offer, answer) = (sdp(ends[0]), sdp_of_opus(ends[1]));
+        let common = [("ICE", "remove"), ("call-id", id.as_str()), ("from-tag", "a")];
+        let offered = [&common[..], &[("command", "offer"), ("sdp", &offer)]].concat();
+        let wanted = "5:codecd4:maskl4:PCMUe9:transcodel4:opusee";
+        let offered = self.ask_with(&offered, wanted).unwrap_or_default();
+        let number = offered.split_once("a=rtpmap:").and_then(|(_, rest)| rest.split_once(" opus/48000/2"));
+        let number =
+            number.and_then(|(n, _)| n.parse::<u8>().ok()).unwrap_or_else(|| panic!("rtpengine offers {offered}"));
+        let answer = answer.replace("111", &number.to_string());
+        let answered = [&common[..], &[("command", "answer"), ("sdp", &answer), ("to-tag", "b")]].concat();
+        ([self.media(&answered), media_of_answer(&offered)], number)
+    }
+
     /// Ends a call.
     pub fn release(&mut self, call: usize) {
         let id = format!("bench-{call}");
@@ -64,21 +80,30 @@ impl Rtpengine {
     }
 
     fn media(&mut self, command: &[(&str, &str)]) -> SocketAddr {
-        let answer = self.ask(command).unwrap_or_default();
-        let sdp = answer.split_once("3:sdp").and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, sdp)| sdp);
-        media_of(sdp).unwrap_or_else(|| panic!("rtpengine answered {answer}"))
+        media_of_answer(&self.ask(command).unwrap_or_default())
     }
 
     fn ask(&mut self, command: &[(&str, &str)]) -> Option<String> {
+        self.ask_with(command, "")
+    }
+
+    /// Asks with a key and a value more, bencoded already.
+    fn ask_with(&mut self, command: &[(&str, &str)], more: &str) -> Option<String> {
         self.counter += 1;
         let mut text = format!("{} d", self.counter);
         for (key, value) in command {
             text.push_str(&format!("{}:{key}{}:{value}", key.len(), value.len()));
         }
+        text.push_str(more);
         text.push('e');
         self.control.send(text.as_bytes()).ok()?;
         let mut buffer = [0; 8192];
         let length = self.control.recv(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
+}
+
+fn media_of_answer(answer: &str) -> SocketAddr {
+    let sdp = answer.split_once("3:sdp").and_then(|(_, rest)| rest.split_once(':')).map_or("", |(_, sdp)| sdp);
+    media_of(sdp).unwrap_or_else(|| panic!("rtpengine answered {answer}"))
 }
