@@ -3,6 +3,7 @@
 //! Samples are 16-bit linear, mono. Nothing here does input or output or reads a clock; only `opus` calls another crate.
 //! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
+pub mod agc;
 pub mod cng;
 pub mod dtmf;
 pub mod g711;
