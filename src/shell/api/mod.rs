@@ -5,6 +5,7 @@ mod auth;
 mod calls;
 mod cdrs;
 mod conferences;
+mod door;
 pub mod metrics;
 mod operate;
 mod problem;
@@ -104,5 +105,5 @@ async fn openapi() -> Response {
 /// Serves until the process ends.
 pub async fn serve(listener: std::net::TcpListener, api: Arc<Api>) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, router(api)).await
+    axum::serve(door::Door::new(tokio::net::TcpListener::from_std(listener)?), router(api)).await
 }
