@@ -29,6 +29,7 @@ pub struct Config {
     pub sip: Sip,
     pub media: Media,
     pub http: Http,
+    pub recording: Recording,
     pub limits: Limits,
     pub trunks: Vec<Trunk>,
     pub users: Vec<User>,
@@ -126,6 +127,21 @@ pub struct Http {
     pub auth_token: Option<Secret>,
     /// Required to bind a non-loopback address without TLS.
     pub behind_proxy: bool,
+}
+
+/// How calls are recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// "wav", "ulaw" or "opus".
+    pub format: String,
+    /// Both parties in one channel instead of one each, where the dialplan does not say.
+    pub mono: bool,
+    /// Older recordings are removed; `None` never.
+    pub retention: Option<Duration>,
+    /// 32 bytes as hexadecimal digits; `None`: recordings are not sealed.
+    pub key: Option<Secret>,
+    /// Keys of before, which still open what they sealed.
+    pub old_keys: Vec<Secret>,
 }
 
 /// Limits of the whole switch; 0 is no limit.

@@ -16,6 +16,7 @@ pub fn to_yaml(config: &Config) -> String {
         ("store", text(&config.store)),
         ("sip", sip(config)),
         ("media", media(config)),
+        ("recording", recording(config)),
         ("http", http(config)),
         ("limits", limits(config)),
     ]);
@@ -65,6 +66,21 @@ const fn io_name(io: MediaIo) -> &'static str {
         MediaIo::Epoll => "epoll",
         MediaIo::IoUring => "io_uring",
     }
+}
+
+fn recording(config: &Config) -> Value {
+    let recording = &config.recording;
+    let days = recording.retention.map_or(0, |d| d.as_secs() / 86_400);
+    let mut m = vec![
+        ("format", text(&recording.format)),
+        ("channels", text(if recording.mono { "mono" } else { "dual" })),
+        ("retention", text(&format!("{days}d"))),
+    ];
+    if recording.key.is_some() {
+        let old_keys = list(recording.old_keys.iter().map(|_| REDACTED.to_owned()));
+        m.push(("encryption", map([("key", text(REDACTED)), ("old_keys", old_keys)])));
+    }
+    map(m)
 }
 
 fn http(config: &Config) -> Value {

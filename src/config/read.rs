@@ -2,8 +2,8 @@
 
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
-    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Scheme, Sip, Srtp, Trunk, TrunkTarget,
-    User, UserSecret, shapes,
+    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Recording, Scheme, Sip, Srtp, Trunk,
+    TrunkTarget, User, UserSecret, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -101,6 +101,7 @@ impl Found {
             sip: self.sip(&Fields::of(section("sip"), &shapes::SIP)),
             media: self.media(&Fields::of(section("media"), &shapes::MEDIA)),
             http: self.http(&Fields::of(section("http"), &shapes::HTTP)),
+            recording: self.recording(&Fields::of(section("recording"), &shapes::RECORDING)),
             limits: Limits {
                 calls: limits.int("calls"),
                 cps: limits.int("cps"),
@@ -188,6 +189,33 @@ impl Found {
             srtp: srtp(f).unwrap_or_default(),
             rtp_timeout: f.duration("rtp_timeout").filter(|d| !d.is_zero()),
         }
+    }
+
+    fn recording(&mut self, f: &Fields<'_>) -> Recording {
+        let encryption = f.get("encryption").map(|node| Fields::of(node, &shapes::ENCRYPTION));
+        let (mut key, mut old_keys) = (None, Vec::new());
+        if let Some(e) = &encryption {
+            key = e.get("key").and_then(|node| self.sealing_key(node));
+            old_keys = e.items("old_keys").iter().filter_map(|node| self.sealing_key(node)).collect();
+        }
+        let retention = f.text("retention").and_then(shapes::days).filter(|days| *days > 0);
+        Recording {
+            format: f.string("format"),
+            mono: f.text("channels") == Some("mono"),
+            retention: retention.map(|days| Duration::from_secs(days * 86_400)),
+            key,
+            old_keys,
+        }
+    }
+
+    fn sealing_key(&mut self, node: &Node) -> Option<Secret> {
+        let text = node.text()?;
+        let is_key = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_key {
+            let expected = "expected 32 bytes as 64 hexadecimal digits, as `openssl rand -hex 32` makes them";
+            self.reader.fault(node.at, "this is no key for recordings", expected);
+        }
+        is_key.then(|| Secret::new(text.to_owned()))
     }
 
     fn codecs(&mut self, f: &Fields<'_>) -> Vec<String> {

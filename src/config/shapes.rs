@@ -17,6 +17,7 @@ pub static FILE: Shape = Shape {
         ),
         key("sip", Type::Map(&SIP), "", "Signalling."),
         key("media", Type::Map(&MEDIA), "", "Sound."),
+        key("recording", Type::Map(&RECORDING), "", "Recordings of calls and messages."),
         key("http", Type::Map(&HTTP), "", "REST, metrics, health."),
         key("limits", Type::Map(&LIMITS), "", "Limits of the whole switch."),
         key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
@@ -113,6 +114,48 @@ pub static MEDIA: Shape = Shape {
 const MEDIA_IO: &[&str] = &["auto", "io_uring", "epoll"];
 
 static IP: Type = Type::Form("an IP address", is_ip);
+
+pub static RECORDING: Shape = Shape {
+    name: "recording section",
+    doc: "Recordings of calls and messages, in data_dir/recordings.",
+    keys: &[
+        key(
+            "format",
+            Type::Choice(&["wav", "ulaw", "opus"]),
+            "wav",
+            "wav: PCM of 16 bits; ulaw: WAV of G.711, half the size; opus: Opus in Ogg, a fifth, at the price of encoding.",
+        ),
+        key("channels", Type::Choice(&["dual", "mono"]), "dual", "A channel for each party, or one for both."),
+        key("retention", Type::Form("days such as 90d; 0d for ever", is_days), "0d", "Older recordings are removed."),
+        key(
+            "encryption",
+            Type::Map(&ENCRYPTION),
+            "",
+            "Seals recordings with AES-256-GCM, each under a key of its own.",
+        ),
+    ],
+    prefixed: None,
+};
+
+pub static ENCRYPTION: Shape = Shape {
+    name: "encryption section",
+    doc: "",
+    keys: &[
+        required("key", Type::Secret, "The key that seals the files' keys: 64 hexadecimal digits, by env: or file:."),
+        key("old_keys", Type::OneOrMore(&Type::Secret), "", "Keys of before: what they sealed can still be read."),
+    ],
+    prefixed: None,
+};
+
+/// `90d`.
+pub fn days(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('d').filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok().filter(|days| *days <= 36_500)
+}
+
+fn is_days(text: &str) -> bool {
+    days(text).is_some()
+}
 
 pub static HTTP: Shape = Shape {
     name: "http section",

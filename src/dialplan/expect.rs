@@ -53,7 +53,7 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 10] = [
+const FIELDS: [(&str, &[&str]); 12] = [
     ("answer", &[]),
     ("reject", &["status", "reason"]),
     ("play", &["file", "loop"]),
@@ -73,11 +73,14 @@ const FIELDS: [(&str, &[&str]); 10] = [
             "media",
             "codecs",
             "time_limit",
+            "record",
             "ringback",
             "headers",
         ],
     ),
     ("conference", &["name", "beep", "muted", "coach", "start_on_enter", "end_on_exit", "max_participants", "wait"]),
+    ("record", &["max_length", "finish_on_key", "timeout", "beep", "trim"]),
+    ("record_call", &["action", "channels", "paused"]),
     ("pause", &["duration"]),
     ("hangup", &["reason"]),
     ("log", &["text"]),
@@ -235,7 +238,7 @@ fn normal(verb: &str, field: &str, text: &str) -> String {
     if let Some(status) = status {
         return status.to_string();
     }
-    let timed = matches!(field, "duration" | "timeout" | "time_limit");
+    let timed = matches!(field, "duration" | "timeout" | "time_limit" | "max_length");
     match parse_duration(text) {
         Ok(d) if timed => write_duration(d),
         _ => text.to_owned(),

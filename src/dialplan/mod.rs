@@ -159,8 +159,20 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 9] =
-    ["from", "from_name", "to", "trunk", "user", "context", "rule", "call_id", "dial_status"];
+pub const VARIABLES: [&str; 12] = [
+    "from",
+    "from_name",
+    "to",
+    "trunk",
+    "user",
+    "context",
+    "rule",
+    "call_id",
+    "dial_status",
+    "recording",
+    "recording_duration",
+    "recording_key",
+];
 
 #[cfg(test)]
 mod tests;

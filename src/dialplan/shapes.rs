@@ -84,6 +84,8 @@ pub static STEP: Variants = Variants {
         now("echo", Type::Short(&ECHO, "duration"), true, "Lets the caller hear itself."),
         now("dial", Type::Short(&DIAL, "user"), false, "Calls somebody and joins both sides."),
         now("conference", Type::Short(&CONFERENCE, "name"), false, "Joins a conference until it ends."),
+        now("record", Type::Short(&RECORD, "max_length"), true, "Records the caller's message, after a beep."),
+        now("record_call", Type::Short(&RECORD_CALL, "action"), true, "Records the whole call from here on."),
         now("set", Type::Dict(&Type::Text), false, "Sets variables."),
         now("branch", Type::OneOrMore(&Type::Map(&CASE)), false, "Goes on with the first case whose condition holds."),
         now("goto", Type::Short(&GOTO, "rule"), false, "Goes on with another rule's steps; its match is not asked."),
@@ -95,7 +97,6 @@ pub static STEP: Variants = Variants {
         later("voicemail"),
         later("enqueue"),
         later("markup"),
-        later("record"),
         later("leave"),
         later("stream"),
         later("refer"),
@@ -237,6 +238,12 @@ pub static DIAL: Shape = Shape {
             "",
             "Plays this country's ringback until the answer; else the called side's ringing is passed on.",
         ),
+        key(
+            "record",
+            RECORDED,
+            "false",
+            "Records from the answer on, or from the ringing on; one channel for both parties, or one each.",
+        ),
         key("headers", Type::Dict(&Type::Text), "", "Further headers of the INVITE, by name."),
     ],
     prefixed: None,
@@ -294,6 +301,39 @@ pub static TARGET: Shape = Shape {
     keys: &[USER, NUMBER, TRUNKS, URI, key("weight", Type::Int(1, 1_000_000), "1", "How often it is drawn first.")],
     prefixed: None,
 };
+
+pub static RECORD: Shape = Shape {
+    name: "record",
+    doc: "The message ends by a key, by silence, or after its longest time. `failed` if nothing was said. Then ${recording} names \
+          it, ${recording_duration} is its length in seconds, ${recording_key} the key.",
+    keys: &[
+        key("max_length", Type::Duration, "1h", "How long it may be."),
+        key("finish_on_key", Type::Text, "1234567890*#", "The keys of which one ends it; none: no key does."),
+        key("timeout", Type::Duration, "5s", "Silence that ends it; 0s never."),
+        key("beep", Type::Bool, "true", "A beep before it."),
+        key("trim", Type::Bool, "true", "Cuts the silence off both ends."),
+    ],
+    prefixed: None,
+};
+
+pub static RECORD_CALL: Shape = Shape {
+    name: "record_call",
+    doc: "",
+    keys: &[
+        key("action", Type::Choice(&["start", "stop", "pause", "resume"]), "start", "What becomes of the recording."),
+        key(
+            "channels",
+            Type::Choice(&["mono", "dual"]),
+            "",
+            "One for both parties, or one each; recording.channels if missing.",
+        ),
+        key("paused", Type::Choice(&["silence", "skip"]), "silence", "What stands for the pause in the recording."),
+    ],
+    prefixed: None,
+};
+
+const RECORDED: Type =
+    Type::Choice(&["false", "true", "mono", "dual", "from-ringing", "mono-from-ringing", "dual-from-ringing"]);
 
 pub static CASE: Shape = Shape {
     name: "case",

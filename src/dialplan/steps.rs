@@ -8,8 +8,8 @@ use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::verb::{
-    Beep, BlockId, Condition, ConferenceStep, DialStep, MediaMode, Outcome, Program, Step, Strategy, TargetKind,
-    TargetStep, Text, Verb, variable_name,
+    Beep, BlockId, Channels, Condition, ConferenceStep, DialRecord, DialStep, MediaMode, Outcome, Program, Record,
+    RecordCall, Step, Strategy, TargetKind, TargetStep, Text, Verb, variable_name,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -143,6 +143,8 @@ impl<'a> Compiler<'a> {
                 let f = short(&shapes::CONFERENCE, "name");
                 Verb::Conference(Box::new(self.conference(reader, &f)?))
             }
+            "record" => Verb::Record(Box::new(record(reader, &short(&shapes::RECORD, "max_length")))),
+            "record_call" => Verb::RecordCall(record_call(&short(&shapes::RECORD_CALL, "action"))),
             "set" => self.set(reader, value),
             "branch" => self.branch(reader, value),
             "goto" => self.goto(reader, &short(&shapes::GOTO, "rule"))?,
@@ -313,6 +315,7 @@ impl<'a> Compiler<'a> {
             codecs: f.texts("codecs"),
             time_limit: f.duration("time_limit"),
             ringback: f.text("ringback").map(Arc::from),
+            record: f.text("record").and_then(DialRecord::parse).flatten(),
             headers,
         })
     }
@@ -442,6 +445,8 @@ fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
         | Verb::Play { .. }
         | Verb::Tone { .. }
         | Verb::Echo { .. }
+        | Verb::Record(_)
+        | Verb::RecordCall(_)
         | Verb::Conference(_)
         | Verb::Pause(_) => &[Outcome::Done, Outcome::Failed],
         Verb::Reject { .. }
@@ -450,6 +455,43 @@ fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
         | Verb::Goto(_)
         | Verb::Hangup { .. }
         | Verb::Log(_) => &[],
+    }
+}
+
+/// The longest message, and the silence after which it is over.
+const MESSAGE_MAX: Duration = Duration::from_secs(3_600);
+const MESSAGE_SILENCE: Duration = Duration::from_secs(5);
+const KEYS: &str = "1234567890*#";
+
+fn record(reader: &mut Reader, f: &Fields<'_>) -> Record {
+    let finish_on_key = f.text("finish_on_key").unwrap_or(KEYS);
+    if let Some(node) = f.get("finish_on_key")
+        && !finish_on_key.chars().all(|c| KEYS.contains(c))
+        && finish_on_key != "none"
+    {
+        reader.fault(node.at, format!("{} is no set of keys", node.shown()), "expected some of 1234567890*#, or none");
+    }
+    let max_length = f.duration("max_length").unwrap_or(MESSAGE_MAX);
+    if let Some(node) = f.get("max_length")
+        && !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&max_length)
+    {
+        reader.fault(node.at, format!("{} is no length of a message", node.shown()), "expected 1s to 1d");
+    }
+    Record {
+        max_length,
+        finish_on_key: if finish_on_key == "none" { String::new() } else { finish_on_key.to_owned() },
+        timeout: f.duration("timeout").unwrap_or(MESSAGE_SILENCE),
+        beep: f.text("beep") != Some("false"),
+        trim: f.text("trim") != Some("false"),
+    }
+}
+
+fn record_call(f: &Fields<'_>) -> RecordCall {
+    match f.text("action") {
+        Some("stop") => RecordCall::Stop,
+        Some("pause") => RecordCall::Pause { skip: f.text("paused") == Some("skip") },
+        Some("resume") => RecordCall::Resume,
+        _ => RecordCall::Start(f.text("channels").and_then(Channels::parse)),
     }
 }
 

@@ -191,11 +191,11 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log",
         ),
         (
             "contexts: { a: [ { do: [ { say: hello } ] } ] }",
-            "d.yaml:1:28: the step \"say\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log",
+            "d.yaml:1:28: the step \"say\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log",
         ),
         (
             "contexts: { a: [ { do: [ { dial: { queue: x } } ] } ] }",
@@ -211,7 +211,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, set, branch, goto, pause, hangup, log, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",
@@ -235,7 +235,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: from, from_name, to, trunk, user, context, rule, call_id, dial_status, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: from, from_name, to, trunk, user, context, rule, call_id, dial_status, recording, recording_duration, recording_key, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",

@@ -80,6 +80,8 @@ pub enum Tone {
     Dial,
     /// Special information tone: "the number you have dialled …".
     Information,
+    /// Before a message is recorded.
+    Beep,
 }
 
 /// The desired state of one leg, whole: the shard makes it so.

@@ -11,6 +11,7 @@ use super::mail::{Answer, Ask, Mailbox, Report};
 use super::net::{Epoll, Flushed, Inbox, Streams, Udp};
 use crate::base::time::{Duration, Instant, Now};
 use crate::media::command as media;
+use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Transport};
 use crate::switch::{Counters, Input, Output, Switch};
 use std::collections::HashMap;
@@ -58,6 +59,10 @@ pub trait Media {
     /// Called at the end of each turn.
     fn turn(&mut self, now: Instant) {
         let _ = now;
+    }
+    /// For the recorder, if there is one.
+    fn record(&mut self, order: recording::Order) {
+        let _ = order;
     }
     fn event(&mut self) -> Option<media::Event>;
     /// Readable when events wait.
@@ -260,6 +265,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.commanded = true;
                 self.media.command(command);
             }
+            Output::Record(order) => self.media.record(order),
             Output::Fact(fact) => self.ledger.note(fact, self.clock.mono()),
             Output::Reply { id, reply } => {
                 // One who asked and went away needs no answer.

@@ -3,6 +3,7 @@
 use super::api::metrics::Sample;
 use super::net::Waker;
 use crate::event::CallId;
+use crate::recording::command as recording;
 use crate::switch::{Counters, Input, Operator, Reply};
 use std::io;
 use std::sync::Arc;
@@ -122,6 +123,14 @@ impl Mail {
     pub fn stored(&self, calls: Vec<CallId>) {
         // A control thread that is gone needs no acknowledgement.
         let _ = self.stored.blocking_send(calls);
+        self.waker.wake();
+    }
+
+    /// What the recorder tells. Never waits: the recorder's threads are ended by the control thread.
+    pub fn recording(&self, event: recording::Event) {
+        if self.streams.try_send(Input::Recording(event)).is_err() {
+            tracing::warn!("the switch does not hear its recorder");
+        }
         self.waker.wake();
     }
 

@@ -15,7 +15,8 @@ use super::logs;
 use super::mail::{Mail, Mailbox, mail};
 use super::media::{MediaEngine, MediaSettings, Prompts};
 use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
-use super::store::{self, Sqlite};
+use super::recording::{self, folder::OnDisk};
+use super::store::{self, Recordings, Sqlite};
 use crate::config::Config;
 use crate::sip::transport::{Listener, ListenerId, Transport};
 use crate::switch::{Setup, Switch};
@@ -98,6 +99,8 @@ struct Grants {
     http: std::net::TcpListener,
     store: Sqlite,
     prompts: Arc<Prompts>,
+    folder: OnDisk,
+    rows: Recordings,
 }
 
 fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
@@ -118,12 +121,21 @@ fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
         let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
         return Err(Refusal(BAD, sentences.join("\n")));
     }
-    Ok(Grants { bound, http, store, prompts })
+    let rows = Recordings::open(&path).map_err(|fault| Refusal(BAD, format!("{}: {fault}", path.display())))?;
+    let folder = recording::folder(&config.data_dir);
+    let folder = OnDisk::open(&folder).map_err(|e| {
+        let why = match e.kind() {
+            std::io::ErrorKind::WouldBlock => "another process records there".into(),
+            _ => describe(&e),
+        };
+        Refusal(BAD, format!("{}: {why}", folder.display()))
+    })?;
+    Ok(Grants { bound, http, store, prompts, folder, rows })
 }
 
 async fn start(loaded: Loaded) -> Result<Running, Refusal> {
     let files_max = raise_open_files();
-    let Grants { bound, http, store, prompts } = acquire(&loaded)?;
+    let Grants { bound, http, store, prompts, folder, rows } = acquire(&loaded)?;
     let system = |what: &str| {
         let what = what.to_owned();
         move |e: std::io::Error| Refusal(BAD, format!("{what}: {}", describe(&e)))
@@ -142,10 +154,14 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
     let seed = random().map_err(system("no random numbers"))?;
     let settings = media_settings(&loaded.config, u64::from_le_bytes(seed));
     let udp = bound.udp;
+    let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
         let make = move || -> std::io::Result<_> {
-            let media = MediaEngine::start(settings, prompts, clock)?;
+            let mut media = MediaEngine::start(settings, prompts, clock)?;
+            let taps = media.take_taps();
+            let parts = recording::Parts { settings: recordings, folder, rows, taps, clock };
+            media.attach(recording::start(parts, move |event| recorded.recording(event))?);
             let mut core = Switch::new(setup, u64::from_le_bytes(random()?), clock.now());
             core.set_nonce_key(random()?);
             core.set_key_seed(random()?);
@@ -236,7 +252,7 @@ fn media_settings(config: &Config, seed: u64) -> MediaSettings {
 }
 
 /// Octets of the system's randomness.
-fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+pub fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut octets = [0; N];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut octets)?;
     Ok(octets)

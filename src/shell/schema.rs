@@ -179,6 +179,9 @@ mod tests {
         assert_eq!(at(&plan, "/$defs/rule/properties/do/$ref"), json!("#/$defs/steps"));
         assert_eq!(at(&plan, "/$defs/when/properties/not/$ref"), json!("#/$defs/when"));
         assert_eq!(at(&plan, "/$defs/dial/properties/queue"), json!("/$defs/dial/properties/queue"));
-        assert_eq!(at(&plan, "/$defs/step/anyOf/0/enum"), json!(["answer", "reject", "echo", "hangup"]));
+        assert_eq!(
+            at(&plan, "/$defs/step/anyOf/0/enum"),
+            json!(["answer", "reject", "echo", "record", "record_call", "hangup"])
+        );
     }
 }

@@ -5,15 +5,16 @@
 
 use super::dialing::Dialing;
 use super::io::{CallView, Output};
+use super::recording::Recording;
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
 use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Asked, Heard, Leg, Peer, State};
 use crate::b2bua::session::Unacceptable;
 use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
-use crate::event::{CallId, Class, Ending, Fact, Side, Timeline, What};
-use crate::media::command::{self as media, Hears, PlayId};
-use crate::verb::{Action, Next, Outcome, Script};
+use crate::event::{CallId, Class, Ending, Fact, RecordingId, Side, Timeline, What};
+use crate::media::command::{self as media, Hears, PlayId, TapId};
+use crate::verb::{Action, Next, Outcome, Record, Script};
 use std::net::SocketAddr;
 
 /// What stands for a digit on the timeline: it may be of a PIN or a card.
@@ -34,6 +35,11 @@ pub enum Doing {
     Bridged(u8),
     /// In the conference of this name.
     Conferring(Box<str>),
+    /// The beep before a message, which is recorded then.
+    Beeping(PlayId, Box<Record>),
+    Recording(Box<Record>),
+    /// What the recorder has of the message.
+    Saving(TapId, RecordingId),
 }
 
 pub struct Call {
@@ -63,6 +69,7 @@ pub struct Call {
     /// Session descriptions pass untouched (`media: direct`).
     pub direct: bool,
     pub reported: bool,
+    pub recording: Option<Recording>,
     timers: Vec<(Instant, CallTimer)>,
 }
 
@@ -91,6 +98,7 @@ impl Call {
             invite_body: None,
             direct: false,
             reported: false,
+            recording: None,
             timers: Vec::new(),
         }
     }
@@ -223,6 +231,7 @@ impl Call {
     pub fn on_timer(&mut self, w: &mut World, kind: CallTimer) {
         self.timers.retain(|(_, k)| *k != kind);
         match kind {
+            CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring => self.on_ring_out(w),
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
@@ -296,10 +305,12 @@ impl Call {
                 None
             }
             Action::Dial(dial) => self.dial(w, *dial),
+            Action::RecordCall(asked) => Some(self.record_call(w, asked)),
             Action::Answer
             | Action::Play { .. }
             | Action::Tone { .. }
             | Action::Echo { .. }
+            | Action::Record(_)
             | Action::Conference(_) => {
                 if self.direct {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
@@ -338,7 +349,7 @@ impl Call {
     }
 
     fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
-        if matches!(action, Action::Answer | Action::Echo { .. } | Action::Conference(_)) {
+        if matches!(action, Action::Answer | Action::Echo { .. } | Action::Record(_) | Action::Conference(_)) {
             if !self.answer_caller(w, None) {
                 return None;
             }
@@ -378,6 +389,7 @@ impl Call {
                 }
                 None
             }
+            Action::Record(record) => self.record_message(w, record),
             Action::Conference(conference) => self.join_conference(w, *conference),
             _ => Some(Outcome::Done),
         }
@@ -589,6 +601,14 @@ impl Call {
     }
 
     pub fn on_play_ended(&mut self, w: &mut World, id: PlayId, played: bool) {
+        if matches!(self.doing, Doing::Beeping(beep, _) if beep == id)
+            && let Doing::Beeping(_, record) = std::mem::replace(&mut self.doing, Doing::Nothing)
+        {
+            if let Some(outcome) = self.message_begins(w, record) {
+                self.step_done(w, outcome);
+            }
+            return;
+        }
         if matches!(self.doing, Doing::Playing(playing) if playing == id) {
             if !played {
                 self.note(w, Side::Leg(0), What::Media("the prompt could not be played".into()));
@@ -621,6 +641,7 @@ impl Call {
         self.ending = Some((ending, w.now));
         self.cancel_timers(w);
         self.leave_conference(w);
+        self.end_recording(w);
         self.script = None;
         self.doing = Doing::Nothing;
         let status = if ending.status >= 300 { ending.status } else { 480 };
@@ -674,8 +695,11 @@ impl Call {
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Info { body } => {
-                if body.as_ref().and_then(info_digit).is_some() {
+                if let Some(digit) = body.as_ref().and_then(info_digit) {
                     self.note(w, Side::Leg(index), What::Digit(REDACTED));
+                    if index == 0 {
+                        self.on_message_digit(w, digit);
+                    }
                 }
             }
         }
@@ -718,9 +742,12 @@ impl Call {
             media::Event::Unprotected { leg, source } => {
                 self.media_note(w, leg, format!("RTP from {source} refused: the SRTP key does not fit"))
             }
-            media::Event::Digit { leg, .. } => {
+            media::Event::Digit { leg, digit, .. } => {
                 if let Some(index) = self.leg_of(leg) {
                     self.note(w, Side::Leg(index), What::Digit(REDACTED));
+                    if index == 0 {
+                        self.on_message_digit(w, digit);
+                    }
                 }
             }
             media::Event::Timeout { leg } => self.on_media_timeout(w, leg),

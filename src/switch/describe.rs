@@ -17,6 +17,8 @@ pub fn action(action: &Action) -> String {
             let muted = if conference.muted { ", muted" } else { "" };
             format!("conference {}{coach}{muted}", conference.name)
         }
+        Action::Record(record) => format!("record a message, {} s at most", record.max_length.as_secs()),
+        Action::RecordCall(_) => action.to_string(),
         Action::Pause(duration) => format!("pause {} ms", duration.as_millis()),
         Action::Hangup { .. } => "hangup".to_owned(),
         Action::Log(_) => "log".to_owned(),

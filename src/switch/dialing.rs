@@ -11,7 +11,7 @@ use crate::event::{Class, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{NameAddr, Uri};
-use crate::verb::{Dial, MediaMode, Outcome, Strategy, Target};
+use crate::verb::{Dial, DialRecord, MediaMode, Outcome, Strategy, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -65,9 +65,12 @@ impl Call {
         }
         let mut hunt = Hunt::new(stages);
         if !hunt.next_stage() {
-            return Some(self.hunt_over(&hunt));
+            return Some(self.hunt_over(w, &hunt));
         }
         let ring = dial.timeout;
+        if let Some(DialRecord { from_ringing: true, channels }) = dial.record {
+            self.record_dial(w, channels);
+        }
         self.doing = Doing::Dialing(Box::new(Dialing { dial, hunt, early: None, rang: false }));
         self.set_timer(w, CallTimer::Ring, ring);
         self.pursue(w)
@@ -121,7 +124,7 @@ impl Call {
             let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return None };
             // Unless a description of somebody's has reached the caller, it is ours again.
             self.direct &= dialing.early.is_some();
-            return Some(self.hunt_over(&dialing.hunt));
+            return Some(self.hunt_over(w, &dialing.hunt));
         }
     }
 
@@ -266,6 +269,9 @@ impl Call {
         } else if !self.answer_caller(w, Some(index)) {
             return;
         }
+        if let Some(DialRecord { channels, .. }) = dialing.dial.record {
+            self.record_dial(w, channels);
+        }
         if let Some(limit) = dialing.dial.time_limit {
             self.set_timer(w, CallTimer::TalkLimit, limit);
         }
@@ -327,7 +333,8 @@ impl Call {
         self.pursue_and_go_on(w);
     }
 
-    fn hunt_over(&mut self, hunt: &Hunt<Attempt>) -> Outcome {
+    fn hunt_over(&mut self, w: &mut World, hunt: &Hunt<Attempt>) -> Outcome {
+        self.dial_recorded(w);
         let (outcome, status, _) = hunt.outcome();
         self.cause = Some(match outcome {
             Outcome::Busy => Ending::new(Class::Callee, "busy", status),
@@ -355,6 +362,7 @@ impl Call {
     /// The leg that was joined to the caller has left: the script decides what follows.
     pub fn on_callee_left(&mut self, w: &mut World, ending: Ending) {
         self.cause = Some(ending);
+        self.dial_recorded(w);
         self.with_leg(w, 0, |leg, ep, now| leg.drop_reoffer(ep, now));
         if !self.direct {
             self.hear(w, 0, Hears::Silence);

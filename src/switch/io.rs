@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::dialplan::Dialplan;
 use crate::event::{CallId, Fact};
 use crate::media::command as media;
+use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Listener};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub enum Input {
         flow: Flow,
     },
     Media(media::Event),
+    Recording(recording::Event),
     /// The store has the call's record.
     Stored {
         call: CallId,
@@ -99,6 +101,7 @@ pub enum Output {
         flow: Flow,
     },
     Media(media::Command),
+    Record(recording::Order),
     Fact(Fact),
     Reply {
         id: u64,

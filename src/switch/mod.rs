@@ -12,6 +12,7 @@ mod inbound;
 mod io;
 mod operator;
 mod pings;
+mod recording;
 mod registration;
 mod report;
 mod shared_codec;
@@ -33,6 +34,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::{CallId, Class, Ending};
 use crate::media::command as media;
+use crate::recording::command::Event as Recorded;
 use crate::rtp::srtp::KeySource;
 use crate::sip::dialog::Tag;
 use crate::sip::transaction::{self, ClientId, Event, ServerId};
@@ -84,6 +86,7 @@ impl Switch {
                 self.world.registrar.flow_failed(flow);
             }
             Input::Media(event) => self.on_media(event),
+            Input::Recording(event) => self.on_recording(event),
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }
@@ -339,6 +342,14 @@ impl Switch {
             self.world.media_closed(leg);
         }
         self.with_call(key, |call, w| call.on_media(w, event));
+    }
+
+    fn on_recording(&mut self, event: Recorded) {
+        let Some(key) = self.world.tap_owner(event.tap()) else { return };
+        if let Recorded::Stopped { tap, .. } = event {
+            self.world.tap_ended(tap);
+        }
+        self.with_call(key, |call, w| call.on_recording(w, event));
     }
 
     // ---- calls -----------------------------------------------------------------------------------------------------

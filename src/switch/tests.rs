@@ -2,6 +2,7 @@
 
 mod conference;
 mod edge;
+mod recording;
 
 use super::*;
 use crate::base::time::{Duration, Wall};
@@ -46,6 +47,7 @@ fn minimal() -> Config {
         srtp: None,
     };
     Config {
+        recording: Config::default().recording,
         node: "n".into(),
         data_dir: ".".into(),
         store: "sqlite".into(),
@@ -85,6 +87,8 @@ struct Bench {
     rooms: BTreeMap<media::RoomId, media::RoomState>,
     hears: BTreeMap<media::LegId, media::Hears>,
     replies: Vec<Reply>,
+    taps: BTreeMap<media::LegId, Option<media::TapId>>,
+    orders: Vec<crate::recording::command::Order>,
 }
 
 impl Bench {
@@ -99,6 +103,8 @@ impl Bench {
             rooms: BTreeMap::new(),
             hears: BTreeMap::new(),
             replies: Vec::new(),
+            taps: BTreeMap::new(),
+            orders: Vec::new(),
         }
     }
 
@@ -122,11 +128,13 @@ impl Bench {
                 }
                 Output::Media(media::Command::Set { leg, state }) => {
                     self.hears.insert(leg, state.hears.clone());
+                    self.taps.insert(leg, state.tap);
                 }
                 Output::Media(media::Command::Room { room, state, .. }) => {
                     self.rooms.insert(room, *state);
                     self.rooms.retain(|_, state| !state.members.is_empty());
                 }
+                Output::Record(order) => self.orders.push(order),
                 Output::Reply { reply, .. } => self.replies.push(reply),
                 _ => {}
             }

@@ -116,6 +116,8 @@ pub struct World {
     media: HashMap<media::LegId, CallKey>,
     media_next: u64,
     play_next: u64,
+    taps: HashMap<media::TapId, CallKey>,
+    tap_next: u64,
 }
 
 impl World {
@@ -150,6 +152,8 @@ impl World {
             media: HashMap::new(),
             media_next: 1,
             play_next: 1,
+            taps: HashMap::new(),
+            tap_next: 1,
         }
     }
 
@@ -248,6 +252,23 @@ impl World {
         if self.media.remove(&leg).is_some() {
             self.counters.media_legs_active -= 1;
         }
+    }
+
+    /// Numbers a tap of a call.
+    pub fn new_tap(&mut self, call: CallKey) -> media::TapId {
+        let tap = media::TapId(self.tap_next);
+        self.tap_next += 1;
+        self.taps.insert(tap, call);
+        tap
+    }
+
+    pub fn tap_owner(&self, tap: media::TapId) -> Option<CallKey> {
+        self.taps.get(&tap).copied()
+    }
+
+    /// The recorder tells nothing more of it.
+    pub fn tap_ended(&mut self, tap: media::TapId) {
+        self.taps.remove(&tap);
     }
 
     pub fn new_play(&mut self) -> media::PlayId {

@@ -32,6 +32,8 @@ pub enum Action {
     },
     Dial(Box<Dial>),
     Conference(Box<Conference>),
+    Record(Box<Record>),
+    RecordCall(RecordCall),
     Pause(Duration),
     Hangup {
         /// SIP reason phrase or cause for the other side; "" for none.
@@ -59,6 +61,7 @@ pub struct Dial {
     /// What the caller hears until somebody answers: `None` passes the called side's ringing and early media through; a country's
     /// ringback tone is played otherwise.
     pub ringback: Option<Arc<str>>,
+    pub record: Option<DialRecord>,
     /// Further headers for the INVITE, name and value.
     pub headers: Vec<(String, String)>,
 }
@@ -140,6 +143,93 @@ pub enum Target {
     Uri(String),
 }
 
+/// A caller's message: Twilio's Record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    pub max_length: Duration,
+    /// Digits of which one ends it.
+    pub finish_on_key: String,
+    /// Silence that ends it; zero never.
+    pub timeout: Duration,
+    pub beep: bool,
+    /// Cut silence off both ends.
+    pub trim: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channels {
+    /// Both parties in one.
+    Mono,
+    /// One each; the caller's is the first.
+    Dual,
+}
+
+/// A recording of the whole call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordCall {
+    /// `None`: the configuration's.
+    Start(Option<Channels>),
+    Stop,
+    /// With `skip` the time of the pause is left out; else it is silence.
+    Pause {
+        skip: bool,
+    },
+    Resume,
+}
+
+/// A recording of what a dial joins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DialRecord {
+    /// `None`: the configuration's.
+    pub channels: Option<Channels>,
+    /// The ringing too; else from the answer on.
+    pub from_ringing: bool,
+}
+
+impl Channels {
+    /// As a dialplan writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Channels::Mono => "mono",
+            Channels::Dual => "dual",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Channels> {
+        [Channels::Mono, Channels::Dual].into_iter().find(|c| c.as_str() == text)
+    }
+}
+
+impl DialRecord {
+    /// As a dialplan writes it: `true`, `mono`, `dual-from-ringing`, …; `false` is `Some(None)`.
+    pub fn parse(text: &str) -> Option<Option<DialRecord>> {
+        let (kind, from_ringing) = match text.strip_suffix("from-ringing") {
+            Some(kind) => (kind.strip_suffix('-').unwrap_or(kind), true),
+            None => (text, false),
+        };
+        let channels = match kind {
+            "false" if !from_ringing => return Some(None),
+            "true" if !from_ringing => None,
+            "" if from_ringing => None,
+            kind => Some(Channels::parse(kind)?),
+        };
+        Some(Some(DialRecord { channels, from_ringing }))
+    }
+}
+
+impl fmt::Display for DialRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.channels, self.from_ringing) {
+            (None, false) => "true",
+            (None, true) => "from-ringing",
+            (Some(Channels::Mono), false) => "mono",
+            (Some(Channels::Mono), true) => "mono-from-ringing",
+            (Some(Channels::Dual), false) => "dual",
+            (Some(Channels::Dual), true) => "dual-from-ringing",
+        })
+    }
+}
+
 /// How an action went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Outcome {
@@ -178,6 +268,8 @@ impl Action {
             Action::Echo { .. } => "echo",
             Action::Dial(_) => "dial",
             Action::Conference(_) => "conference",
+            Action::Record(_) => "record",
+            Action::RecordCall(_) => "record_call",
             Action::Pause(_) => "pause",
             Action::Hangup { .. } => "hangup",
             Action::Log(_) => "log",
@@ -205,6 +297,8 @@ impl Action {
             Action::Echo { duration } => out.extend(duration.map(|d| ("duration", write_duration(d)))),
             Action::Dial(dial) => dial.fields(&mut out),
             Action::Conference(conference) => conference.fields(&mut out),
+            Action::Record(record) => record.fields(&mut out),
+            Action::RecordCall(asked) => asked.fields(&mut out),
             Action::Pause(duration) => out.push(("duration", write_duration(*duration))),
             Action::Hangup { reason } => out.push(("reason", reason.clone())),
             Action::Log(line) => out.push(("text", line.clone())),
@@ -235,8 +329,36 @@ impl Dial {
         out.push(("media", media.to_owned()));
         out.extend(self.codecs.iter().map(|c| ("codecs", c.clone())));
         out.extend(self.time_limit.map(|d| ("time_limit", write_duration(d))));
+        out.extend(self.record.iter().map(|r| ("record", r.to_string())));
         out.extend(self.ringback.iter().map(|c| ("ringback", c.to_string())));
         out.extend(self.headers.iter().map(|(name, value)| ("headers", format!("{name}: {value}"))));
+    }
+}
+
+impl Record {
+    fn fields(&self, out: &mut Vec<(&'static str, String)>) {
+        out.push(("max_length", write_duration(self.max_length)));
+        out.push(("finish_on_key", self.finish_on_key.clone()));
+        out.push(("timeout", write_duration(self.timeout)));
+        out.push(("beep", self.beep.to_string()));
+        out.push(("trim", self.trim.to_string()));
+    }
+}
+
+impl RecordCall {
+    fn fields(self, out: &mut Vec<(&'static str, String)>) {
+        let action = match self {
+            RecordCall::Start(_) => "start",
+            RecordCall::Stop => "stop",
+            RecordCall::Pause { .. } => "pause",
+            RecordCall::Resume => "resume",
+        };
+        out.push(("action", action.to_owned()));
+        match self {
+            RecordCall::Start(Some(channels)) => out.push(("channels", channels.as_str().to_owned())),
+            RecordCall::Pause { skip } => out.push(("paused", if skip { "skip" } else { "silence" }.to_owned())),
+            RecordCall::Start(None) | RecordCall::Stop | RecordCall::Resume => {}
+        }
     }
 }
 
@@ -261,6 +383,7 @@ pub const fn tone_name(tone: Tone) -> &'static str {
         Tone::Congestion => "congestion",
         Tone::Dial => "dial",
         Tone::Information => "information",
+        Tone::Beep => "beep",
     }
 }
 

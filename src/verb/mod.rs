@@ -9,7 +9,10 @@ mod program;
 mod script;
 mod text;
 
-pub use action::{Action, Beep, Conference, Dial, MediaMode, Outcome, Strategy, Target, tone_name};
+pub use action::{
+    Action, Beep, Channels, Conference, Dial, DialRecord, MediaMode, Outcome, Record, RecordCall, Strategy, Target,
+    tone_name,
+};
 pub use condition::{Condition, Wrong};
 pub use hours::{Dates, Hours, is_time_zone, parse_moment};
 pub use pattern::Pattern;

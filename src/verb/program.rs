@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::text::{Text, variable_name};
-use super::{Beep, MediaMode, Outcome, Strategy};
+use super::{Beep, DialRecord, MediaMode, Outcome, Record, RecordCall, Strategy};
 use crate::base::time::Duration;
 use crate::media::command::Tone;
 use std::collections::BTreeSet;
@@ -59,6 +59,8 @@ pub enum Verb {
     },
     /// Leaves all blocks and goes on there.
     Goto(BlockId),
+    Record(Box<Record>),
+    RecordCall(RecordCall),
     Pause(Duration),
     Hangup {
         reason: Text,
@@ -80,6 +82,7 @@ pub struct DialStep {
     pub codecs: Vec<String>,
     pub time_limit: Option<Duration>,
     pub ringback: Option<Arc<str>>,
+    pub record: Option<DialRecord>,
     pub headers: Vec<(String, Text)>,
 }
 
@@ -167,7 +170,13 @@ impl Step {
             Verb::Conference(c) => {
                 [Some(&c.name), c.coach.as_ref(), c.wait.as_ref()].into_iter().flatten().for_each(text)
             }
-            Verb::Answer | Verb::Tone { .. } | Verb::Echo { .. } | Verb::Goto(_) | Verb::Pause(_) => {}
+            Verb::Answer
+            | Verb::Tone { .. }
+            | Verb::Echo { .. }
+            | Verb::Goto(_)
+            | Verb::Record(_)
+            | Verb::RecordCall(_)
+            | Verb::Pause(_) => {}
         }
     }
 }

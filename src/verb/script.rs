@@ -138,6 +138,8 @@ impl Script {
             Verb::Echo { duration } => Action::Echo { duration: *duration },
             Verb::Dial(dial) => Action::Dial(Box::new(self.dial(dial))),
             Verb::Conference(conference) => Action::Conference(Box::new(self.conference(conference))),
+            Verb::Record(record) => Action::Record(record.clone()),
+            Verb::RecordCall(asked) => Action::RecordCall(*asked),
             Verb::Pause(duration) => Action::Pause(*duration),
             Verb::Hangup { reason } => Action::Hangup { reason: reason.expand(v) },
             Verb::Log(line) => Action::Log(line.expand(v)),
@@ -186,6 +188,7 @@ impl Script {
             codecs: step.codecs.clone(),
             time_limit: step.time_limit,
             ringback: step.ringback.clone(),
+            record: step.record,
             headers: step.headers.iter().map(|(name, value)| (name.clone(), value.expand(v))).collect(),
         }
     }
@@ -268,7 +271,10 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
             outcome != Outcome::Failed
         }
         Action::Pause(duration) => !duration.is_zero(),
-        Action::Answer | Action::Reject { .. } | Action::Hangup { .. } | Action::Log(_) => false,
+        Action::Record(_) => outcome != Outcome::Failed,
+        Action::Answer | Action::Reject { .. } | Action::RecordCall(_) | Action::Hangup { .. } | Action::Log(_) => {
+            false
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub fn listeners(addresses: &[SocketAddr]) -> Vec<Listener> {
 
 pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
     Config {
+        recording: Config::default().recording,
         node: name.into(),
         data_dir: "data".into(),
         store: "sqlite".into(),

@@ -273,6 +273,8 @@ impl World {
                     self.schedule(Duration::from_millis(5), What::Disturb { party });
                 }
             }
+            // Nobody records here: a recorder that is silent must hold no call up.
+            Output::Record(order) => self.mix(digest(format!("{order:?}").as_bytes())),
             Output::Media(command) => {
                 self.mix(digest(format!("{command:?}").as_bytes()));
                 let node = &mut self.nodes[n];

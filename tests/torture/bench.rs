@@ -126,7 +126,7 @@ impl Bench {
                 return Some(Input::Stored { call: record.cdr.call });
             }
             Output::Reply { reply, .. } => self.replies.push(reply),
-            Output::Fact(_) | Output::Close { .. } => {}
+            Output::Fact(_) | Output::Close { .. } | Output::Record(_) => {}
         }
         None
     }

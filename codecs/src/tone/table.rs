@@ -18,10 +18,13 @@ struct Country {
     sit: ToneSpec,
 }
 
+/// Before a message is recorded, the same in all countries.
+const BEEP: ToneSpec = ToneSpec::new(&[Segment::new(&[1_000], -13.0, 400, 0)], Repeat::Times(1));
+
 /// The tone that a country uses, or `None` for a country or a name that is not known.
 ///
 /// Names: `ringback` (`ring`, `ringing`), `busy`, `congestion` (`reorder`, `fast_busy`), `dial`, `sit` (`info`, special
-/// information tone). `gb` is `uk`; `ca` is `us`; `cept` and `default` are `itu`.
+/// information tone), `beep`. `gb` is `uk`; `ca` is `us`; `cept` and `default` are `itu`.
 pub fn by_name(country: &str, name: &str) -> Option<ToneSpec> {
     let country = match country {
         "itu" | "cept" | "default" => &ITU,
@@ -48,6 +51,7 @@ pub fn by_name(country: &str, name: &str) -> Option<ToneSpec> {
         "congestion" | "reorder" | "fast_busy" => Some(country.congestion),
         "dial" => Some(country.dial),
         "sit" | "info" => Some(country.sit),
+        "beep" => Some(BEEP),
         _ => None,
     }
 }

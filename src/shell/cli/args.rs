@@ -76,6 +76,11 @@ pub enum Command {
     },
     /// Call detail records
     Cdr(Cdr),
+    /// Recordings of calls and messages
+    Recordings {
+        #[command(subcommand)]
+        command: RecordingsCommand,
+    },
     /// Apply the changed configuration, or refuse it whole
     Reload,
     /// Take no new calls; the switch ends with the last one
@@ -112,6 +117,27 @@ pub struct Explain {
 pub struct Cdr {
     #[command(subcommand)]
     pub command: CdrCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum RecordingsCommand {
+    /// The newest recordings
+    Ls {
+        /// Of this call only (CA…)
+        #[arg(long)]
+        call: Option<String>,
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Write a recording's sound, decrypted and checked, to a file or to stdout
+    Export {
+        /// The recording's number (RE…), or `last`
+        recording: String,
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Mend what a process that was killed left behind; a switch does so when it starts
+    Recover,
 }
 
 #[derive(Subcommand, Debug)]

@@ -4,6 +4,7 @@ mod args;
 mod cdr;
 mod live;
 mod plan;
+mod recordings;
 mod table;
 mod trace;
 
@@ -39,6 +40,7 @@ fn perform(args: &Args) -> u8 {
         Command::Registrations => live::registrations(&args.common),
         Command::Queues => Err("queues are not yet available: this version has no contact center".into()),
         Command::Trace { call } => trace::trace(&args.common, call),
+        Command::Recordings { command } => recordings::recordings(&args.common, command),
         Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),
         Command::Reload => live::reload(&args.common),
         Command::Drain => {

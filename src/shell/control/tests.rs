@@ -76,6 +76,7 @@ impl Core for Echo {
                 self.counters.cdrs_unacknowledged -= 1;
             }
             Input::FlowFailed { flow } => self.inputs.lock().unwrap().push(format!("failed {}", flow.connection)),
+            Input::Recording(_) => {}
             Input::Media(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
         }
     }

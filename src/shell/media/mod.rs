@@ -23,10 +23,12 @@ use crate::media::leg::Setting;
 use crate::media::player::Player;
 use crate::media::shard::Order;
 use crate::media::tap::Frame;
+use crate::recording::command as recording;
 use crate::shell::api::metrics::Sample;
 use crate::shell::clock::Clock;
 use crate::shell::control::Media;
 use crate::shell::net::Waker;
+use crate::shell::recording::Recorder;
 use ports::PortPool;
 use rooms::Waiter;
 use rtrb::{Consumer, Producer, PushError};
@@ -157,6 +159,7 @@ pub struct MediaEngine {
     ready: VecDeque<Event>,
     /// Since when a shard has orders that nobody has rung for.
     owed_since: Option<Instant>,
+    recorder: Option<Recorder>,
 }
 
 impl MediaEngine {
@@ -185,6 +188,7 @@ impl MediaEngine {
             waker,
             ready: VecDeque::new(),
             owed_since: None,
+            recorder: None,
         })
     }
 
@@ -237,6 +241,11 @@ impl MediaEngine {
     /// Takes the ring of [`MediaEngine::event_fd`] back; call it before a round of polls.
     pub fn clear(&self) {
         self.waker.clear();
+    }
+
+    /// Takes the orders of [`Media::record`], and ends with the engine.
+    pub fn attach(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// What legs with a tap say and hear, a ring each shard; once.
@@ -397,6 +406,11 @@ impl Media for MediaEngine {
             self.owed_since = None;
         }
     }
+    fn record(&mut self, order: recording::Order) {
+        if let Some(recorder) = &self.recorder {
+            recorder.order(order);
+        }
+    }
     fn event(&mut self) -> Option<Event> {
         self.poll_event()
     }
@@ -431,5 +445,6 @@ const fn tone_name(tone: Tone) -> &'static str {
         Tone::Congestion => "congestion",
         Tone::Dial => "dial",
         Tone::Information => "sit",
+        Tone::Beep => "beep",
     }
 }

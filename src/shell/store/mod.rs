@@ -2,6 +2,7 @@
 
 mod export;
 mod query;
+mod recordings;
 mod schema;
 mod sqlite;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod when;
 
 pub use export::{Broken, Format, export, write_cdrs};
 pub use query::{Filter, Page, Reader, StoredCall};
+pub use recordings::{Recordings, Stored};
 pub use sqlite::Sqlite;
 pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};
 pub use when::parse as parse_when;

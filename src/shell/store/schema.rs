@@ -4,7 +4,8 @@ use super::Fault;
 use rusqlite::Connection;
 
 /// Never edited, only added to. Times are microseconds since 1970 in UTC; `call` is the 16 bytes of the call's number.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE cdr (
     id INTEGER PRIMARY KEY,
     call BLOB NOT NULL UNIQUE,
@@ -50,7 +51,28 @@ CREATE TABLE timeline (
     dropped INTEGER NOT NULL,
     entries TEXT NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE recording (
+    id BLOB PRIMARY KEY,
+    call BLOB NOT NULL,
+    started INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    channels INTEGER NOT NULL,
+    rate INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    key TEXT,
+    status TEXT NOT NULL,
+    path TEXT NOT NULL,
+    silence REAL,
+    crosstalk REAL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX recording_started ON recording (started);
+CREATE INDEX recording_call ON recording (call);
+",
+];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.
 pub fn migrate(db: &mut Connection) -> Result<(), Fault> {

@@ -1,0 +1,118 @@
+//! Recordings on threads of their own: one decodes and aligns what taps copy, one writes to the disk and keeps the rows. Neither
+//! is ever waited for by a call.
+//!
+//! ```text
+//!  shards ═ rings ═► recorder (tapes; every 40 ms) ─ portions, at most 128 MiB on the way ─► disk (files, journals, rows)
+//! ```
+
+pub mod disk;
+pub mod folder;
+pub mod recover;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use crate::base::time::Duration;
+use crate::config;
+use crate::recording::command::{Event, Order};
+use crate::recording::journal::Format;
+use crate::recording::seal::Key;
+use crate::shell::clock::Clock;
+use crate::shell::store::{Fault, Recordings};
+use disk::{Condition, Disk};
+use folder::Folder;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+/// What recordings are made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub folder: PathBuf,
+    pub format: Format,
+    /// Older ones are removed; `None` never.
+    pub retention: Option<Duration>,
+    /// The first seals; all open.
+    pub keys: Vec<Key>,
+}
+
+impl Settings {
+    /// As the configuration says.
+    pub fn of(config: &config::Config) -> Settings {
+        let r = &config.recording;
+        let keys = r.key.iter().chain(&r.old_keys).filter_map(|key| Key::parse(key.expose())).collect();
+        Settings {
+            folder: folder(&config.data_dir),
+            format: r.format.parse().unwrap_or_default(),
+            retention: r.retention,
+            keys,
+        }
+    }
+}
+
+/// Where recordings lie in the data folder.
+pub fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("recordings")
+}
+
+/// The control thread's end. The threads end when it is dropped, with what they have been given on the disk.
+pub struct Recorder {
+    orders: Option<Sender<Order>>,
+    threads: Vec<JoinHandle<()>>,
+    condition: Arc<Condition>,
+}
+
+impl Recorder {
+    /// Never waits.
+    pub fn order(&self, order: Order) {
+        // Its thread ends with us only.
+        let _ = self.orders.as_ref().map(|orders| orders.send(order));
+    }
+
+    pub fn condition(&self) -> &Arc<Condition> {
+        &self.condition
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.orders = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the threads need.
+pub struct Parts<F> {
+    pub settings: Settings,
+    pub folder: F,
+    pub rows: Recordings,
+    pub taps: Vec<rtrb::Consumer<crate::media::tap::Frame>>,
+    pub clock: Clock,
+}
+
+/// Starts the threads. `tell` is called on theirs.
+pub fn start<F: Folder>(parts: Parts<F>, tell: impl Fn(Event) + Send + Clone + 'static) -> std::io::Result<Recorder> {
+    let Parts { settings, folder, rows, taps, clock } = parts;
+    let condition = Arc::new(Condition::default());
+    let (jobs, waiting) = channel();
+    let format = settings.format;
+    let key = settings.keys.first().map(|key| key.id().to_owned());
+    let mut disk = Disk::new(settings, folder, rows, Arc::clone(&condition), tell.clone(), clock);
+    let queue = disk::Queue::new(jobs, Arc::clone(&condition));
+    let worker = worker::Making { format, key };
+    let (orders, ordered) = channel();
+    let disk = std::thread::Builder::new().name("disk".into()).spawn(move || disk.run(&waiting))?;
+    let worker = std::thread::Builder::new()
+        .name("recorder".into())
+        .spawn(move || worker::Worker::new(worker, ordered, taps, queue, clock, tell).run())?;
+    Ok(Recorder { orders: Some(orders), threads: vec![worker, disk], condition })
+}
+
+/// A fault as operators read it.
+pub fn sentence(path: &Path, fault: &Fault) -> String {
+    format!("{}: {fault}", path.display())
+}
