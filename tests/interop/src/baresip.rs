@@ -21,6 +21,8 @@ pub struct Phone<'a> {
     pub port: u16,
     pub codec: &'a str,
     pub transport: &'a str,
+    /// `mediaenc`: empty for plain RTP, `srtp` (RTP/AVP with keys), `srtp-mand` (RTP/SAVP), `srtp-mandf` (RTP/SAVPF).
+    pub encryption: &'a str,
     /// What it plays when a call is up. The call ends with it.
     pub plays: &'a [i16],
     /// URI to call once registered.
@@ -63,7 +65,7 @@ impl Phone<'_> {
              audio_source aufile,{folder}/plays.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
              audio_buffer 20-160\nausrc_srate 8000\nausrc_channels 1\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
-             module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule sndfile.so\nmodule aubridge.so\n\
+             module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule srtp.so\nmodule sndfile.so\nmodule aubridge.so\n\
              module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n",
             port + 2,
@@ -80,8 +82,10 @@ impl Phone<'_> {
             narrow => narrow,
         };
         // Registering again after five minutes is never reached; a phone that only dials still registers.
+        let encryption =
+            if self.encryption.is_empty() { String::new() } else { format!(";mediaenc={}", self.encryption) };
         format!(
-            "<sip:{}@{};transport={}>;auth_pass={};regint=300;answermode=auto;audio_codecs={}\n",
+            "<sip:{}@{};transport={}>;auth_pass={};regint=300;answermode=auto;audio_codecs={}{encryption}\n",
             self.user, self.registrar, self.transport, self.password, codec
         )
     }

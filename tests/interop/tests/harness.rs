@@ -113,6 +113,7 @@ fn baresip_calls_baresip_and_both_hear_each_other() {
         port,
         codec: "pcmu",
         transport: "udp",
+        encryption: "",
         plays: &song_a,
         dials: None,
     };

@@ -25,6 +25,7 @@ fn call(name: &str, transport: &str, codecs: [&str; 2]) {
         port,
         codec: codecs[0],
         transport,
+        encryption: "",
         plays: &song_a,
         dials: None,
     };
@@ -105,6 +106,7 @@ fn a_wrong_password_registers_nobody() {
         port: free_ports(Phone::PORTS),
         codec: "pcmu",
         transport: "udp",
+        encryption: "",
         plays: &[0; 160],
         dials: None,
     }

@@ -83,7 +83,7 @@ impl Room {
 }
 
 fn phone<'a>(user: &'a str, registrar: &'a str, port: u16, codec: &'a str, plays: &'a [i16]) -> Phone<'a> {
-    Phone { user, password: "secret", registrar, port, codec, transport: "udp", plays, dials: None }
+    Phone { user, password: "secret", registrar, port, codec, transport: "udp", encryption: "", plays, dials: None }
 }
 
 fn register(room: &Room) {
