@@ -58,6 +58,7 @@ fn three_phones_hear_each_other_and_not_themselves() {
                 port: port + n * Phone::PORTS,
                 codec,
                 transport: "udp",
+                encryption: "",
                 plays,
                 dials: None,
             };
