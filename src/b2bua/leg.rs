@@ -551,6 +551,8 @@ impl Leg {
                 match self.invite_out {
                     Some(id) => {
                         self.state = State::Cancelling;
+                        // What it is answered with (RFC 3261 §9.2), unless something else crossed: a record may be made before.
+                        self.status = 487;
                         ep.cancel(now.mono, &self.dialog, id);
                     }
                     None => self.gone(now),
