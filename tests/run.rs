@@ -23,6 +23,9 @@ const DIALPLAN: &str = "contexts:
     - name: echo
       match: { to: echo }
       do: [ answer, echo ]
+    - name: taped
+      match: { to: taped }
+      do: [ answer, record_call, echo ]
 ";
 
 impl House {
@@ -157,16 +160,22 @@ struct Caller {
 
 impl Caller {
     fn call(house: &House) -> Caller {
+        Caller::call_to(house, "echo", 40_404).0
+    }
+
+    /// A call whose RTP is at a port, and where the switch wants it.
+    fn call_to(house: &House, to: &str, rtp: u16) -> (Caller, u16) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.connect(("127.0.0.1", house.sip)).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let sdp =
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40404 RTP/AVP 0\r\n";
+        let sdp = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {rtp} RTP/AVP 0\r\n"
+        );
         let common = |method: &str, branch: &str, to_tag: &str| {
             format!(
-                "{method} sip:echo@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{branch}\r\n\
-                From: <sip:me@127.0.0.1>;tag=f\r\nTo: <sip:echo@127.0.0.1>{to_tag}\r\nCall-ID: c\r\nMax-Forwards: 70\r\n\
+                "{method} sip:{to}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{branch}\r\n\
+                From: <sip:me@127.0.0.1>;tag=f\r\nTo: <sip:{to}@127.0.0.1>{to_tag}\r\nCall-ID: c\r\nMax-Forwards: 70\r\n\
                 Contact: <sip:me@127.0.0.1:{port}>\r\nCSeq: 1 {method}\r\n"
             )
         };
@@ -180,7 +189,8 @@ impl Caller {
         let tag = answer.lines().find(|l| l.starts_with("To:")).and_then(|l| l.split_once(";tag=")).unwrap().1;
         let ack = common("ACK", "2", &format!(";tag={tag}"));
         caller.socket.send(format!("{ack}Content-Length: 0\r\n\r\n").as_bytes()).unwrap();
-        caller
+        let audio = answer.lines().find_map(|l| l.strip_prefix("m=audio ")).unwrap();
+        (caller, audio.split(' ').next().unwrap().parse().unwrap())
     }
 
     /// The next message that begins so.
@@ -235,7 +245,7 @@ fn a_reload_is_applied_whole_or_refused_whole() {
     house.write("plan.yaml", &format!("{DIALPLAN}    - {{ name: more, match: {{ to: more }}, do: [ answr ] }}\n"));
     let (code, _, said) = house.tell(&["reload"]);
     assert!(
-        code == 1 && said.contains("stays as it was") && said.contains("plan.yaml:6:") && said.contains("answer"),
+        code == 1 && said.contains("stays as it was") && said.contains("plan.yaml:9:") && said.contains("answer"),
         "{said}"
     );
     house.signal("-HUP");
@@ -284,6 +294,90 @@ fn a_call_outlives_the_first_signal_and_not_the_second() {
     );
     let (code, _, said) = house.tell(&["trace", "CA00000000000000000000000000000000"]);
     assert!(code == 1 && said.contains("there is no call"), "{said}");
+}
+
+/// A caller says a louder and louder tone of one value a packet; the switch is killed meanwhile.
+fn killed_while_it_records(recording: &str) -> House {
+    let mut house = House::new();
+    house.configure(recording);
+    house.start();
+    let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (_caller, port) = Caller::call_to(&house, "taped", rtp.local_addr().unwrap().port());
+    let begin = Instant::now();
+    for n in 0..KILLED_AFTER {
+        let due = begin + Duration::from_millis(20) * u32::from(n);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let mut packet = vec![0x80, 0];
+        packet.extend_from_slice(&n.to_be_bytes());
+        packet.extend_from_slice(&(u32::from(n) * 160).to_be_bytes());
+        packet.extend_from_slice(&[0, 0, 0, 7]);
+        // The louder half of µ-law's negative codes.
+        packet.extend_from_slice(&[(n % 64) as u8; 160]);
+        rtp.send_to(&packet, ("127.0.0.1", port)).unwrap();
+    }
+    house.signal("-KILL");
+    house.switch.take().unwrap().wait().unwrap();
+    house
+}
+
+/// Packets of 20 ms that are sent before the kill.
+const KILLED_AFTER: u16 = 175;
+
+#[test]
+fn what_was_recorded_survives_a_kill_up_to_the_last_second() {
+    let house = killed_while_it_records("");
+    let (code, said, _) = house.tell(&["recordings", "ls"]);
+    assert_eq!((code, said.as_str()), (0, "no recordings\n"));
+    let (code, said, wrong) = house.tell(&["recordings", "recover"]);
+    assert!(code == 0 && said.contains(" recovered: "), "{said}{wrong}");
+    let (_, listed, _) = house.tell(&["recordings", "ls", "--json"]);
+    assert!(listed.contains("\"status\": \"recovered\"") && listed.contains("\"channels\": 2"), "{listed}");
+    let file = house.folder.join("out.wav");
+    let (code, _, wrong) = house.tell(&["recordings", "export", "last", "-o", file.to_str().unwrap()]);
+    assert_eq!((code, wrong.as_str()), (0, ""));
+    let (layout, samples) = tandem::recording::wav::read(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!((layout.channels, layout.rate), (2, 8_000));
+    // What the caller said, packet by packet, without those that came before the recording was told of.
+    let said: Vec<i16> = samples.iter().step_by(2).copied().collect();
+    let first = said.iter().position(|s| *s != 0).unwrap();
+    let code = tandem_code(said[first + 80]);
+    let whole = (said.len() - first) / 160;
+    assert!(whole + 50 >= usize::from(KILLED_AFTER - code), "{whole} packets of {KILLED_AFTER}, from {code} on");
+    for (n, packet) in said[first..].chunks_exact(160).enumerate() {
+        assert_eq!(tandem_code(packet[80]), (code + n as u16) % 64, "packet {n}");
+    }
+    // It heard itself.
+    let heard: Vec<i16> = samples.iter().skip(1).step_by(2).copied().collect();
+    assert!(heard.iter().filter(|s| **s != 0).count() > 150 * (whole - 2), "{whole}");
+}
+
+/// The µ-law code of a negative sample.
+fn tandem_code(sample: i16) -> u16 {
+    u16::from(codecs::g711::ulaw_encode(sample))
+}
+
+#[test]
+fn a_sealed_recording_needs_its_key() {
+    let keyed = |digit: char| format!("recording: {{ encryption: {{ key: '{}' }} }}", digit.to_string().repeat(64));
+    let house = killed_while_it_records(&keyed('a'));
+    house.configure(&keyed('b'));
+    let (code, _, wrong) = house.tell(&["recordings", "recover"]);
+    assert!(code == 1 && wrong.contains("is sealed with key"), "{code} {wrong}");
+    house.configure(&format!(
+        "recording: {{ encryption: {{ key: '{}', old_keys: ['{}'] }} }}",
+        "b".repeat(64),
+        "a".repeat(64)
+    ));
+    let (code, said, wrong) = house.tell(&["recordings", "recover"]);
+    assert!(code == 0 && said.contains(" recovered: "), "{said}{wrong}");
+    let file = house.folder.join("out.wav");
+    let export = ["recordings", "export", "last", "-o", file.to_str().unwrap()];
+    assert_eq!(house.tell(&export).0, 0);
+    assert!(tandem::recording::wav::read(&std::fs::read(&file).unwrap()).unwrap().1.len() > 16_000);
+    std::fs::remove_file(&file).unwrap();
+    house.configure(&keyed('c'));
+    let (code, _, wrong) = house.tell(&export);
+    assert!(code == 1 && wrong.contains("is sealed with key") && !file.exists(), "{code} {wrong}");
 }
 
 #[test]

@@ -71,6 +71,12 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
         ("media.ports", old.media.ports != new.media.ports),
         ("media.threads", old.media.threads != new.media.threads),
         ("media.prompts", old.media.prompts != new.media.prompts),
+        ("recording.format", old.recording.format != new.recording.format),
+        ("recording.retention", old.recording.retention != new.recording.retention),
+        (
+            "recording.encryption",
+            (&old.recording.key, &old.recording.old_keys) != (&new.recording.key, &new.recording.old_keys),
+        ),
         ("http", old.http != new.http),
     ];
     let changed = keys.iter().filter(|(_, is_changed)| *is_changed);
