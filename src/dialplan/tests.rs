@@ -278,7 +278,7 @@ fn faults_say_where_and_what_was_expected() {
             "d.yaml:1:41: \"echo\" stands beside \"play\" in one step; expected one step an item: begin each step with \"- \"",
         ),
     ];
-    rows.map(check_fault);
+    rows.into_iter().for_each(check_fault);
 }
 
 /// A dialplan and its one fault.
@@ -307,7 +307,7 @@ fn faults_in_a_conference() {
             "d.yaml:1:40: a conference without a name; expected the name that all use who are to meet",
         ),
     ];
-    rows.map(check_fault);
+    rows.into_iter().for_each(check_fault);
 }
 
 /// Runs one test, written in a flow, against the plan: its failure, or "".

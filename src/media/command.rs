@@ -121,7 +121,7 @@ pub enum Command {
     Open { leg: LegId, group: u64, family: Family },
     /// Boxed: it is moved by ring and freed by the control thread's side.
     Set { leg: LegId, state: Box<LegState> },
-    /// A room as it is to be, on the shard of `group`; without members it is no more. Legs of other groups are moved there.
+    /// A room as it is to be, on the shard of `group`, whose legs its members are; without members it is no more.
     Room { room: RoomId, group: u64, state: Box<RoomState> },
     /// Answered by `Closed` with the leg's whole account, exactly once, also for a leg that never opened.
     Close { leg: LegId },

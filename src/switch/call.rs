@@ -20,6 +20,9 @@ use std::net::SocketAddr;
 /// What stands for a digit on the timeline: it may be of a PIN or a card.
 const REDACTED: char = '•';
 
+/// The group of every call whose script may lead into a conference; no call has this key.
+const CONFERRING: u64 = u64::MAX;
+
 /// What the call is waiting for.
 #[derive(Debug)]
 pub enum Doing {
@@ -71,6 +74,8 @@ pub struct Call {
     pub reported: bool,
     pub recording: Option<Recording>,
     timers: Vec<(Instant, CallTimer)>,
+    /// See [`Call::media_group`].
+    group: Option<u64>,
 }
 
 impl Call {
@@ -100,6 +105,7 @@ impl Call {
             reported: false,
             recording: None,
             timers: Vec::new(),
+            group: None,
         }
     }
 
@@ -327,13 +333,20 @@ impl Call {
 
     /// True if the caller's media port is there; asks for it otherwise.
     pub fn caller_media(&mut self, w: &mut World) -> bool {
-        let v6 = self.wants_v6(0);
+        let (v6, group) = (self.wants_v6(0), self.media_group());
         if self.legs[0].session.media().is_none() {
-            let (leg, security) = (w.open_media(self.key, v6), w.security(&self.source));
+            let (leg, security) = (w.open_media(self.key, group, v6), w.security(&self.source));
             let codecs = self.codecs_of_caller(w);
             self.legs[0].session.open(leg, codecs, security);
         }
         self.legs[0].session.is_ready()
+    }
+
+    /// Legs of one group live on one shard: those of a call, and those of all calls that may meet in a conference.
+    pub fn media_group(&mut self) -> u64 {
+        let own = self.key.to_u64();
+        let script = self.script.as_ref();
+        *self.group.get_or_insert_with(|| if script.is_some_and(Script::may_confer) { CONFERRING } else { own })
     }
 
     /// Media goes over the address family that signalling uses.

@@ -38,7 +38,7 @@ pub enum News {
 #[derive(Debug)]
 struct Conference {
     room: RoomId,
-    /// Of its first call, on whose shard it is.
+    /// Of its calls, on whose shard it is.
     group: u64,
     since: Now,
     begun: Option<Now>,
@@ -304,11 +304,12 @@ impl Call {
         }
         let (enter, now) = (w.play(Sounding::Enter), w.now);
         let wait = asked.wait.clone().map(|file| w.play(Sounding::File { file, loops: 0 }));
+        let group = self.media_group();
         let Conferences { by_name, rooms, next, .. } = &mut w.conferences;
         let conference = by_name.entry(name.clone()).or_insert_with(|| {
             *next += 1;
             rooms.insert(RoomId(*next), name.clone());
-            Conference::new(RoomId(*next), self.key.to_u64(), now)
+            Conference::new(RoomId(*next), group, now)
         });
         let beeps = asked.beep.on_enter();
         let room = conference.room;

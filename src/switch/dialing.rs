@@ -158,7 +158,8 @@ impl Call {
             let body = self.invite_body.clone();
             return self.send_invite(w, index, body);
         }
-        let media = w.open_media(self.key, v6);
+        let group = self.media_group();
+        let media = w.open_media(self.key, group, v6);
         let leg = &mut self.legs[usize::from(index)];
         let limit = if limit.is_empty() { leg.codecs().to_vec() } else { limit };
         leg.session.open(media, limit, w.security(&leg.peer));

@@ -89,6 +89,7 @@ struct Bench {
     replies: Vec<Reply>,
     taps: BTreeMap<media::LegId, Option<media::TapId>>,
     orders: Vec<crate::recording::command::Order>,
+    groups: Vec<u64>,
 }
 
 impl Bench {
@@ -105,6 +106,7 @@ impl Bench {
             replies: Vec::new(),
             taps: BTreeMap::new(),
             orders: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
@@ -113,7 +115,8 @@ impl Bench {
         while let Some(output) = self.switch.poll() {
             match output {
                 Output::Send { flow, bytes } => self.sent.push((flow.peer, Message::parse(bytes).expect("strict out"))),
-                Output::Media(media::Command::Open { leg, .. }) => {
+                Output::Media(media::Command::Open { leg, group, .. }) => {
+                    self.groups.push(group);
                     self.ports = self.ports % 60_000 + 2;
                     let rtp = SocketAddr::from(([127, 0, 0, 1], self.ports));
                     self.input(Input::Media(media::Event::Opened { leg, rtp }));

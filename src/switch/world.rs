@@ -218,14 +218,14 @@ impl World {
 
     // ---- media -----------------------------------------------------------------------------------------------------
 
-    /// Numbers a media leg for a call and asks for its ports.
-    pub fn open_media(&mut self, call: CallKey, v6: bool) -> media::LegId {
+    /// Numbers a media leg for a call and asks for its ports, where the other legs of `group` are.
+    pub fn open_media(&mut self, call: CallKey, group: u64, v6: bool) -> media::LegId {
         let leg = media::LegId(self.media_next);
         self.media_next += 1;
         self.media.insert(leg, call);
         self.counters.media_legs_active += 1;
         let family = if v6 { media::Family::V6 } else { media::Family::V4 };
-        self.output(Output::Media(media::Command::Open { leg, group: call.to_u64(), family }));
+        self.output(Output::Media(media::Command::Open { leg, group, family }));
         leg
     }
 

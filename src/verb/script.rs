@@ -5,6 +5,7 @@ use super::text::{Text, Variables, clean};
 use super::{Action, Conference, Dial, Outcome, Strategy, Target};
 use crate::base::rng::Rng;
 use crate::base::time::Wall;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -78,6 +79,29 @@ impl Script {
 
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// Whether some way through the rest of the script leads into a conference.
+    pub fn may_confer(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<BlockId> = self.cursor.0.iter().map(|(block, _)| *block).collect();
+        while let Some(block) = left.pop() {
+            if !seen.insert(block) {
+                continue;
+            }
+            for step in (0..).map_while(|index| self.program.step(block, index)) {
+                left.extend(step.on.iter().map(|(_, block)| *block));
+                match &step.verb {
+                    Verb::Conference(_) => return true,
+                    Verb::Goto(block) => left.push(*block),
+                    Verb::Branch { cases, otherwise } => {
+                        left.extend(cases.iter().map(|(_, block)| *block).chain(*otherwise));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        false
     }
 
     /// Control characters are taken out, since values end up in header lines.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use tandem::base::rng::Rng;
 use tandem::base::time::Duration;
 use tandem::event::Quality;
-use tandem::media::command::{Command, Event, Family, Hears, LegId, PlayId};
+use tandem::media::command::{Command, Event, Family, Hears, LegId, Member, PlayId};
 
 struct StubLeg {
     group: u64,
@@ -104,13 +104,17 @@ impl MediaStub {
                     l.sounds = state.receiving && state.rtp_timeout.is_some() && state.remote_rtp.is_some();
                 }
             }
-            Command::Room { room, state, .. } => {
+            Command::Room { room, group, state } => {
                 let legs: Vec<LegId> = state.members.iter().map(|m| m.leg).collect();
                 if !legs.is_sorted_by(|a, b| a < b) {
                     self.fault(format!("{room:?}: its members are not in order: {legs:?}"));
                 }
                 for leg in legs.into_iter().filter(|leg| !self.legs.contains_key(leg)).collect::<Vec<_>>() {
                     self.fault(format!("{leg:?}, which is not open, is in {room:?}"));
+                }
+                let elsewhere = |m: &Member| self.legs.get(&m.leg).is_some_and(|l| l.group != group);
+                if let Some(member) = state.members.iter().find(|m| elsewhere(m)) {
+                    self.fault(format!("{:?} and {room:?}, in which it is, live on two shards", member.leg));
                 }
             }
             Command::Close { leg } => {

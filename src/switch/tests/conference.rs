@@ -215,3 +215,13 @@ fn the_operator_mutes_holds_coaches_and_ends() {
     assert_eq!(b.hears.values().filter(|h| matches!(h, Hears::Play { .. })).count(), 3);
     b.input(Input::Media(media::Event::Speaker { room: RoomId(1), leg: Some(LegId(1)) }));
 }
+
+#[test]
+fn calls_that_may_meet_share_a_group() {
+    let plan = "contexts:\n  any:\n    - { match: { to: \"1\" }, do: [ answer, { goto: deep } ] }\n    - { match: { to: \"2\" }, do: [ answer, echo ] }\n    - name: deep\n      match: { to: \"3\" }\n      do: [ answer, { branch: { if: '\"${to}\" == \"9\"', do: [ { conference: x } ] } }, echo ]\n";
+    let mut b = Bench::new(plan);
+    (0..6).for_each(|n| _ = b.dial(n, ["1", "2", "3"][n % 3]));
+    let [a, b, c, d, e, f] = b.groups[..] else { panic!("{:?}", b.groups) };
+    assert!(a == c && c == d && d == f, "a way leads into a conference, whether it is taken or not");
+    assert!(b != a && e != a && b != e);
+}

@@ -173,6 +173,11 @@ impl Endpoints {
         self.calls.iter().enumerate().filter(|(_, c)| c.state == State::Up).filter_map(pair).collect()
     }
 
+    /// For each call that is up: where the caller's media goes.
+    pub fn near_media(&self) -> Vec<SocketAddr> {
+        self.calls.iter().filter(|c| c.state == State::Up).filter_map(|c| c.media).collect()
+    }
+
     fn settled(&self, over: bool) -> bool {
         let gone = self.tally.completed + self.tally.failed;
         let there = if over { 0 } else { self.calls.iter().filter(|c| c.state == State::Up).count() };

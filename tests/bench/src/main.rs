@@ -1,8 +1,9 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, transcode, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, memory; and subjects: tandem, peers. None: everything.
 
+mod conference;
 mod endpoints;
 mod ivr;
 mod media;
@@ -37,7 +38,7 @@ impl Choice {
     }
 
     pub fn part(&self, name: &str) -> bool {
-        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "transcode", "memory"], name)
+        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "conference", "transcode", "memory"], name)
     }
 
     pub fn subject(&self, name: &str) -> bool {
@@ -51,7 +52,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 8] = [
+    let parts: [(&str, Part); 9] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -59,6 +60,7 @@ fn main() {
         ("crowd", media::crowd),
         ("ivr", ivr::ivr),
         ("transcode", transcode::transcode),
+        ("conference", conference::conference),
         ("memory", media::memory),
     ];
     for (name, measure) in parts {
