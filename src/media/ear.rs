@@ -28,6 +28,8 @@ const QUEUE: usize = 6 * FRAME_SAMPLES_MAX + 2 * FRAME_SAMPLES_MAX;
 /// Pulls that a change of the delay waits for a quiet moment: 100 ms and 1 s.
 const INSERT_PATIENCE: u32 = 5;
 const REMOVE_PATIENCE: u32 = 50;
+/// Pulls that show what always waits: more than any pattern of packets against pulls has.
+const RESIDUE_PULLS: u32 = 8;
 /// A frame is quiet whose samples stay below −42 dBov.
 const QUIET: u16 = 260;
 
@@ -92,6 +94,9 @@ pub struct Ear {
     source: Option<Source>,
     kind: Kind,
     quiet: bool,
+    /// The least that was left by the last pulls, and how many these were.
+    residue: usize,
+    seen: u32,
     /// Pulls since a change of the delay was advised.
     waited: u32,
     /// Made up while nothing was there: lost, late or never sent.
@@ -119,6 +124,8 @@ impl Ear {
             source: None,
             kind: Kind::Silent,
             quiet: true,
+            residue: usize::MAX,
+            seen: 0,
             waited: 0,
             unsure: 0,
             heard: Heard::default(),
@@ -159,14 +166,15 @@ impl Ear {
     /// Forgets what waits.
     pub fn clear(&mut self) {
         self.jitter.clear();
-        (self.queued, self.quiet) = (0, true);
+        (self.queued, self.residue, self.seen, self.quiet) = (0, usize::MAX, 0, true);
     }
 
     /// The frame that is due at `due`. `false` and silence while nobody speaks.
     pub fn pull(&mut self, due: Instant, frame: &mut Frame) -> bool {
         *frame = Frame::silent(self.rate);
         if !self.jitter.begin(due) {
-            (self.queued, self.quiet, self.in_noise) = (0, true, false);
+            (self.queued, self.seen, self.quiet, self.in_noise) = (0, 0, true, false);
+            self.residue = usize::MAX;
             return false;
         }
         let wanted = self.rate.frame();
@@ -178,15 +186,14 @@ impl Ear {
             advice => self.adjust(advice),
         };
         self.kind = Kind::Silent;
+        self.trim();
         if insert {
-            let mut made_up = [0; 2 * FRAME_SAMPLES_MAX];
-            self.conceal(&mut made_up, wanted);
-            frame.samples_mut().copy_from_slice(made_up.get(..wanted).unwrap_or_default());
-            self.heard.concealed += wanted as u64;
-        } else {
-            self.fill(wanted);
-            self.give(frame);
+            // After what waits, so that it goes on from there.
+            self.heard.concealed += self.append_made_up(wanted) as u64;
         }
+        self.fill(wanted);
+        self.give(frame);
+        (self.residue, self.seen) = (self.residue.min(self.queued), self.seen + 1);
         (frame.kind, frame.source) = (self.kind, self.source);
         self.quiet = codecs::level::peak(frame.samples()) < QUIET;
         self.jitter.done(due, self.queued as i64 * self.rate.ticks());
@@ -216,13 +223,46 @@ impl Ear {
             }
             Advice::Remove if quiet || self.waited > REMOVE_PATIENCE => {
                 self.fill(2 * self.rate.frame());
-                self.drop_front(self.rate.frame());
+                self.cut();
                 self.jitter.adjusted(advice);
                 self.waited = 0;
                 false
             }
             _ => false,
         }
+    }
+
+    /// Takes up to a frame out of what waits, where the sound is most like that before it, and blends the seam. What is less
+    /// than a frame stays as delay until a pause.
+    fn cut(&mut self) {
+        let (frame, seam) = (self.rate.frame(), self.rate.frame() / 4);
+        let all = frame + if self.seen > 0 { self.residue.min(frame / 2) } else { 0 };
+        let (from, to) = self.queue.split_at_mut(seam);
+        let likeness = |lag: usize| {
+            let later = to.get(lag - seam..).unwrap_or_default();
+            let pairs = from.iter().zip(later).map(|(a, b)| (f32::from(*a), f32::from(*b)));
+            let (product, energy) = pairs.fold((0.0, 1.0), |(p, e), (a, b)| (p + a * b, e + b * b));
+            product / energy.sqrt()
+        };
+        // At most half a frame may be left.
+        let lags = all - frame / 2..=all.min(frame * 3 / 2);
+        let best = lags.map(|lag| (likeness(lag), lag)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let lag = best.filter(|_| !self.quiet).map_or(frame, |b| b.1);
+        for (n, (early, late)) in from.iter().zip(to.iter_mut().skip(lag - seam)).enumerate() {
+            let share = (n + 1) as f32 / (seam + 1) as f32;
+            *late = (f32::from(*early) + (f32::from(*late) - f32::from(*early)) * share) as i16;
+        }
+        (self.residue, self.seen) = (usize::MAX, 0);
+        self.drop_front(lag);
+    }
+
+    /// Takes out in a pause what waits at every pull, and so for nothing.
+    fn trim(&mut self) {
+        if self.seen < RESIDUE_PULLS || !self.quiet {
+            return;
+        }
+        self.drop_front(self.residue.min(self.queued));
+        (self.residue, self.seen) = (usize::MAX, 0);
     }
 
     /// Decodes or makes up until so many samples wait.
@@ -282,15 +322,16 @@ impl Ear {
             }
             Codec::Opaque { .. } => 0,
         };
-        let sound = free.get_mut(..written).unwrap_or_default();
+        // What is past is dropped first: the seam is where the rest begins.
+        let skip = skip.min(written);
+        free.copy_within(skip..written, 0);
+        let sound = free.get_mut(..written - skip).unwrap_or_default();
         self.in_noise = false;
         self.kind = Kind::Speech;
         match self.source {
             Some(before) if before.codec != codec && before.codec.rate().is_some() => self.concealer.joined(sound),
             _ => self.concealer.good(sound),
         }
-        let skip = skip.min(written);
-        sound.copy_within(skip.., 0);
         self.queued += written - skip;
     }
 

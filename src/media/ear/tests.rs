@@ -185,3 +185,17 @@ fn concealed_loss_is_nearer_to_the_voice_than_silence() {
         assert!(concealed.abs_diff(share as u64) <= 4, "{name}: {concealed} of {share}");
     }
 }
+
+#[test]
+fn a_frame_is_taken_out_and_put_in_without_a_click() {
+    // The way is slow for 2 s, and quick again: four frames more, then fewer. A tone does not pause for it.
+    let sound: Vec<i16> =
+        (0..490_000).map(|n| (8_000.0 * (TAU * 310.0 * f64::from(n) / 8_000.0).sin()) as i16).collect();
+    let mut rng = Rng::from_seed(5);
+    let delay = &mut |n: u64| Some(20_000 + if n % 1_500 < 100 { rng.below(70_000) } else { 0 });
+    let out = run(60, &mut Way { ppm: 0, delay }, Some(&sound));
+    let steepest = |sound: &[i16]| sound.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max();
+    assert!(steepest(&out.sound) < Some(3_200), "{:?} of {:?}", steepest(&out.sound), steepest(&sound));
+    let (after, most) = (out.heard.delay_us, out.heard.delay_us_max);
+    assert!(after < 40_000 && most > 55_000, "{after} {most}");
+}
