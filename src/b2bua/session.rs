@@ -570,7 +570,7 @@ mod tests {
         assert_eq!(off.local(None), Err(Unacceptable(488)));
         let mut s = ready_with(Srtp::Required, 1, 4000);
         let out = text(&s.offer(None, false));
-        assert!(out.contains("RTP/SAVP") && out.matches("a=crypto:").count() == Suite::ALL.len(), "{out}");
+        assert!(out.contains("RTP/SAVP") && out.matches("a=crypto:").count() == 4, "{out}");
         assert_eq!(s.take_answer(&offer("m=audio 7000 RTP/AVP 0\r\n")), Err(Unacceptable(488)));
         let theirs = format!("a=crypto:2 AEAD_AES_128_GCM inline:{}\r\n", "A".repeat(38));
         s.take_answer(&offer(&format!("m=audio 7000 RTP/SAVP 0\r\n{theirs}"))).unwrap();

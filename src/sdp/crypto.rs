@@ -78,6 +78,11 @@ impl Crypto {
         self.suite.eq_ignore_ascii_case(&other.suite) && self.key_len == other.key_len
     }
 
+    /// A suite whose RTP packets have a tag of 32 bits: taken where it is offered, not offered.
+    pub(super) fn has_short_tag(&self) -> bool {
+        self.suite.ends_with("_32")
+    }
+
     /// The attribute's value.
     pub(super) fn to_value(&self) -> Secret {
         let mki = match self.mki.as_slice() {

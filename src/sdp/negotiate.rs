@@ -159,7 +159,8 @@ pub struct Relay {
 }
 
 /// A fresh offer: our own origin and address, the codecs in order, telephone events at each of their clock rates
-/// (as 101 at 8,000 where that is free). By RTP/AVP, or RTP/SAVP with all our keys where plain RTP is not taken.
+/// (as 101 at 8,000 where that is free). By RTP/AVP, or RTP/SAVP with our keys where plain RTP is not taken:
+/// without those of 32-bit tags, which are weak, and would make an INVITE over UDP long.
 pub fn offer(local: &LocalAudio) -> SessionDescription {
     describe(local, vec![offered_stream(local)])
 }
@@ -168,7 +169,7 @@ fn offered_stream(local: &LocalAudio) -> Media {
     let protocol = if local.plain { Protocol::RtpAvp } else { Protocol::RtpSavp };
     let mut stream = our_stream(local, protocol, &offered_formats(local, &[]), local.ptime_ms);
     if !local.plain {
-        stream.crypto = local.crypto.iter().map(Crypto::to_value).collect();
+        stream.crypto = local.crypto.iter().filter(|c| !c.has_short_tag()).map(Crypto::to_value).collect();
     }
     stream
 }

@@ -540,13 +540,13 @@ fn our_offer_is_plain_unless_it_must_not_be_and_its_answer_names_a_key() {
     assert_eq!(agreed(accept(&parse(&stream("RTP/SAVP", &[unasked])), &plain)), "audio over RTP/SAVP is not supported");
 
     let secured = offer(&secure(false));
-    assert_eq!((&secured.media[0].protocol, secured.media[0].crypto.len()), (&Protocol::RtpSavp, 3));
+    assert_eq!((&secured.media[0].protocol, secured.media[0].crypto.len()), (&Protocol::RtpSavp, 2));
     let none = "no common crypto suite";
     for (protocol, line, expected) in [
         ("RTP/SAVP", "2 AES_CM_128_HMAC_SHA1_80 inline:KEY", "2 AES_CM_128_HMAC_SHA1_80"),
-        ("RTP/SAVP", "3 AES_CM_128_HMAC_SHA1_32 inline:KEY", "3 AES_CM_128_HMAC_SHA1_32"),
-        // Another suite than that of the tag, a tag of nobody's, a key that is too short.
-        ("RTP/SAVP", "3 AES_CM_128_HMAC_SHA1_80 inline:KEY", none),
+        // A suite that we did not offer, another than that of the tag, a tag of nobody's, a key that is too short.
+        ("RTP/SAVP", "3 AES_CM_128_HMAC_SHA1_32 inline:KEY", none),
+        ("RTP/SAVP", "2 AEAD_AES_256_GCM inline:KEY", none),
         ("RTP/SAVP", "9 AES_CM_128_HMAC_SHA1_80 inline:KEY", none),
         ("RTP/SAVP", "1 AEAD_AES_256_GCM inline:KEY", none),
         ("RTP/AVP", "x", none),

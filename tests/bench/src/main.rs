@@ -1,7 +1,7 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, srtp, memory; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
@@ -12,6 +12,7 @@ mod relay;
 mod rtpengine;
 mod signalling;
 mod socket;
+mod srtp;
 mod subject;
 mod transcode;
 mod usage;
@@ -38,7 +39,10 @@ impl Choice {
     }
 
     pub fn part(&self, name: &str) -> bool {
-        self.wants(&["calls", "ceiling", "relay", "delay", "crowd", "ivr", "conference", "transcode", "memory"], name)
+        self.wants(
+            &["calls", "ceiling", "relay", "delay", "crowd", "ivr", "conference", "transcode", "srtp", "memory"],
+            name,
+        )
     }
 
     pub fn subject(&self, name: &str) -> bool {
@@ -52,7 +56,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 9] = [
+    let parts: [(&str, Part); 10] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -61,6 +65,7 @@ fn main() {
         ("ivr", ivr::ivr),
         ("transcode", transcode::transcode),
         ("conference", conference::conference),
+        ("srtp", srtp::srtp),
         ("memory", media::memory),
     ];
     for (name, measure) in parts {
