@@ -62,6 +62,23 @@ impl Delay {
         late_us
     }
 
+    /// The way begins anew: its edge is the next packet's. How its packets scatter is still known.
+    pub fn restart(&mut self) {
+        self.edges = [i64::MAX; 2];
+    }
+
+    /// The whole way has become longer by `by_us`: what was seen to be later than that was no scatter.
+    pub fn moved(&mut self, by_us: i64) {
+        let by = usize::try_from(by_us / BIN_US).unwrap_or(0).min(BINS - 1);
+        for from in by.max(1)..BINS {
+            let weight = self.bins.get_mut(from).map_or(0, std::mem::take);
+            if let Some(bin) = self.bins.get_mut(from - by.max(1)) {
+                *bin += weight;
+            }
+        }
+        self.target_us = self.quantile();
+    }
+
     /// The upper edge of the bin that holds the quantile.
     fn quantile(&self) -> i64 {
         let sum: u64 = self.bins.iter().map(|b| u64::from(*b)).sum();

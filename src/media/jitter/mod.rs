@@ -45,6 +45,10 @@ const FRAME: i64 = TICKS * FRAME_MS as i64 / 1_000;
 const FRAME_US: i64 = FRAME_MS as i64 * 1_000;
 /// Beyond the target and a frame, before a frame is taken out, in microseconds.
 const SURPLUS_US: i64 = 5_000;
+/// So many packets in a row that come wholly after their time, over so long, are no storm: the way has become longer, or the sender
+/// stood still, and what comes begins anew.
+const BEHIND: u32 = 5;
+const BEHIND_TIME: Duration = Duration::from_millis(80);
 /// Packets that are looked at before the delay is changed: more than any pattern of packets against pulls has.
 const EVIDENCE: u32 = 6;
 
@@ -120,6 +124,10 @@ pub struct Jitter {
     /// Time that the fastest packets have before they are pulled: the least of late, over `looked` packets.
     slack_us: i64,
     looked: u32,
+    /// Packets in a row that came wholly too late, when the first of them came, and by how much the least late was.
+    behind: u32,
+    behind_since: Instant,
+    behind_us: i64,
     counts: Counts,
 }
 
@@ -144,6 +152,9 @@ impl Jitter {
             heard_at: Instant::ZERO,
             slack_us: i64::MAX,
             looked: 0,
+            behind: 0,
+            behind_since: Instant::ZERO,
+            behind_us: 0,
             counts: Counts::default(),
         }
     }
@@ -200,15 +211,39 @@ impl Jitter {
             }
             self.start(now, place.sequence, place.begin);
         }
+        let mut late_us = 0;
         if !is_event {
-            let late_us = self.delay.packet(now, now.as_micros() as i64 - place.begin * 1_000_000 / TICKS);
+            late_us = self.delay.packet(now, now.as_micros() as i64 - place.begin * 1_000_000 / TICKS);
             self.look(now, place.begin, late_us);
         }
         let waiting = Waiting::new(place.sequence, place.begin, duration, codec, sequence);
-        self.keep(waiting, packet.payload);
+        let was_late = self.counts.late;
+        let kept = self.keep(waiting, packet.payload);
+        if kept {
+            self.behind = 0;
+        } else if self.counts.late > was_late {
+            self.fall_behind(now, late_us);
+        }
+    }
+
+    /// A packet came wholly after its time.
+    fn fall_behind(&mut self, now: Instant, late_us: i64) {
+        if self.behind == 0 {
+            (self.behind_since, self.behind_us) = (now, late_us);
+        }
+        self.behind += 1;
+        self.behind_us = self.behind_us.min(late_us);
+        if self.behind >= BEHIND && now.since(self.behind_since) >= BEHIND_TIME {
+            self.delay.moved(self.behind_us);
+            self.behind = 0;
+            self.clear();
+        }
     }
 
     fn start(&mut self, now: Instant, sequence: i64, begin: i64) {
+        // After a pause a sender's timestamps may have stood still: an edge from before would call all that comes late.
+        self.delay.restart();
+        self.behind = 0;
         let target_us = self.delay.target_us().clamp(FIRST_DELAY_US, TARGET_MAX_US);
         self.state = State::Filling { until: now + Duration::from_micros(target_us as u64) };
         (self.position, self.play, self.next, self.newest) = (begin, begin, sequence, begin);
@@ -231,7 +266,8 @@ impl Jitter {
         self.looked += 1;
     }
 
-    fn keep(&mut self, waiting: Waiting, payload: &[u8]) {
+    /// `false`: it was not taken.
+    fn keep(&mut self, waiting: Waiting, payload: &[u8]) -> bool {
         let is_media = waiting.duration > 0;
         if matches!(self.state, State::Filling { .. }) && waiting.sequence < self.next {
             // The first to come was not the first to be sent.
@@ -240,17 +276,17 @@ impl Jitter {
         }
         if waiting.sequence < self.next || is_media && waiting.end() <= self.position {
             self.counts.late += u64::from(is_media);
-            return;
+            return false;
         }
         while self.store.rival(waiting.sequence).is_some_and(|r| r.sequence < waiting.sequence)
             || !self.store.has_room(payload.len())
         {
-            let Some(oldest) = self.store.first().map(|w| w.sequence) else { return };
+            let Some(oldest) = self.store.first().map(|w| w.sequence) else { return false };
             self.store.remove(oldest);
             self.counts.overflow += 1;
         }
         if !self.store.put(waiting, payload) {
-            return;
+            return false;
         }
         if is_media {
             self.counts.taken += 1;
@@ -258,6 +294,7 @@ impl Jitter {
             self.newest = self.newest.max(waiting.end());
         }
         self.limit();
+        is_media
     }
 
     /// The ceiling: sound that waits beyond it is skipped, down to what the way needs.
@@ -365,7 +402,7 @@ impl Jitter {
         let target_us = self.delay.target_us().min(TARGET_MAX_US);
         if self.slack_us < target_us {
             Advice::Insert
-        } else if self.slack_us > target_us + FRAME_US + SURPLUS_US {
+        } else if self.slack_us > target_us + FRAME_US + SURPLUS_US && !self.store.is_empty() {
             Advice::Remove
         } else {
             Advice::Keep

@@ -160,6 +160,38 @@ fn the_ceiling_skips_and_an_idle_stream_begins_anew() {
     assert_eq!([player.pull(5_003), player.pull(5_023)], [".", "2"]);
 }
 
+/// 20 ms packets whose way is longer by `step_ms` from the 100th on, or whose sender pauses for so long and goes on with the
+/// timestamps it stopped at. The longest time without sound after it, and the pulls without sound in the 5 s after that.
+fn silence_after(step_ms: u64) -> (u64, usize) {
+    let mut player = Player::new();
+    let arrival = |n: u64| n * 20 + if n >= 100 { step_ms } else { 0 };
+    let (mut next, mut silent, mut longest, mut after) = (0u64, 0u64, 0u64, 0usize);
+    for pull in 0..450u64 {
+        let ms = 12 + pull * 20;
+        while next < 420 && arrival(next) <= ms {
+            player.put((arrival(next), next as u16, next as i64 * 20, 20));
+            next += 1;
+        }
+        let heard = player.pull(ms);
+        let is_silent = !heard.chars().any(|c| c.is_ascii_digit());
+        silent = if is_silent { silent + 20 } else { 0 };
+        if ms > 2_000 && next < 420 {
+            longest = longest.max(silent);
+            after += usize::from(is_silent && ms > 2_000 + step_ms + 400);
+        }
+    }
+    (longest, after)
+}
+
+#[test]
+fn a_way_that_becomes_longer_is_followed() {
+    for step_ms in [60, 120, 160, 250, 400, 900, 1_100, 1_300, 1_500, 3_000] {
+        let (longest, after) = silence_after(step_ms);
+        assert!(longest <= step_ms + 260, "{step_ms} ms: {longest} ms without sound");
+        assert!(after <= 2, "{step_ms} ms: {after} pulls without sound later");
+    }
+}
+
 #[test]
 fn another_source_goes_on_where_the_first_was() {
     let mut player = Player::new();
