@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "phones have sockets and a clock")]
 
+mod captures;
 mod conference;
 mod counting;
 mod engine;
