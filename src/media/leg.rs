@@ -361,6 +361,9 @@ impl Leg {
             self.refused += 1;
             return;
         }
+        if let Some((lost, mouth)) = self.reports.take_remote_share().zip(self.mouth.as_mut()) {
+            mouth.expect_loss(lost);
+        }
         if own_port && self.setting.state.latch {
             self.rtcp_source = Some(source);
         }

@@ -58,6 +58,8 @@ pub struct Mouth {
     queued: usize,
     /// When the first queued sample was due.
     begins: Instant,
+    complexity: u8,
+    loss_percent: u8,
 }
 
 impl std::fmt::Debug for Mouth {
@@ -86,7 +88,18 @@ impl Mouth {
         };
         let packet = samples_of(codec, rate, ptime_ms);
         let queue = [0; 2 * PACKET_SAMPLES_MAX];
-        Some(Box::new(Mouth { codec, encoder, rate, converter, packet, queue, queued: 0, begins: Instant::ZERO }))
+        Some(Box::new(Mouth {
+            codec,
+            encoder,
+            rate,
+            converter,
+            packet,
+            queue,
+            queued: 0,
+            begins: Instant::ZERO,
+            complexity: 5,
+            loss_percent: 0,
+        }))
     }
 
     /// Whether it is the mouth that [`Mouth::new`] would make.
@@ -103,6 +116,29 @@ impl Mouth {
 
     pub const fn codec(&self) -> Codec {
         self.codec
+    }
+
+    /// What Opus may spend, 0 to 10; other codecs cost what they cost.
+    pub fn spend(&mut self, complexity: u8) {
+        if let Encoder::Opus(encoder) = &mut self.encoder
+            && std::mem::replace(&mut self.complexity, complexity) != complexity
+        {
+            // It cannot fail within the bounds.
+            let _ = encoder.set_complexity(complexity.min(10));
+        }
+    }
+
+    /// The listener says that of 256 packets so many are lost: Opus repeats itself in proportion. A worse report counts at once, a
+    /// better one by a quarter.
+    pub fn expect_loss(&mut self, lost_of_256: u8) {
+        let percent = (u32::from(lost_of_256) * 100).div_ceil(256) as u8;
+        let smooth = ((u32::from(self.loss_percent) * 3 + u32::from(percent)) / 4) as u8;
+        let percent = percent.max(smooth);
+        if let Encoder::Opus(encoder) = &mut self.encoder
+            && std::mem::replace(&mut self.loss_percent, percent) != percent
+        {
+            let _ = encoder.set_fec(percent > 0, percent);
+        }
     }
 
     /// Forgets what is queued: what comes next has nothing to do with it.
@@ -221,6 +257,17 @@ mod tests {
             check(Codec::G722, ptime_ms, Rate::Wide, units as u32, units, period_ms);
         }
         assert!(Mouth::new(Codec::Opaque { clock_rate: 8_000 }, 20, Rate::Narrow).is_none());
+    }
+
+    #[test]
+    fn opus_repeats_itself_where_the_listener_loses() {
+        let mut mouth = Mouth::new(Codec::Opus, 20, Rate::Wide).unwrap();
+        let mut percents = Vec::new();
+        for lost in [0, 13, 26, 0, 0, 0, 255, 0] {
+            mouth.expect_loss(lost);
+            percents.push(mouth.loss_percent);
+        }
+        assert_eq!(percents, [0, 6, 11, 8, 6, 4, 100, 75]);
     }
 
     #[test]

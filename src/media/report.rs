@@ -35,6 +35,8 @@ pub struct Reports {
     /// Packets sent at the report before last and at the last: who sent none in two intervals is no sender (§6.4).
     sent: [u64; 2],
     remote_lost: Option<u64>,
+    /// Of 256 packets, in the peer's latest interval; until it is taken.
+    remote_share: Option<u8>,
     remote_jitter_us: Option<u64>,
     round_trip_us: Option<u64>,
 }
@@ -54,6 +56,7 @@ impl Reports {
             last: None,
             sent: [0; 2],
             remote_lost: None,
+            remote_share: None,
             remote_jitter_us: None,
             round_trip_us: None,
         }
@@ -103,6 +106,7 @@ impl Reports {
                 Packet::Description(_) | Packet::Bye(_) | Packet::Other(_) => continue,
             };
             for block in blocks.filter(|b| b.ssrc == stream.ssrc()) {
+                self.remote_share = Some(block.fraction_lost);
                 self.remote_lost = Some(u64::try_from(block.lost).unwrap_or(0));
                 let rate = u64::from(stream.clock_rate().max(1));
                 self.remote_jitter_us = Some(u64::from(block.jitter) * 1_000_000 / rate);
@@ -111,6 +115,11 @@ impl Reports {
             }
         }
         true
+    }
+
+    /// The share of our packets, of 256, that the peer lost in the interval of its latest report; once a report.
+    pub const fn take_remote_share(&mut self) -> Option<u8> {
+        self.remote_share.take()
     }
 
     /// What the peer's latest block says is lost of our stream.

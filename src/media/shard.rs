@@ -4,6 +4,7 @@
 //! that 20 ms of work never burst, and its deadlines stand on the absolute clock. A tick that is a whole period late is
 //! skipped and counted, never made up for.
 
+mod effort;
 mod hearing;
 mod rooms;
 
@@ -18,6 +19,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::Quality;
 use crate::rtp::packet::{HEADER_LEN, is_rtcp};
+use effort::Effort;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -136,6 +138,7 @@ pub struct Shard {
     dangling: usize,
     clock: NtpClock,
     rng: Rng,
+    effort: Effort,
     stats: ShardStats,
 }
 
@@ -152,6 +155,7 @@ impl Shard {
             dangling: 0,
             clock: NtpClock::new(now.mono, now.wall),
             rng: Rng::from_seed(seed),
+            effort: Effort::new(),
             stats: ShardStats::default(),
         }
     }
@@ -265,6 +269,7 @@ impl Shard {
         let current = now.as_micros() / STEP_US;
         // After a stop of the whole machine nothing between is worth being counted.
         self.step = self.step.max(current.saturating_sub(10_000_000 / STEP_US));
+        self.effort.tick(self.step, current);
         while self.step <= current {
             let (step, late) = (self.step, current - self.step >= LATE_STEPS);
             self.step += 1;

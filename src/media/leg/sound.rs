@@ -143,6 +143,11 @@ impl Leg {
         }
     }
 
+    /// How much its encoder may spend; see [`Mouth::spend`].
+    pub fn spend(&mut self, complexity: u8) {
+        self.mouth.iter_mut().for_each(|m| m.spend(complexity));
+    }
+
     /// Whether what it says reaches those who may need an ear for it by its ear now, and by no relay.
     pub const fn speaks_by_ear(&self) -> bool {
         self.by_ear

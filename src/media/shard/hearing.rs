@@ -28,11 +28,13 @@ impl Shard {
         if !ear.pull(due, &mut frame) || !by_ear {
             return;
         }
+        let complexity = self.effort.complexity();
         let mut next = first;
         while let Some(port) = next {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;
             if place.leg.has_mouth() {
+                place.leg.spend(complexity);
                 let tapped = place.leg.tapped();
                 let (rate, samples) = (frame.rate, frame.samples());
                 place.leg.say(due, rate, samples, |to, packet, wire| send(tapped, due, (port, to), packet, wire, out));
