@@ -9,7 +9,7 @@ use super::preference::{costs, for_answer, for_offer, is_ours, media_format, mee
 use super::security::{Security, media_keys};
 use crate::base::time::Duration;
 use crate::event::Quality;
-use crate::media::command::{Command, Hears, LegId, LegState, TapId};
+use crate::media::command::{Command, Hears, LegId, LegState, TapId, Tones};
 use crate::rtp::srtp::Suite;
 use crate::sdp::{self, AudioFormat, Codec, Direction, LocalAudio, NegotiatedAudio, Order, SessionDescription};
 use std::net::SocketAddr;
@@ -345,6 +345,8 @@ impl Session {
             receive: agreed.receive.iter().map(media_format).collect(),
             dtmf_send: agreed.dtmf.map(|d| d.send),
             dtmf_receive: agreed.dtmf.map(|d| d.receive),
+            dtmf_clock: agreed.dtmf.map_or(0, |d| d.clock_rate),
+            tones: Tones::Passed,
             ptime_ms: agreed.ptime_ms as u8,
             sending: agreed.direction.sends(),
             receiving: agreed.direction.receives(),

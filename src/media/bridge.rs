@@ -14,6 +14,8 @@ pub enum Bridge {
     /// One table look-up a byte; length and cadence stay.
     UlawToAlaw,
     AlawToUlaw,
+    /// An event (RFC 4733) whose duration is so long in the listener's clock.
+    Lasting(u16),
 }
 
 impl Bridge {
@@ -33,6 +35,10 @@ impl Bridge {
             Bridge::Relay => {}
             Bridge::UlawToAlaw => g711::ulaw_to_alaw_in_place(payload),
             Bridge::AlawToUlaw => g711::alaw_to_ulaw_in_place(payload),
+            Bridge::Lasting(duration) => {
+                let place = payload.iter_mut().skip(2).zip(duration.to_be_bytes());
+                place.for_each(|(to, from)| *to = from);
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the switch asks of the media threads and what they tell it: desired state down, facts up.
 
+mod digits;
 mod room;
 
+pub use digits::{DIGIT_MS, DIGITS_MAX, Method, Press, Tones};
 pub use room::{Listens, MEMBERS_MAX, Member, ONLY_MAX, RoomId, RoomSound, RoomState, Says, Sounding, UNITY_Q12};
 
 use crate::base::time::Duration;
@@ -98,6 +100,9 @@ pub struct LegState {
     /// Payload type of telephone-event (RFC 4733) towards the peer and from it.
     pub dtmf_send: Option<u8>,
     pub dtmf_receive: Option<u8>,
+    /// Clock of telephone-event in Hz; 0 is that of the media.
+    pub dtmf_clock: u32,
+    pub tones: Tones,
     /// Milliseconds of sound per packet that we make ourselves, 10 to 60.
     pub ptime_ms: u8,
     /// Directions as negotiated, from our side: `sending` false sends no RTP, `receiving` false drops what comes.
@@ -123,6 +128,9 @@ pub enum Command {
     Set { leg: LegId, state: Box<LegState> },
     /// A room as it is to be, on the shard of `group`, whose legs its members are; without members it is no more.
     Room { room: RoomId, group: u64, state: Box<RoomState> },
+    /// Digits to send to the leg's peer, after those that it still sends: as RFC 4733 where `dtmf_send` is set, else as tones. At
+    /// most [`DIGITS_MAX`] wait; further ones are dropped. What the leg else hears is held back meanwhile.
+    Digits { leg: LegId, digits: Box<[Press]> },
     /// Answered by `Closed` with the leg's whole account, exactly once, also for a leg that never opened.
     Close { leg: LegId },
 }
@@ -160,11 +168,12 @@ pub enum Event {
         leg: LegId,
         source: SocketAddr,
     },
-    /// One whole RFC 4733 digit (0-9, *, #, A-D), once, whatever the retransmissions.
+    /// One whole digit (0-9, *, #, A-D) that has come to its end, once, whatever the retransmissions.
     Digit {
         leg: LegId,
         digit: char,
         duration_ms: u32,
+        method: Method,
     },
     /// Somebody else has the floor of a room now, or nobody.
     Speaker {

@@ -1,9 +1,11 @@
 //! One media leg: what comes from a peer, what goes to it, and its account.
 
+mod dialing;
 mod sound;
 
 use super::bridge::Bridge;
-use super::command::{Codec, Event, Format, Hears, LegId, LegState, PlayId};
+use super::command::{Codec, Format, Hears, LegId, LegState, PlayId};
+use super::digits::Dialer;
 use super::ear::{Ear, Heard};
 use super::latch::{Latch, Verdict};
 use super::mouth::Mouth;
@@ -12,6 +14,7 @@ use super::protection::{self, Protection};
 use super::report::{NtpClock, Reports};
 use super::stream::{Origin, Relayed, Stream};
 use super::tap::Tapped;
+use super::tones::{Found, Listening};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::event::Quality;
@@ -40,13 +43,16 @@ pub struct Setting {
     pub state: LegState,
     pub player: Player,
     protection: Option<Box<Protection>>,
+    /// Where digits are looked for among the sound.
+    listening: Option<Box<Listening>>,
 }
 
 impl Setting {
     /// Derives the keys that the state brings with it.
     pub fn new(state: LegState, player: Player) -> Setting {
         let protection = state.srtp.as_deref().map(|keys| Box::new(Protection::new(keys)));
-        Setting { state, player, protection }
+        let listening = Listening::new(state.tones, &state.receive);
+        Setting { state, player, protection, listening }
     }
 }
 
@@ -65,6 +71,9 @@ pub struct Taken {
     /// It is heard by the ear, where there is a mouth.
     by_ear: bool,
     relayed: Relayed,
+    /// Of an event, and its clock in Hz.
+    block: Option<telephone::Block>,
+    event_clock: u32,
 }
 
 /// What a packet did; at most three events are told of one.
@@ -74,6 +83,7 @@ pub struct Received {
     pub latched: bool,
     pub refused: bool,
     pub digits: [Option<Digit>; 2],
+    pub tones: Found,
     /// The ear has woken, and is to be pulled from here on.
     pub pull_from: Option<Instant>,
 }
@@ -111,6 +121,8 @@ pub struct Leg {
     heard_before: Heard,
     /// While its packets are made from sound that is not G.711's alone.
     mouth: Option<Box<Mouth>>,
+    /// From the first digits on that it is to send.
+    dialer: Option<Box<Dialer>>,
     reports: Reports,
     /// Where the peer's RTCP came from.
     rtcp_source: Option<SocketAddr>,
@@ -145,6 +157,7 @@ impl Leg {
             lingered: 0,
             heard_before: Heard::default(),
             mouth: None,
+            dialer: None,
             reports: Reports::new(now, rng),
             rtcp_source: None,
             origin: Origin { leg: id, run: 0 },
@@ -170,12 +183,15 @@ impl Leg {
 
     /// Whether packets are made for it on the tick.
     pub fn generates(&self) -> bool {
-        matches!(self.hears(), Hears::Silence | Hears::Play { .. } | Hears::Tone { .. } | Hears::Room(_))
+        self.dials()
+            || matches!(self.hears(), Hears::Silence | Hears::Play { .. } | Hears::Tone { .. } | Hears::Room(_))
     }
 
     /// Sound per packet that we make, in steps of 5 ms: 2 to 12.
     pub fn ptime_steps(&self) -> u64 {
         match self.setting.state.ptime_ms {
+            // The packets of an event.
+            _ if self.setting.state.dtmf_send.is_some() && self.dials() => 4,
             0 => 4,
             ms => u64::from(ms / 5).clamp(2, 12),
         }
@@ -195,6 +211,9 @@ impl Leg {
             std::mem::swap(&mut old.player, &mut new.player);
         }
         if let (Some(new), Some(old)) = (&mut new.protection, &mut old.protection) {
+            new.follow(old);
+        }
+        if let (Some(new), Some(old)) = (&mut new.listening, &mut old.listening) {
             new.follow(old);
         }
         if new.state.remote_rtp != old.state.remote_rtp {
@@ -248,7 +267,7 @@ impl Leg {
 
     /// Takes a packet from the RTP port.
     #[inline]
-    pub fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Received {
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Received {
         let mut received = Received::default();
         let known = Header::parse(bytes).ok().and_then(|h| Some((h, self.carried(h.payload_type)?)));
         let Some((header, carried)) = known else {
@@ -272,8 +291,7 @@ impl Leg {
             return received;
         }
         self.heard_at = now;
-        let payload = header.payload(bytes);
-        match self.reception.packet(header.ssrc, header.sequence, payload.len()) {
+        match self.reception.packet(header.ssrc, header.sequence, header.payload_range().len()) {
             Arrival::Next | Arrival::Late => {}
             Arrival::First => {
                 self.origin.run = self.origin.run.wrapping_add(1);
@@ -281,6 +299,10 @@ impl Leg {
             }
             Arrival::Duplicate | Arrival::Stray => return received,
         }
+        if let Carried::Media(codec) = carried {
+            received.tones = self.find_tones(now, codec, &header, bytes);
+        }
+        let (payload, mut block) = (header.payload(bytes), None);
         let duration = match carried {
             Carried::Media(codec) => {
                 self.receive_rate = codec.clock_rate();
@@ -289,7 +311,7 @@ impl Leg {
             }
             Carried::Event => {
                 self.event_at = now;
-                let block = telephone::Block::parse(payload);
+                block = telephone::Block::parse(payload);
                 received.digits[1] = block.and_then(|b| self.events.receive(header.timestamp, b));
                 0
             }
@@ -297,7 +319,8 @@ impl Leg {
         received.pull_from = self.listen(now, &header, carried, payload);
         self.digits += received.digits.iter().flatten().count() as u32;
         let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
-        received.taken = Some(Taken { header, carried, by_ear: self.by_ear, relayed });
+        let event_clock = self.event_clock();
+        received.taken = Some(Taken { header, carried, by_ear: self.by_ear, relayed, block, event_clock });
         received
     }
 
@@ -315,9 +338,15 @@ impl Leg {
     #[inline]
     pub fn hear(&mut self, now: Instant, taken: &Taken) -> Option<(Fields, SocketAddr, Bridge)> {
         let state = &self.setting.state;
-        let to = self.latch.target().filter(|_| state.sending)?;
+        let to = self.latch.target().filter(|_| state.sending && !self.dials())?;
         let (payload_type, bridge) = match taken.carried {
-            Carried::Event => (state.dtmf_send?, Bridge::Relay),
+            Carried::Event => {
+                let (block, clocks) = (taken.block?, (taken.event_clock, self.event_clock()));
+                let (fields, duration) = self.stream.event(now, &taken.relayed, block, clocks, state.dtmf_send?)?;
+                self.stream.count(taken.header.payload_range().len());
+                let is_same = duration == block.duration;
+                return Some((fields, to, if is_same { Bridge::Relay } else { Bridge::Lasting(duration) }));
+            }
             Carried::Media(_) if taken.by_ear && self.mouth.is_some() => return None,
             Carried::Media(Codec::ComfortNoise) if !self.stream.is_generated() => {
                 let noise = self.formats.iter().flatten().find(|f| f.codec == Codec::ComfortNoise)?;
@@ -328,10 +357,7 @@ impl Leg {
                 (format.payload_type, Bridge::between(spoken, format.codec)?)
             }
         };
-        let fields = match taken.carried {
-            Carried::Event if self.stream.is_generated() => self.stream.event(now, &taken.relayed, payload_type),
-            _ => self.stream.relayed(now, &taken.relayed, payload_type)?,
-        };
+        let fields = self.stream.relayed(now, &taken.relayed, payload_type)?;
         self.stream.count(taken.header.payload_range().len());
         Some((fields, to, bridge))
     }
@@ -346,12 +372,6 @@ impl Leg {
             && state.remote_rtp.is_some()
             && state.rtp_timeout.is_some_and(|limit| now.since(self.heard_at) >= limit);
         (digit, silent && !std::mem::replace(&mut self.timeout_told, silent))
-    }
-
-    /// A digit as it is told.
-    pub fn digit(&self, digit: Digit) -> Event {
-        let duration_ms = u64::from(digit.duration) * 1_000 / u64::from(self.receive_rate.max(1));
-        Event::Digit { leg: self.id, digit: digit.digit, duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX) }
     }
 
     /// Takes RTCP from the peer; `own_port` is false where it came to the RTP port.

@@ -22,6 +22,10 @@ pub mod player;
 
 pub mod tap;
 
+pub mod tones;
+
+pub mod digits;
+
 pub mod protection;
 
 pub mod report;

@@ -9,7 +9,7 @@ mod hearing;
 mod rooms;
 
 use super::bridge::Bridge;
-use super::command::{Event, Hears, LegId, PlayId, RoomId};
+use super::command::{Event, Hears, LegId, Method, PlayId, Press, RoomId};
 use super::leg::{Carried, Leg, REPORT_ROOM, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
@@ -67,6 +67,11 @@ pub enum Order {
         room: RoomId,
         id: PlayId,
         prompt: Option<Arc<Prompt>>,
+    },
+    /// Digits to send to the leg's peer.
+    Digits {
+        leg: LegId,
+        digits: Box<[Press]>,
     },
     Close {
         leg: LegId,
@@ -190,6 +195,7 @@ impl Shard {
             }
             Order::Room { room, setting } => self.set_room(room, setting, out),
             Order::LoadRoom { room, id, prompt } => self.load_room(room, id, prompt.as_ref()),
+            Order::Digits { leg, digits } => self.dial(leg, &digits),
             Order::Close { leg } => self.close(now, leg, out),
         }
     }
@@ -225,7 +231,10 @@ impl Shard {
             out.event(Event::Refused { leg, source });
         }
         for digit in received.digits.into_iter().flatten() {
-            out.event(place.leg.digit(digit));
+            out.event(place.leg.digit(digit, Method::Rfc4733));
+        }
+        for tone in received.tones.into_iter().flatten() {
+            out.event(place.leg.digit(tone, Method::Inband));
         }
         if let (Some(tapped), Some(taken)) = (place.leg.tapped(), received.taken)
             && let Carried::Media(codec) = taken.carried
@@ -298,6 +307,10 @@ impl Shard {
     fn generate(&mut self, port: u32, step: u64, late: bool, out: &mut impl Sink) {
         let Some(place) = self.place(port).filter(|p| p.generates()) else {
             self.leave_wheel(port);
+            if self.place(port).is_some_and(|p| p.leg.has_dialed()) {
+                // There may be no use for its mouth any more.
+                self.equip(port);
+            }
             return;
         };
         let next = step + place.leg.ptime_steps();
@@ -316,6 +329,15 @@ impl Shard {
         if let Some(due) = self.wheel.get_mut(next as usize % WHEEL) {
             due.push(port);
         }
+    }
+
+    fn dial(&mut self, leg: LegId, digits: &[Press]) {
+        let Some(port) = self.find(leg) else { return };
+        if let Some(place) = self.place(port) {
+            place.leg.dial(digits);
+        }
+        self.equip(port);
+        self.enter_wheel(port);
     }
 
     fn leave_wheel(&mut self, port: u32) {
@@ -344,7 +366,10 @@ impl Shard {
             let Some(Place { leg, .. }) = place else { continue };
             let (digit, silent) = leg.look(now);
             if let Some(digit) = digit {
-                out.event(leg.digit(digit));
+                out.event(leg.digit(digit, Method::Rfc4733));
+            }
+            if let Some(tone) = leg.look_for_tone(now) {
+                out.event(leg.digit(tone, Method::Inband));
             }
             if silent {
                 out.event(Event::Timeout { leg: leg.id });
@@ -530,7 +555,7 @@ fn send(
 impl Place {
     /// Whether packets are made for it on the tick; a room makes those of its members itself.
     fn generates(&self) -> bool {
-        self.leg.generates() && self.room.is_none()
+        self.leg.dials() || self.leg.generates() && self.room.is_none()
     }
 
     /// Whether it hears a leg that is not open.

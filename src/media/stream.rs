@@ -4,6 +4,8 @@ use super::command::LegId;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::rtp::packet::{Fields, Header};
+use crate::rtp::retiming::{Retimed, Retiming};
+use crate::rtp::telephone_event::Block;
 
 /// A timestamp that leaves the clock by more than so much between two packets in sequence has been set anew by its sender.
 const LEAP: Duration = Duration::from_secs(10);
@@ -71,8 +73,8 @@ pub struct Stream {
     duration: u32,
     clock_rate: u32,
     feed: Feed,
-    /// The latest event among packets of our own: where it comes from, its timestamp there and here.
-    event: Option<(Origin, u32, u32)>,
+    /// Events that are passed on in a clock of our own, and where they come from.
+    events: Option<(Origin, Retiming)>,
     packets: u64,
     octets: u64,
 }
@@ -88,7 +90,7 @@ impl Stream {
             duration: 0,
             clock_rate: 8_000,
             feed: Feed::Switched,
-            event: None,
+            events: None,
             packets: 0,
             octets: 0,
         }
@@ -169,15 +171,53 @@ impl Stream {
         matches!(self.feed, Feed::Generated)
     }
 
-    /// Header of an event's packet between packets of our own: all of one event have the timestamp of its begin
-    /// (RFC 4733 §2.1), in the clock of our stream.
-    pub fn event(&mut self, now: Instant, packet: &Relayed, payload_type: u8) -> Fields {
-        let (sequence, timestamp) = self.next(now);
-        let begun = self.event.filter(|e| (e.0, e.1) == (packet.origin, packet.timestamp));
-        let ours = begun.map_or(timestamp, |e| e.2);
-        self.event = Some((packet.origin, packet.timestamp, ours));
-        self.sequence = sequence;
-        Fields { marker: begun.is_none(), payload_type, sequence, timestamp: ours, ssrc: self.ssrc }
+    /// Header of an event's packet that another leg has sent, and its duration, from one event clock to the other (in Hz). All
+    /// packets of one event have the timestamp of its begin (RFC 4733 §2.1), in the clock of our stream. `None` for a straggler.
+    pub fn event(
+        &mut self,
+        now: Instant,
+        packet: &Relayed,
+        block: Block,
+        clocks: (u32, u32),
+        payload_type: u8,
+    ) -> Option<(Fields, u16)> {
+        let in_line =
+            matches!(self.feed, Feed::Relayed(_)) || !self.is_generated() && packet.clock_rate == self.clock_rate;
+        let (sequence, timestamp) = if in_line {
+            let fields = self.relayed(now, packet, payload_type)?;
+            if clocks.0 == clocks.1 {
+                return Some((fields, block.duration));
+            }
+            (fields.sequence, fields.timestamp)
+        } else {
+            self.next(now)
+        };
+        let (_, retiming) =
+            self.events.take_if(|e| e.0 == packet.origin).unwrap_or((packet.origin, Retiming::default()));
+        let (_, retiming) = self.events.insert((packet.origin, retiming));
+        let Retimed { first, timestamp, duration } = retiming.pass(packet.timestamp, block, clocks, timestamp)?;
+        if !in_line {
+            self.sequence = sequence;
+            self.begin_at(now, timestamp);
+        }
+        Some((Fields { marker: first, payload_type, sequence, timestamp, ssrc: self.ssrc }, duration))
+    }
+
+    /// Header of a packet of an event of our own. Without the timestamp with which it has `begun`, now is its begin; `offset` is
+    /// that of its segment. What feeds the stream afterwards begins anew.
+    pub fn own_event(&mut self, due: Instant, begun: Option<u32>, offset: u32, payload_type: u8) -> Fields {
+        let (sequence, now) = self.next(due);
+        let timestamp = begun.unwrap_or(now).wrapping_add(offset);
+        self.begin_at(due, timestamp);
+        (self.sequence, self.feed) = (sequence, Feed::Switched);
+        Fields { marker: begun.is_none(), payload_type, sequence, timestamp, ssrc: self.ssrc }
+    }
+
+    /// The clock of a line that begins with an event.
+    fn begin_at(&mut self, now: Instant, timestamp: u32) {
+        if self.packets == 0 {
+            (self.timestamp, self.at, self.duration) = (timestamp, now, 0);
+        }
     }
 
     /// Header of a relayed packet; `None` for one that was sent before the switch to its origin.

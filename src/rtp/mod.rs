@@ -1,6 +1,7 @@
 //! RTP (RFC 3550): the packet and its header, RTCP, reception statistics, telephone-event, SRTP. Bytes in, values out; no I/O.
 
 pub mod packet;
+pub mod retiming;
 pub mod rtcp;
 pub mod srtp;
 pub mod stats;

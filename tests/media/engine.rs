@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tandem::base::time::Now;
 use tandem::config::MediaIo;
 use tandem::event::Quality;
-use tandem::media::command::{Command, Event, Family, Format, Hears, LegId, LegState, PlayId, Tone};
+use tandem::media::command::{Command, Event, Family, Format, Hears, LegId, LegState, PlayId, Tone, Tones};
 use tandem::rtp::packet::Header;
 use tandem::shell::clock::Clock;
 use tandem::shell::media::{MediaEngine, MediaSettings, Prompts};
@@ -74,6 +74,8 @@ impl Bench {
             receive: vec![format],
             dtmf_send: Some(EVENTS),
             dtmf_receive: Some(EVENTS),
+            dtmf_clock: 8_000,
+            tones: Tones::Passed,
             ptime_ms: 20,
             sending: true,
             receiving: true,

@@ -5,6 +5,7 @@
 mod captures;
 mod conference;
 mod counting;
+mod digits;
 mod engine;
 mod relay;
 mod rig;

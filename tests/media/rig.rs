@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use tandem::base::time::{Duration, Instant, Now, Wall};
 use tandem::event::Quality;
-use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState};
+use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState, Tones};
 use tandem::media::leg::Setting;
 use tandem::media::player::Player;
 use tandem::media::shard::{Order, Shard, Sink, Socket};
@@ -76,6 +76,8 @@ pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
         receive: vec![format],
         dtmf_send: Some(EVENTS),
         dtmf_receive: Some(EVENTS),
+        dtmf_clock: format.codec.clock_rate(),
+        tones: Tones::Passed,
         ptime_ms: 20,
         sending: true,
         receiving: true,

@@ -2,7 +2,7 @@
 
 use crate::rig::{EVENTS, PCMA, PCMU, Rig, Sent, packet, peer, state};
 use std::time::Duration;
-use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState, TapId};
+use tandem::media::command::{Codec, Event, Format, Hears, LegId, LegState, Method, TapId};
 use tandem::media::tap::Track;
 use tandem::rtp::rtcp::{self, Packet, Report, SenderInfo};
 use tandem::rtp::telephone_event::Block;
@@ -228,8 +228,8 @@ fn a_digit_is_told_once_and_passes_with_its_retransmissions() {
         sequence += 1;
         rig.receive(1, peer(1), &packet(EVENTS, sequence, timestamp, 0xa, &event(end, duration)));
     }
-    let digit = Event::Digit { leg: LegId(1), digit: '5', duration_ms: 60 };
-    assert_eq!(rig.events()[1..], [digit]);
+    let digit = |duration_ms| Event::Digit { leg: LegId(1), digit: '5', duration_ms, method: Method::Rfc4733 };
+    assert_eq!(rig.events()[1..], [digit(60)]);
     let sent = rig.sent();
     assert_eq!(sent.len(), 4);
     assert!(sent.iter().all(|s| s.payload_type == EVENTS && s.timestamp == sent[0].timestamp && s.port == 2));
@@ -237,7 +237,7 @@ fn a_digit_is_told_once_and_passes_with_its_retransmissions() {
     rig.receive(1, peer(1), &packet(EVENTS, 5, 3_000, 0xa, &event(false, 800)));
     assert_eq!(rig.events(), []);
     rig.pass_ms(400);
-    assert_eq!(rig.events(), [Event::Digit { leg: LegId(1), digit: '5', duration_ms: 100 }]);
+    assert_eq!(rig.events(), [digit(100)]);
     assert_eq!(rig.close(1).digits, 2);
 }
 

@@ -117,6 +117,11 @@ impl MediaStub {
                     self.fault(format!("{:?} and {room:?}, in which it is, live on two shards", member.leg));
                 }
             }
+            Command::Digits { leg, digits } => {
+                if !self.legs.contains_key(&leg) || digits.is_empty() {
+                    self.fault(format!("{} digits to {leg:?}", digits.len()));
+                }
+            }
             Command::Close { leg } => {
                 let times = self.closed.entry(leg).or_default();
                 *times += 1;

@@ -118,6 +118,11 @@ impl Detector {
         self.active.map(|a| a.digit)
     }
 
+    /// Whether what has come last is a digit, or may be the begin of one: known 20 ms after it begins, whereas `Begin` takes 35.
+    pub const fn suspects(&self) -> bool {
+        self.active.is_some() || self.candidate.is_some()
+    }
+
     /// Takes 8 kHz samples and tells what they complete: at most two events for each 5 ms.
     pub fn process(&mut self, samples: &[i16], mut tell: impl FnMut(Event)) {
         for &sample in samples {

@@ -166,6 +166,9 @@ impl Leg {
         samples: &[i16],
         mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
     ) {
+        if self.dials() {
+            return;
+        }
         let generates = self.generates();
         let state = &self.setting.state;
         let to = self.latch.target().filter(|_| state.sending);
@@ -200,6 +203,10 @@ impl Leg {
         due: Instant,
         mut send: impl FnMut(SocketAddr, &[u8], Option<&[u8]>),
     ) -> Option<(PlayId, bool)> {
+        if self.dials() {
+            self.send_digits(due, send);
+            return None;
+        }
         let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
         let Setting { state, player, .. } = &mut *self.setting;
         let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return None };
@@ -220,16 +227,7 @@ impl Leg {
         if !state.sending || matches!(ended, Some((_, false))) {
             return ended;
         }
-        let mut packet = [0; HEADER_LEN + FRAME_MAX];
-        let (header, payload) = packet.split_at_mut(HEADER_LEN);
-        if !format.codec.encode(frame, payload) {
-            self.say(due, Rate::Narrow, frame, send);
-            return ended;
-        }
-        self.stream.generated(due, samples as u32, SAMPLE_RATE, format.payload_type).write(header);
-        self.stream.count(samples);
-        let packet = packet.get(..HEADER_LEN + samples).unwrap_or_default();
-        send(to, packet, protection::seal(&mut self.setting.protection, packet));
+        self.put(due, format, to, frame, &mut send);
         ended
     }
 }

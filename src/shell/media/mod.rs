@@ -205,6 +205,10 @@ impl MediaEngine {
                 self.set_room(room, group, *state);
                 None
             }
+            Command::Digits { leg, digits } => {
+                self.give(leg, Order::Digits { leg, digits });
+                None
+            }
             Command::Close { leg } => self.close(now.mono, leg),
         }
     }
@@ -387,7 +391,7 @@ impl Media for MediaEngine {
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
         // What a leg is to do is done at once, and with it whatever was ordered before.
-        let quiet = !matches!(command, Command::Set { .. } | Command::Room { .. });
+        let quiet = !matches!(command, Command::Set { .. } | Command::Room { .. } | Command::Digits { .. });
         self.shards.iter_mut().for_each(|s| s.quiet = quiet);
         if let Some(event) = self.execute(now, command) {
             // The control loop asks for events after its commands: no ring is needed.

@@ -35,7 +35,7 @@ impl Bench {
     }
     fn digit(&mut self, digit: char) {
         let leg = self.caller_leg();
-        self.input(Input::Media(media::Event::Digit { leg, digit, duration_ms: 100 }));
+        self.input(Input::Media(media::Event::Digit { leg, digit, duration_ms: 100, method: media::Method::Rfc4733 }));
     }
     /// The beep has sounded.
     fn beeped(&mut self) {
