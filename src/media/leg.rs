@@ -210,8 +210,10 @@ impl Leg {
         } else if playing(&old.state).is_some() {
             std::mem::swap(&mut old.player, &mut new.player);
         }
-        if let (Some(new), Some(old)) = (&mut new.protection, &mut old.protection) {
-            new.follow(old);
+        if let Some(new) = &mut new.protection
+            && !old.protection.as_mut().is_some_and(|old| new.follow(old))
+        {
+            self.stream.rename();
         }
         if let (Some(new), Some(old)) = (&mut new.listening, &mut old.listening) {
             new.follow(old);

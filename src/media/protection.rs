@@ -27,9 +27,10 @@ impl Protection {
         Protection { session: Session::new(keys.clone()), room: [0; PACKET_MAX + OVERHEAD_MAX] }
     }
 
-    /// Goes on where the protection before was, as far as its keys are the same (see [`Session::follow`]).
-    pub fn follow(&mut self, before: &mut Protection) {
-        self.session.follow(&mut before.session);
+    /// Goes on where the protection before was, as far as its keys are the same; whether what we send does (see
+    /// [`Session::follow`]).
+    pub fn follow(&mut self, before: &mut Protection) -> bool {
+        self.session.follow(&mut before.session)
     }
 
     /// A copy of an RTP packet, protected.

@@ -96,6 +96,11 @@ impl Stream {
         }
     }
 
+    /// Takes an SSRC that this stream never had, for 2³² times (a generator of full period); its line goes on.
+    pub const fn rename(&mut self) {
+        self.ssrc = self.ssrc.wrapping_mul(0x915f_77f5).wrapping_add(1);
+    }
+
     pub const fn ssrc(&self) -> u32 {
         self.ssrc
     }

@@ -156,6 +156,31 @@ fn a_new_key_loses_nothing_and_the_same_one_begins_nothing_anew() {
     assert_eq!(rig.close(1).packets_refused, 0);
 }
 
+/// What we protect under a key once left is under another SSRC, so that no index is used twice.
+#[test]
+fn a_key_that_comes_back_begins_under_another_ssrc() {
+    let (mut rig, _) = mixed(Suite::AeadAes128Gcm, PCMU);
+    let mut named = Vec::new();
+    let with = |suite| secure(1, PCMU, Hears::Leg(LegId(2)), keys(suite).0);
+    for (n, state) in [
+        with(Suite::AeadAes128Gcm),
+        with(Suite::AesCm128HmacSha1_80),
+        LegState { ptime_ms: 30, ..with(Suite::AesCm128HmacSha1_80) },
+        state(1, PCMU, Hears::Leg(LegId(2))),
+        with(Suite::AeadAes128Gcm),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        rig.set(1, state);
+        rig.say(2, 0, n as u16, n as u32 * 160, 0xb);
+        let sent = rig.kept.rtp.pop().expect("a packet").2;
+        named.push(u32::from_be_bytes([sent[8], sent[9], sent[10], sent[11]]));
+    }
+    let [first, second, held, plain, again] = named[..] else { panic!("{named:?}") };
+    assert!(first != second && second == held && held == plain && again != plain && again != first && again != second);
+}
+
 #[test]
 fn reports_are_protected_too() {
     let (mut rig, mut phone) = mixed(Suite::AeadAes256Gcm, PCMU);

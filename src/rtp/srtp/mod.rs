@@ -47,8 +47,12 @@ impl Session {
 
     /// Follows `before` in the same leg: a direction whose key is the same goes on where it was; what was sent under the key
     /// before is still taken for a while. `before` is to be dropped then, by who may free memory.
-    pub fn follow(&mut self, before: &mut Session) {
-        if self.keys.send == before.keys.send {
+    ///
+    /// Says whether what we send goes on. If not, it begins at index 0, and so has to have another SSRC: the key may be one that
+    /// this leg has used before, and one index must not be protected twice.
+    pub fn follow(&mut self, before: &mut Session) -> bool {
+        let goes_on = self.keys.send == before.keys.send;
+        if goes_on {
             std::mem::swap(&mut self.outbound, &mut before.outbound);
         }
         if self.keys.receive == before.keys.receive {
@@ -58,6 +62,7 @@ impl Session {
             self.inbound[1] = before.inbound[0].take();
             self.former_left = FORMER_PACKETS;
         }
+        goes_on
     }
 
     /// Protects the RTP packet in the first `len` bytes of `buffer` and returns its new length, up to [`OVERHEAD_MAX`] more.

@@ -316,8 +316,7 @@ fn a_new_key_loses_nothing_and_the_old_one_ends() {
         let fresh = master(to, 200, &[]);
         let mut next_a = Session::new(Keys { send: fresh.clone(), receive: a.keys.receive.clone() });
         let mut next_b = Session::new(Keys { send: b.keys.send.clone(), receive: fresh });
-        next_a.follow(&mut a);
-        next_b.follow(&mut b);
+        assert!(!next_a.follow(&mut a) && next_b.follow(&mut b));
         assert!(open(&mut next_b, &late[0]).is_ok());
         for n in 74..100 {
             let packet = seal(&mut next_a, &rtp(n, 7)).unwrap();
@@ -337,7 +336,7 @@ fn a_new_key_loses_nothing_and_the_old_one_ends() {
         let again = seal(&mut next_a, &rtp(300, 7)).unwrap();
         assert!(open(&mut next_b, &again).is_ok());
         let mut same = Session::new(next_b.keys.clone());
-        same.follow(&mut next_b);
+        assert!(same.follow(&mut next_b));
         assert_eq!(open(&mut same, &again), Err(Refused::Replayed));
     }
 }
@@ -351,7 +350,7 @@ fn a_sender_that_goes_on_counting_under_a_new_key_is_followed() {
     }
     let fresh = master(Suite::AesCm128HmacSha1_80, 200, &[]);
     let mut next = Session::new(Keys { send: b.keys.send.clone(), receive: fresh.clone() });
-    next.follow(&mut b);
+    assert!(next.follow(&mut b));
     let mut counting = Session::new(Keys { send: fresh, receive: a.keys.receive.clone() });
     counting.outbound.wind(7, 0x1_0005, 0);
     let packet = seal(&mut counting, &rtp(6, 7)).unwrap();
