@@ -67,6 +67,7 @@ impl Phone {
     /// So many packets are lost on their way.
     pub fn lose(&mut self, packets: u16) {
         self.spoken += usize::from(packets);
+        self.timestamp += 160 * u32::from(packets);
         self.sequence = self.sequence.wrapping_add(packets);
     }
 

@@ -30,6 +30,10 @@ fn rules(rng: &mut Rng, users: &[String], trunks: &[String], direct: bool) -> St
     format!(
         r#"contexts:
   all:
+    - match: {{ to: /^(echo|play|pause)$/, from: /0$/ }}
+      do: [ {{ conference: {{ name: all, end_on_exit: true, wait: jazz.wav }} }}, {{ play: bye.wav }} ]
+    - match: {{ to: /^(echo|play|pause)$/, from: /[1-4]$/ }}
+      do: [ answer, {{ conference: {{ name: all, start_on_enter: false, max_participants: 3 }} }}, {{ play: bye.wav }} ]
     - match: {{ to: echo }}
       do: [ answer, echo ]
     - match: {{ to: play }}
