@@ -2,12 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// Eight tables, so that eight bytes are taken at once.
-static IEEE: [[u32; 256]; 8] = ieee_tables();
+/// Sixteen tables, so that sixteen bytes are taken at once.
+static IEEE: [[u32; 256]; 16] = ieee_tables();
 static OGG: [u32; 256] = ogg_table();
 
-const fn ieee_tables() -> [[u32; 256]; 8] {
-    let mut tables = [[0; 256]; 8];
+const fn ieee_tables() -> [[u32; 256]; 16] {
+    let mut tables = [[0; 256]; 16];
     let mut n = 0;
     while n < 256 {
         let (mut value, mut bit) = (n as u32, 0);
@@ -19,7 +19,7 @@ const fn ieee_tables() -> [[u32; 256]; 8] {
         n += 1;
     }
     let mut t = 1;
-    while t < 8 {
+    while t < 16 {
         let mut n = 0;
         while n < 256 {
             let before = tables[t - 1][n];
@@ -64,16 +64,17 @@ impl Crc {
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        let [t0, t1, t2, t3, t4, t5, t6, t7] = &IEEE;
-        let at = |table: &[u32; 256], byte: u8| table[usize::from(byte)];
+        let (sixteens, rest) = bytes.as_chunks::<16>();
+        let at = |table: usize, byte: u8| IEEE.get(table).map_or(0, |t| t[usize::from(byte)]);
         let mut crc = self.0;
-        for [a, b, c, d, e, f, g, h] in eights {
+        for block in sixteens {
+            let [a, b, c, d, others @ ..] = block;
             let [w, x, y, z] = (crc ^ u32::from_le_bytes([*a, *b, *c, *d])).to_le_bytes();
-            crc = at(t7, w) ^ at(t6, x) ^ at(t5, y) ^ at(t4, z) ^ at(t3, *e) ^ at(t2, *f) ^ at(t1, *g) ^ at(t0, *h);
+            let first = at(15, w) ^ at(14, x) ^ at(13, y) ^ at(12, z);
+            crc = others.iter().enumerate().fold(first, |crc, (n, byte)| crc ^ at(11 - n, *byte));
         }
         for byte in rest {
-            crc = (crc >> 8) ^ at(t0, crc.to_le_bytes()[0] ^ byte);
+            crc = (crc >> 8) ^ at(0, crc.to_le_bytes()[0] ^ byte);
         }
         self.0 = crc;
     }

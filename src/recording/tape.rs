@@ -284,7 +284,9 @@ impl Tape {
         if let Some(Press::Opus { file, .. }) = &mut self.press {
             self.bytes.append(&mut file.flush());
         }
-        std::mem::take(&mut self.bytes)
+        // The next portion will be about as long.
+        let room = Vec::with_capacity(self.bytes.len() + self.bytes.len() / 8);
+        std::mem::replace(&mut self.bytes, room)
     }
 
     pub fn pending(&self) -> usize {

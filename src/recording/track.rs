@@ -146,7 +146,8 @@ impl Track {
         if self.seen >= WINDOW {
             let off = self.least;
             (self.least, self.seen) = (i64::MAX, 0);
-            self.slew = if off.abs() > self.samples(2) { off } else { 0 };
+            // A line that is off by less is left: moving it is heard more than where it lies.
+            self.slew = if off.abs() > self.samples(8) { off } else { 0 };
             if off.abs() > self.samples(30)
                 && let Some(anchor) = &mut self.anchor
             {

@@ -1,13 +1,14 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, srtp, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, recording, srtp, memory; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
 mod ivr;
 mod media;
 mod message;
+mod recording;
 mod relay;
 mod rtpengine;
 mod signalling;
@@ -40,7 +41,19 @@ impl Choice {
 
     pub fn part(&self, name: &str) -> bool {
         self.wants(
-            &["calls", "ceiling", "relay", "delay", "crowd", "ivr", "conference", "transcode", "srtp", "memory"],
+            &[
+                "calls",
+                "ceiling",
+                "relay",
+                "delay",
+                "crowd",
+                "ivr",
+                "conference",
+                "transcode",
+                "recording",
+                "srtp",
+                "memory",
+            ],
             name,
         )
     }
@@ -56,7 +69,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 10] = [
+    let parts: [(&str, Part); 11] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -65,6 +78,7 @@ fn main() {
         ("ivr", ivr::ivr),
         ("transcode", transcode::transcode),
         ("conference", conference::conference),
+        ("recording", recording::recording),
         ("srtp", srtp::srtp),
         ("memory", media::memory),
     ];

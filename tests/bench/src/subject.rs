@@ -36,6 +36,8 @@ pub enum Kind {
     TandemDirect,
     /// Media ports for each call.
     TandemAnchored,
+    /// Anchored, and each call recorded with a channel for each party.
+    TandemRecording,
     Kamailio,
 }
 
@@ -44,6 +46,7 @@ impl Kind {
         match self {
             Kind::TandemDirect => "tandem",
             Kind::TandemAnchored => "tandem_anchored",
+            Kind::TandemRecording => "tandem_recording",
             Kind::Kamailio => "kamailio",
         }
     }
@@ -76,8 +79,9 @@ impl Subject {
              - {{ name: far, targets: [\"sip:{}\"], inbound: [127.0.0.3/32], context: in }}\n",
             places.caller, places.callee
         );
+        let record = kind == Kind::TandemRecording;
         let dialplan = format!(
-            "contexts:\n  in:\n    - match: {{ to: /^\\d+$/ }}\n      do: [ {{ dial: {{ number: \"${{to}}\", trunks: [far], media: {media} }} }} ]\n"
+            "contexts:\n  in:\n    - match: {{ to: /^\\d+$/ }}\n      do: [ {{ dial: {{ number: \"${{to}}\", trunks: [far], media: {media}, record: {record} }} }} ]\n"
         );
         let setup = Setup {
             trunks: &trunks,
