@@ -424,9 +424,18 @@ impl Leg {
         buffer.get(..len)
     }
 
+    /// RTCP goes by RTP's port on both sides (RFC 5761): one address was negotiated for both.
+    pub fn is_multiplexed(&self) -> bool {
+        let state = &self.setting.state;
+        state.remote_rtcp.is_some() && state.remote_rtcp == state.remote_rtp
+    }
+
     /// Where the peer's RTCP came from; else, behind a NAT, next to its RTP; else what was negotiated.
     fn rtcp_target(&self) -> Option<SocketAddr> {
         let state = &self.setting.state;
+        if self.is_multiplexed() {
+            return self.latch.target();
+        }
         let next = |rtp: SocketAddr| rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port));
         let negotiated = state.remote_rtp?;
         self.rtcp_source

@@ -374,8 +374,9 @@ impl Shard {
             if silent {
                 out.event(Event::Timeout { leg: leg.id });
             }
+            let by_rtp = leg.is_multiplexed();
             if let Some((to, report)) = leg.report(now, clock, &mut self.rng, &mut [0; REPORT_ROOM]) {
-                out.rtcp(port as u32, to, report);
+                send_report(out, by_rtp, port as u32, to, report);
             }
         }
     }
@@ -461,9 +462,10 @@ impl Shard {
             self.equip(port);
         }
         let mut buffer = [0; REPORT_ROOM];
+        let by_rtp = place.leg.is_multiplexed();
         let closed = place.leg.close(now, self.clock, &mut buffer);
         if let Some((to, bye)) = closed.bye {
-            out.rtcp(port, to, bye);
+            send_report(out, by_rtp, port, to, bye);
         }
         out.event(Event::Closed { leg: id, quality: closed.account });
         out.spent(closed.setting);
@@ -561,6 +563,15 @@ impl Place {
     /// Whether it hears a leg that is not open.
     fn dangles(&self) -> bool {
         self.heard.is_none() && matches!(self.leg.hears(), Hears::Leg(_))
+    }
+}
+
+/// RTCP by its own port, or by RTP's where both share one.
+fn send_report(out: &mut impl Sink, by_rtp: bool, port: u32, to: SocketAddr, report: &[u8]) {
+    if by_rtp {
+        out.rtp(port, to, report);
+    } else {
+        out.rtcp(port, to, report);
     }
 }
 

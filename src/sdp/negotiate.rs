@@ -57,7 +57,7 @@ pub struct NegotiatedAudio {
     pub stream: usize,
     /// Where to send RTP; `None` while the peer gives no address (hold by `0.0.0.0`).
     pub remote_rtp: Option<SocketAddr>,
-    /// Where to send RTCP.
+    /// Where to send RTCP: RTP's own address if both go by one port (RFC 5761).
     pub remote_rtcp: Option<SocketAddr>,
     /// The codec to send, under the peer's payload type and with the peer's parameters.
     pub send: AudioFormat,
@@ -189,6 +189,8 @@ pub fn reoffer(local: &LocalAudio, previous: &SessionDescription) -> SessionDesc
         let formats = offered_formats(local, &stream.audio_formats());
         let mut again = our_stream(local, stream.protocol.clone(), &formats, local.ptime_ms);
         again.crypto.clone_from(&stream.crypto);
+        // Left out, it would end what was agreed (RFC 5761 §5.1.1).
+        again.rtcp_mux = stream.rtcp_mux;
         again
     });
     let description = describe(local, streams.collect());
@@ -254,7 +256,8 @@ fn answer_stream(
     ours.direction = Some(direction);
     ours.crypto = secured.iter().map(|s| s.send.to_value()).collect();
     let on_hold = !remote.direction.receives() || remote.unspecified;
-    let (remote_rtp, remote_rtcp) = (remote.rtp, remote.rtcp);
+    ours.rtcp_mux = media.rtcp_mux;
+    let (remote_rtp, remote_rtcp) = (remote.rtp, if media.rtcp_mux { remote.rtp } else { remote.rtcp });
     let audio = NegotiatedAudio {
         stream,
         remote_rtp,
@@ -313,7 +316,7 @@ pub fn accept(
     Ok(NegotiatedAudio {
         stream,
         remote_rtp: remote.rtp,
-        remote_rtcp: remote.rtcp,
+        remote_rtcp: if ours.rtcp_mux && media.rtcp_mux { remote.rtp } else { remote.rtcp },
         send,
         send_others,
         receive,

@@ -364,6 +364,24 @@ fn what_the_peer_reports_is_in_the_account_and_bye_ends_it() {
 }
 
 #[test]
+fn one_port_for_rtp_and_rtcp_serves_both_ways() {
+    let mut rig = Rig::bridged(PCMU, PCMU);
+    let shared = state(1, PCMU, Hears::Leg(LegId(2)));
+    rig.set(1, LegState { remote_rtcp: shared.remote_rtp, ..shared });
+    for n in 0..1_000u32 {
+        rig.say(1, 0, n as u16, n * 160, 0xa);
+        rig.pass_ms(20);
+    }
+    let is_report = |(port, to, bytes): &(u32, std::net::SocketAddr, Vec<u8>)| {
+        *port == 1 && *to == peer(1) && rtcp::parse(bytes).is_some()
+    };
+    assert!(rig.kept.rtp.iter().filter(|r| is_report(r)).count() > 1);
+    assert!(rig.kept.rtcp.iter().all(|(port, ..)| *port != 1));
+    rig.close(1);
+    assert!(rig.kept.rtp.last().is_some_and(is_report), "the last one too");
+}
+
+#[test]
 fn no_bytes_from_anywhere_disturb_a_shard() {
     let mut rng = tandem::base::rng::Rng::from_seed(5);
     let mut rig = Rig::bridged(PCMU, PCMA);

@@ -223,8 +223,18 @@ fn behaviour(rng: &mut Rng) -> Behaviour {
         cancel_race: rate(600),
         payloads: vec![],
     };
-    let payloads = [&[0u8, 8, 101][..], &[8, 0, 101], &[0], &[8, 101], &[9, 0, 101], &[0, 8]];
-    Behaviour { payloads: payloads[rng.below(6) as usize].to_vec(), ..b }
+    let payloads = [
+        &[0u8, 8, 101][..],
+        &[8, 0, 101],
+        &[0],
+        &[8, 101],
+        &[9, 0, 101],
+        &[0, 8],
+        &[111, 9, 8, 101],
+        &[111, 0],
+        &[9, 8],
+    ];
+    Behaviour { payloads: payloads[rng.below(payloads.len() as u64) as usize].to_vec(), ..b }
 }
 
 fn sample_calls(w: &mut World, rng: &mut Rng) {

@@ -62,6 +62,7 @@ impl Sdp {
                     8 => "PCMA/8000",
                     9 => "G722/8000",
                     18 => "G729/8000",
+                    111 => "opus/48000/2",
                     101 => "telephone-event/8000\r\na=fmtp:101 0-15",
                     _ => return None,
                 };

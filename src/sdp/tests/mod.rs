@@ -186,6 +186,12 @@ fn peculiar_offers_are_answered_or_refused() {
             "no common codec; the peer has ",
         ),
         (
+            "RTCP by RTP's port",
+            "v=0\nc=IN IP4 192.0.2.1\nm=audio 9000 RTP/AVP 0\na=rtcp-mux\na=rtcp:9000\n",
+            &pcm,
+            "PCMU/0 to 192.0.2.1:9000 rtcp 192.0.2.1:9000 from PCMU/0 dtmf none 20ms sendrecv",
+        ),
+        (
             "RTCP would be port 65536",
             "v=0\nc=IN IP4 192.0.2.1\nm=audio 65535 RTP/AVP 0\n",
             &pcm,
@@ -352,6 +358,21 @@ fn answers_are_accepted() {
     for (name, answer, expected) in rows {
         check_accept(name, answer, expected);
     }
+}
+
+#[test]
+fn rtcp_shares_rtps_port_only_where_both_say_so() {
+    let offered = |mux: &str| parse(&format!("v=0\nc=IN IP4 192.0.2.9\nm=audio 9000 RTP/AVP 0\n{mux}\n"));
+    let rtcp_of = |audio: NegotiatedAudio| audio.remote_rtcp.map_or(0, |a| a.port());
+    let (with, without) = (offered("a=rtcp-mux"), offered("a=x"));
+    let ours = answer(&with, &local(&["pcmu"])).unwrap().description;
+    assert!(ours.media[0].rtcp_mux && !answer(&without, &local(&["pcmu"])).unwrap().description.media[0].rtcp_mux);
+    let again = reoffer(&local(&["pcmu"]), &ours);
+    assert!(again.media[0].rtcp_mux, "a later offer keeps it");
+    for (theirs, ours, port) in [(&with, &again, 9000), (&without, &again, 9001)] {
+        assert_eq!(rtcp_of(accept(theirs, ours).unwrap()), port);
+    }
+    assert_eq!(rtcp_of(accept(&with, &offer(&local(&["pcmu"]))).unwrap()), 9001, "never offered");
 }
 
 #[test]
