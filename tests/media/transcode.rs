@@ -265,3 +265,28 @@ fn a_peer_may_change_its_codec_while_it_speaks() {
     let steepest = sound.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max().unwrap();
     assert!(steepest < 6_400, "{steepest}");
 }
+
+/// The machine stops for 200 ms: what was due is skipped, and what waits is no later for it than before.
+#[test]
+fn a_stop_of_the_machine_adds_no_delay() {
+    let (mut rig, mut a, mut b) = talk(PCMU, G722, (20, 20));
+    for _ in 0..10 {
+        a.say(&mut rig);
+        rig.now += std::time::Duration::from_millis(20);
+    }
+    rig.sent();
+    b.heard.clear();
+    for _ in 0..100 {
+        a.say(&mut rig);
+        rig.pass_ms(20);
+        b.listen(&rig.sent());
+    }
+    assert!((96..=102).contains(&b.heard.len()), "{}", b.heard.len());
+    assert!(b.heard.windows(2).all(|w| w[1].sequence == w[0].sequence.wrapping_add(1)));
+    let (sound, rate) = b.sound();
+    let share = purity(&sound[(rate * 0.5) as usize..], rate, 1_000.0);
+    assert!(share > 0.98, "{share}");
+    assert!(rig.shard.stats().ticks_late >= 5);
+    let quality = rig.close(1);
+    assert!(quality.buffer_ms_max.unwrap() < 40.0, "{quality:?}");
+}

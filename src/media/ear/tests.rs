@@ -199,3 +199,9 @@ fn a_frame_is_taken_out_and_put_in_without_a_click() {
     let (after, most) = (out.heard.delay_us, out.heard.delay_us_max);
     assert!(after < 40_000 && most > 55_000, "{after} {most}");
 }
+
+#[test]
+fn an_ear_takes_little_memory() {
+    let bytes = size_of::<Ear>();
+    assert!(bytes <= 22_000, "{bytes}");
+}
