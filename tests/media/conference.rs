@@ -265,3 +265,15 @@ impl tandem::media::shard::Sink for Silent {
 fn deliver(shard: &mut Shard, now: tandem::base::time::Instant, bytes: &mut [u8], sink: &mut Silent) {
     shard.packet(now, (1, tandem::media::shard::Socket::Rtp), peer(1), bytes, sink);
 }
+
+#[test]
+fn who_hears_a_member_by_its_leg_hears_it_in_any_codec() {
+    for format in [PCMU, PCMA, G722, OPUS] {
+        let mut stage = Stage::new(&[(G722, 20), (PCMU, 20)]);
+        stage.rig.open(3);
+        stage.rig.set(3, state(3, format, Hears::Leg(LegId(1))));
+        stage.phones.push(Phone::new(3, format, TONES_HZ[2]));
+        stage.sing(60);
+        assert_eq!(stage.matrix(), [vec![2], vec![1], vec![1]], "{format:?}");
+    }
+}

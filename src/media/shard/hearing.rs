@@ -18,18 +18,21 @@ impl Shard {
 
     fn pull(&mut self, port: u32, due: Instant, late: bool, out: &mut impl Sink) {
         self.stats.ticks_late += u64::from(late);
-        let Some(place) = self.place(port) else { return };
-        let (first, by_ear) = (place.first_listener, place.leg.speaks_by_ear());
-        let Some(ear) = place.leg.ear() else { return };
+        let Some(ear) = self.place(port).and_then(|p| p.leg.ear()) else { return };
         if late {
             return ear.skip(due);
         }
         let mut frame = Frame::silent(Rate::Narrow);
-        if !ear.pull(due, &mut frame) || !by_ear {
-            return;
+        if ear.pull(due, &mut frame) {
+            self.tell(port, due, &frame, out);
         }
+    }
+
+    /// Gives what a leg's ear has heard to those who hear the leg and have a mouth, unless its packets are relayed now.
+    pub(super) fn tell(&mut self, port: u32, due: Instant, frame: &Frame, out: &mut impl Sink) {
         let complexity = self.effort.complexity();
-        let mut next = first;
+        let Some(place) = self.place(port).filter(|p| p.leg.speaks_by_ear()) else { return };
+        let mut next = place.first_listener;
         while let Some(port) = next {
             let Some(place) = self.place(port) else { break };
             next = place.next_listener;

@@ -113,8 +113,12 @@ impl Shard {
             let place = port.and_then(|port| self.place(port));
             let Some(ear) = place.and_then(|p| p.leg.ear()) else { continue };
             hall.room.tune(seat, ear.rate());
-            if ear.pull(due, &mut frame) {
-                hall.room.say(seat, frame.samples());
+            if !ear.pull(due, &mut frame) {
+                continue;
+            }
+            hall.room.say(seat, frame.samples());
+            if let Some(port) = *port {
+                self.tell(port, due, &frame, out);
             }
         }
         if let Some((play, played)) = hall.play() {
@@ -133,7 +137,9 @@ impl Shard {
 
     /// Lets a member hear what is for it.
     fn say(&mut self, port: u32, due: Instant, mixed: Mixed<'_>, encoded: &mut Encoded, out: &mut impl Sink) {
+        let complexity = self.effort.complexity();
         let Some(place) = self.place(port) else { return };
+        place.leg.spend(complexity);
         let (tapped, frame) = (place.leg.tapped(), mixed.frame());
         let (codec, narrow) = (place.leg.plain(), frame.len() == NARROW);
         let mut own = [0; NARROW];
