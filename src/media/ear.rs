@@ -11,7 +11,7 @@ mod tests;
 use super::command::{Codec, Format};
 use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
 use super::jitter::{Advice, Jitter, Packet, Take};
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use codecs::resample::{Interpolator, Ratio};
 use codecs::{cng, g711, g722, opus, plc};
 
@@ -30,6 +30,8 @@ const INSERT_PATIENCE: u32 = 5;
 const REMOVE_PATIENCE: u32 = 50;
 /// Pulls that show what always waits: more than any pattern of packets against pulls has.
 const RESIDUE_PULLS: u32 = 8;
+/// Comfort noise goes on for so long after its last description.
+const NOISE_MAX: Duration = Duration::from_secs(300);
 /// A frame is quiet whose samples stay below −42 dBov.
 const QUIET: u16 = 260;
 
@@ -172,7 +174,9 @@ impl Ear {
     /// The frame that is due at `due`. `false` and silence while nobody speaks.
     pub fn pull(&mut self, due: Instant, frame: &mut Frame) -> bool {
         *frame = Frame::silent(self.rate);
-        if !self.jitter.begin(due) {
+        // Who has described the silence means it to go on: a peer that hears nothing at all would give the call up.
+        let begun = if self.in_noise { self.jitter.begin_within(due, NOISE_MAX) } else { self.jitter.begin(due) };
+        if !begun {
             (self.queued, self.seen, self.quiet, self.in_noise) = (0, 0, true, false);
             self.residue = usize::MAX;
             return false;

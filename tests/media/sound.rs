@@ -2,6 +2,7 @@
 
 use crate::rig::{PCMA, PCMU, Rig, Sent, peer, state};
 use std::f64::consts::TAU;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem::base::time::Instant;
@@ -193,6 +194,12 @@ fn a_prompt_waits_for_the_negotiation_but_not_for_one_who_holds() {
     rig.play(1, held, Player::default());
     rig.pass_ms(200);
     assert_eq!((rig.sent(), rig.events()), (vec![], vec![ended(1, true)]));
+    // The old way of holding: an address that nothing is sent to (RFC 3264 §8.4).
+    let mut held = state(1, PCMU, play(2));
+    held.remote_rtp = Some(SocketAddr::from(([0, 0, 0, 0], 10_001)));
+    rig.play(1, held, Player::prompt(prompt(800), 1));
+    rig.pass_ms(200);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![ended(2, true)]));
 }
 
 #[test]

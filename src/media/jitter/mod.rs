@@ -319,6 +319,11 @@ impl Jitter {
 
     /// A pull begins. `false` while nothing is to sound.
     pub fn begin(&mut self, due: Instant) -> bool {
+        self.begin_within(due, IDLE)
+    }
+
+    /// As [`Jitter::begin`], where a silence of so long is no end.
+    pub fn begin_within(&mut self, due: Instant, patience: Duration) -> bool {
         match self.state {
             State::Idle => false,
             State::Filling { until } if due < until => false,
@@ -326,7 +331,7 @@ impl Jitter {
                 self.state = State::Playing;
                 true
             }
-            State::Playing if self.store.is_empty() && due.since(self.heard_at) >= IDLE => {
+            State::Playing if self.store.is_empty() && due.since(self.heard_at) >= patience => {
                 self.state = State::Idle;
                 false
             }

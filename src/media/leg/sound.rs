@@ -209,7 +209,8 @@ impl Leg {
         }
         let samples = (self.ptime_steps() * 5 * u64::from(SAMPLE_RATE) / 1_000) as usize;
         let Setting { state, player, .. } = &mut *self.setting;
-        let (Some(format), Some(to)) = (state.send, self.latch.target()) else { return None };
+        // Before the negotiation a playing waits; while the peer holds, it goes on.
+        let format = state.send.filter(|_| state.remote_rtp.is_some())?;
         let id = playing(state);
         if format.codec.rate().is_none() || !format.codec.is_g711() && self.mouth.is_none() {
             return id.filter(|_| player.end()).map(|id| (id, false));
@@ -224,9 +225,9 @@ impl Leg {
                 Filled::Nothing => return None,
             }
         }
-        if !state.sending || matches!(ended, Some((_, false))) {
+        let Some(to) = self.latch.target().filter(|_| state.sending && !matches!(ended, Some((_, false)))) else {
             return ended;
-        }
+        };
         self.put(due, format, to, frame, &mut send);
         ended
     }

@@ -66,7 +66,9 @@ impl Shard {
         }
         let listens = place.leg.set_ear(needed, wanted, seed);
         let (sent, heard) = (place.leg.sent(), place.heard);
-        let made = if seated { place.leg.plain().is_some() } else { sent.is_some_and(|c| c.is_g711()) };
+        // What a room says in the frame of a wide ear is for a mouth to make narrow.
+        let narrow = place.leg.ear().is_none_or(|ear| ear.rate() == Rate::Narrow);
+        let made = if seated { narrow && place.leg.plain().is_some() } else { sent.is_some_and(|c| c.is_g711()) };
         let own = place.leg.generates() && !made;
         let said = place.leg.ear().filter(|_| seated && own).map(|ear| ear.rate());
         let spoken = heard.and_then(|h| self.place(h)).filter(|p| p.leg.needs_sound(sent) != 0);

@@ -149,6 +149,8 @@ pub struct MediaEngine {
     legs: HashMap<LegId, Home>,
     groups: HashMap<u64, Group>,
     prompts: Arc<Prompts>,
+    /// Slots whose sockets the shard could not watch, until their legs have left them.
+    unusable: Vec<(usize, u32)>,
     /// Playings that wait for a prompt.
     waiting: Vec<(Arc<str>, Waiter)>,
     /// The shard of each room.
@@ -183,6 +185,7 @@ impl MediaEngine {
             legs: HashMap::new(),
             groups: HashMap::new(),
             prompts,
+            unusable: Vec::new(),
             waiting: Vec::new(),
             rooms: HashMap::new(),
             waker,
@@ -236,6 +239,7 @@ impl MediaEngine {
                     Up::Spent(setting) => drop(setting),
                     Up::SpentRoom(setting) => drop(setting),
                     Up::Retired { port } => self.pool.retired(now, n, port),
+                    Up::Unusable { port } => self.unusable.push((n, port)),
                 }
             }
         }
@@ -351,7 +355,11 @@ impl MediaEngine {
         };
         self.give(leg, Order::Close { leg });
         self.legs.remove(&leg);
-        let retire = self.pool.rest(now, home.shard, home.slot);
+        let bad = self.unusable.iter().position(|u| *u == (home.shard, home.slot));
+        let retire = match bad.map(|at| self.unusable.swap_remove(at)) {
+            Some((_, slot)) => Some(slot),
+            None => self.pool.rest(now, home.shard, home.slot),
+        };
         if let Some(shard) = self.shards.get_mut(home.shard) {
             shard.legs = shard.legs.saturating_sub(1);
             if let Some(port) = retire {

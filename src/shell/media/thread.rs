@@ -40,6 +40,8 @@ const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Packets between two looks at the clock while they are taken: some 10 µs.
 const CLOCK_EVERY: usize = 8;
+/// Of faults of waiting one in so many is told: some five seconds' worth.
+const FAULTS_TOLD: u64 = 1_000;
 /// Orders taken between two looks at the sockets.
 const ORDERS_MAX: usize = 64;
 
@@ -60,6 +62,10 @@ pub enum Up {
     Spent(Box<Setting>),
     SpentRoom(Box<RoomSetting>),
     Retired {
+        port: u32,
+    },
+    /// The slot's sockets could not be watched: it is not to be used again.
+    Unusable {
         port: u32,
     },
 }
@@ -170,6 +176,8 @@ pub struct Pace {
     begin: Instant,
     before: u64,
     busy: bool,
+    /// Waits that failed.
+    faults: u64,
 }
 
 impl Pace {
@@ -247,6 +255,7 @@ impl<I: PacketIo> Worker<I> {
                 Ok(Down::Adopt { port, pair }) => {
                     if let Err(error) = self.io.adopt(port, pair) {
                         tracing::error!(port, "a media socket could not be watched: {error}");
+                        self.uplink.push(Up::Unusable { port });
                     }
                 }
                 Ok(Down::Retire { port }) => {
@@ -281,7 +290,11 @@ impl<I: PacketIo> Worker<I> {
         }
         let rest = if self.pace.busy { REST } else { Duration::ZERO };
         if let Err(error) = self.io.wait(timeout, rest) {
-            tracing::error!("media threads cannot wait for packets: {error}");
+            if self.pace.faults.is_multiple_of(FAULTS_TOLD) {
+                tracing::error!("media threads cannot wait for packets: {error}");
+            }
+            self.pace.faults += 1;
+            std::thread::sleep(FULL_PAUSE);
         }
         self.doorbell.asleep.store(false, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests handed over by one call.
 const SUBMISSIONS: u32 = 256;
@@ -28,6 +28,8 @@ const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
 const GROUP: u16 = 0;
 /// Sockets that a shard may have: two for each port pair there is.
 const FILES: u64 = 65_536;
+/// A socket whose receive failed is tried again after so long.
+const FAULT_PAUSE: Duration = Duration::from_millis(20);
 /// So many packets end a rest before its time.
 const GATHERED: u32 = 64;
 
@@ -118,8 +120,11 @@ pub struct Uring {
     can_rest: bool,
     waker: Waker,
     slots: Vec<Slot>,
-    /// Sockets whose receive has ended and must stand again.
+    /// Sockets whose receive has ended and must stand again, and until when that waits after a fault.
     idle: Vec<(u32, Socket)>,
+    idle_until: Option<Instant>,
+    /// The waker must be watched again.
+    unwatched: bool,
     buffers: Buffers,
     /// The buffer of the packet that was given out last.
     lent: Option<u16>,
@@ -163,7 +168,22 @@ impl Uring {
         let (slots, idle) = (Vec::new(), Vec::with_capacity(64));
         let names = Vec::with_capacity(SUBMISSIONS as usize);
         let (flying, lent) = (Outbox::default(), None);
-        Ok(Uring { ring, begun: false, can_rest, waker, slots, idle, buffers, lent, wanted, flying, names, unsent: 0 })
+        Ok(Uring {
+            ring,
+            begun: false,
+            can_rest,
+            waker,
+            slots,
+            idle,
+            idle_until: None,
+            unwatched: false,
+            buffers,
+            lent,
+            wanted,
+            flying,
+            names,
+            unsent: 0,
+        })
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -177,7 +197,7 @@ impl Uring {
 
     fn watch_waker(&mut self) {
         let poll = opcode::PollAdd::new(types::Fd(self.waker.fd()), libc::POLLIN as u32).multi(true);
-        self.push(&poll.build().user_data(WAKE));
+        self.unwatched = !self.push(&poll.build().user_data(WAKE));
     }
 
     /// Of a slot that has sockets.
@@ -192,7 +212,31 @@ impl Uring {
         let about = RECEIVE | token(port, socket, generation);
         let entry =
             opcode::RecvMsgMulti::new(fixed(port, socket), &raw const *self.wanted, GROUP).build().user_data(about);
-        self.push(&entry);
+        if !self.push(&entry) {
+            self.idle.push((port, socket));
+            self.idle_until = Some(Instant::now() + FAULT_PAUSE);
+        }
+    }
+
+    /// Puts up again what has ended, unless a fault is too fresh; by how long a wait is to be shortened for it.
+    fn listen_again(&mut self) -> Option<Duration> {
+        if self.unwatched {
+            self.watch_waker();
+        }
+        if let Some(left) = self.idle_until.map(|at| at.saturating_duration_since(Instant::now())) {
+            if !left.is_zero() {
+                return Some(left);
+            }
+            self.idle_until = None;
+        }
+        for _ in 0..self.idle.len() {
+            let Some((port, socket)) = self.idle.pop() else { break };
+            self.listen(port, socket);
+            if self.idle_until.is_some() {
+                break;
+            }
+        }
+        None
     }
 
     /// Queues a request; hands over what is queued where there is no room. `false`: the kernel takes none now.
@@ -276,6 +320,10 @@ impl Uring {
         let current = self.generation(port) == Some(generation);
         if current && !cqueue::more(entry.flags()) {
             self.idle.push((port, socket));
+            // Without a buffer it goes on as soon as there is one; whatever else fails may fail again at once.
+            if entry.result() < 0 && entry.result() != -libc::ENOBUFS {
+                self.idle_until = Some(Instant::now() + FAULT_PAUSE);
+            }
         }
         let id = cqueue::buffer_select(entry.flags())?;
         if current && entry.result() > (HEADER + NAME) as i32 {
@@ -307,6 +355,7 @@ impl PacketIo for Uring {
 
     fn retire(&mut self, port: u32) {
         let Some(slot) = self.slots.get_mut(port as usize) else { return };
+        self.idle.retain(|(p, _)| *p != port);
         let generation = slot.generation;
         slot.generation = generation.wrapping_add(1);
         let Some(pair) = slot.pair.take() else { return };
@@ -325,9 +374,10 @@ impl PacketIo for Uring {
         if let Some(id) = self.lent.take() {
             self.buffers.give(id);
         }
-        while let Some((port, socket)) = self.idle.pop() {
-            self.listen(port, socket);
-        }
+        let timeout = match self.listen_again() {
+            None => timeout,
+            Some(pause) => Some(timeout.map_or(pause, |t| t.min(pause))),
+        };
         let rest = timeout.map_or(rest, |t| rest.min(t));
         if !self.can_rest && !rest.is_zero() {
             let _ = self.ring.submit();
