@@ -12,6 +12,8 @@
 //! A leg speaks SIP through the [`Endpoint`] and tells its call what it heard by return value. It knows nothing of media,
 //! scripts or other legs: bodies pass through it as bytes.
 
+mod info;
+
 pub use super::body::{body_of, offer_of};
 
 use super::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, capabilities, finish};
@@ -161,6 +163,7 @@ pub struct Leg {
     reoffer_out: Option<Reoffer<ClientId>>,
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
     ack_owed: bool,
+    infos: info::Infos,
 }
 
 /// A re-INVITE or UPDATE. It stays after its final response while its transaction lingers, for retransmissions.
@@ -197,6 +200,7 @@ impl Leg {
             reoffer_in: None,
             reoffer_out: None,
             ack_owed: false,
+            infos: info::Infos::default(),
         }
     }
 
@@ -391,7 +395,10 @@ impl Leg {
         }
         match self.reoffer_out {
             Some(out) if out.id == id => self.on_reoffer_response(ep, now, out, response),
-            _ => Heard::Nothing,
+            _ => {
+                self.on_info_response(ep, now, id, response);
+                Heard::Nothing
+            }
         }
     }
 
@@ -506,6 +513,7 @@ impl Leg {
             }
             return Heard::Reoffered { status, body: None };
         }
+        self.on_info_lost(ep, now, id);
         Heard::Nothing
     }
 

@@ -4,10 +4,13 @@
 //! is to hear it makes the desired state of its media leg. The other party's session is only ever looked at, to choose codecs that
 //! need no transcoding; nothing of its description is copied but codec parameters.
 
+mod digits;
+
 use super::endpoint::Body;
 use super::preference::{costs, for_answer, for_offer, is_ours, media_format, meet};
 use super::security::{Security, media_keys};
 use crate::base::time::Duration;
+use crate::config::Dtmf;
 use crate::event::Quality;
 use crate::media::command::{Command, Hears, LegId, LegState, TapId, Tones};
 use crate::rtp::srtp::Suite;
@@ -53,6 +56,8 @@ pub struct Session {
     keeps: bool,
     hears: Hears,
     tap: Option<TapId>,
+    dtmf: Dtmf,
+    tones_wanted: Tones,
     set: Option<Box<LegState>>,
     quality: Option<Box<Quality>>,
 }
@@ -310,7 +315,7 @@ impl Session {
             session_id: self.session_id,
             version: self.session_id,
             formats,
-            telephone_event: true,
+            telephone_event: matches!(self.dtmf, Dtmf::Auto | Dtmf::Rfc4733),
             ptime_ms: PTIME_MS,
             direction: Direction::SendRecv,
             order: Order::Ours,
@@ -346,7 +351,7 @@ impl Session {
             dtmf_send: agreed.dtmf.map(|d| d.send),
             dtmf_receive: agreed.dtmf.map(|d| d.receive),
             dtmf_clock: agreed.dtmf.map_or(0, |d| d.clock_rate),
-            tones: Tones::Passed,
+            tones: self.tones(),
             ptime_ms: agreed.ptime_ms as u8,
             sending: agreed.direction.sends(),
             receiving: agreed.direction.receives(),

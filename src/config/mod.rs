@@ -153,6 +153,31 @@ pub struct Limits {
     pub call_duration: Duration,
 }
 
+/// How digits are exchanged with a peer. By INFO they are taken from everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Dtmf {
+    /// RFC 4733 where it is negotiated, else as tones.
+    #[default]
+    Auto,
+    /// As nothing else.
+    Rfc4733,
+    /// By SIP INFO; RFC 4733 is not offered.
+    Info,
+    /// As tones; RFC 4733 is not offered.
+    Inband,
+}
+
+impl Dtmf {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Dtmf::Auto => "auto",
+            Dtmf::Rfc4733 => "rfc4733",
+            Dtmf::Info => "info",
+            Dtmf::Inband => "inband",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trunk {
     pub name: String,
@@ -173,6 +198,7 @@ pub struct Trunk {
     pub media_direct: bool,
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
+    pub dtmf: Dtmf,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -218,6 +244,7 @@ pub struct User {
     pub display: Option<String>,
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
+    pub dtmf: Dtmf,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -121,6 +121,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("codecs", list(trunk.codecs.iter().cloned())));
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
     m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
+    m.push(("dtmf", text(trunk.dtmf.as_str())));
     map(m)
 }
 
@@ -132,6 +133,7 @@ fn user(user: &User) -> Value {
     let mut m = vec![("name", text(&user.name)), (secret, text(REDACTED)), ("context", text(&user.context))];
     m.extend(user.display.iter().map(|d| ("display", text(d))));
     m.extend(user.srtp.map(|s| ("srtp", text(s.as_str()))));
+    m.push(("dtmf", text(user.dtmf.as_str())));
     map(m)
 }
 

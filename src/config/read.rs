@@ -2,8 +2,8 @@
 
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
-    CODECS, Config, Credentials, Http, Limits, Listen, Media, MediaIo, Network, Recording, Scheme, Sip, Srtp, Trunk,
-    TrunkTarget, User, UserSecret, shapes,
+    CODECS, Config, Credentials, Dtmf, Http, Limits, Listen, Media, MediaIo, Network, Recording, Scheme, Sip, Srtp,
+    Trunk, TrunkTarget, User, UserSecret, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -275,6 +275,7 @@ impl Found {
             codecs: self.codecs(f),
             media_direct: f.text("media") == Some("direct"),
             srtp: srtp(f),
+            dtmf: dtmf(f),
             name,
         };
         let name = &trunk.name;
@@ -322,7 +323,14 @@ impl Found {
                 return None;
             }
         };
-        Some(User { name, secret, context, display: f.text("display").map(str::to_owned), srtp: srtp(f) })
+        Some(User {
+            name,
+            secret,
+            context,
+            display: f.text("display").map(str::to_owned),
+            srtp: srtp(f),
+            dtmf: dtmf(f),
+        })
     }
 
     fn context(&mut self, f: &Fields<'_>, key: &str, whose: &str) -> Option<String> {
@@ -369,6 +377,15 @@ impl Found {
             }
             seen.push((net, node.at));
         }
+    }
+}
+
+fn dtmf(f: &Fields<'_>) -> Dtmf {
+    match f.text("dtmf") {
+        Some("rfc4733") => Dtmf::Rfc4733,
+        Some("info") => Dtmf::Info,
+        Some("inband") => Dtmf::Inband,
+        _ => Dtmf::Auto,
     }
 }
 

@@ -199,6 +199,8 @@ pub static LIMITS: Shape = Shape {
     prefixed: None,
 };
 
+const DTMF: Type = Type::Choice(&["auto", "rfc4733", "info", "inband"]);
+
 pub static TRUNK: Shape = Shape {
     name: "trunk",
     doc: "A carrier or another switch.",
@@ -225,6 +227,7 @@ pub static TRUNK: Shape = Shape {
         key("codecs", CODEC_LIST, "", "What is offered to it; media.codecs if missing."),
         key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
+        key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
     ],
     prefixed: None,
 };
@@ -266,6 +269,7 @@ pub static USER: Shape = Shape {
         required("context", NAME, "Where its calls enter the dialplan."),
         key("display", Type::Text, "", "Shown as the caller's name."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
+        key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
     ],
     prefixed: None,
 };

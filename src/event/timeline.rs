@@ -35,8 +35,8 @@ pub enum What {
     Outcome(Box<str>),
     /// Media: latched, refused, playing, timeout, codec chosen.
     Media(Box<str>),
-    /// A digit arrived; the switch puts a dot in its place unless the rules let it be seen.
-    Digit(char),
+    /// A digit arrived: a dot in its place, by which method, and how it was passed on.
+    Digit(Box<str>),
     Note(Box<str>),
     Ended(Ending),
 }

@@ -4,6 +4,7 @@
 //! events, timers) either moves a leg, or ends what is being done with an outcome, which moves the script.
 
 use super::dialing::Dialing;
+use super::digits::Digits;
 use super::io::{CallView, Output};
 use super::recording::Recording;
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
@@ -16,9 +17,6 @@ use crate::event::{CallId, Class, Ending, Fact, RecordingId, Side, Timeline, Wha
 use crate::media::command::{self as media, Hears, PlayId, TapId};
 use crate::verb::{Action, Next, Outcome, Record, Script};
 use std::net::SocketAddr;
-
-/// What stands for a digit on the timeline: it may be of a PIN or a card.
-const REDACTED: char = '•';
 
 /// The group of every call whose script may lead into a conference; no call has this key.
 const CONFERRING: u64 = u64::MAX;
@@ -73,6 +71,7 @@ pub struct Call {
     pub direct: bool,
     pub reported: bool,
     pub recording: Option<Recording>,
+    pub digits: Digits,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -104,6 +103,7 @@ impl Call {
             direct: false,
             reported: false,
             recording: None,
+            digits: Digits::default(),
             timers: Vec::new(),
             group: None,
         }
@@ -203,6 +203,7 @@ impl Call {
     pub fn join(&mut self, w: &mut World, a: u8, b: u8) {
         let media_of = |call: &Call, i: u8| call.legs.get(usize::from(i)).and_then(|l| l.session.media());
         if let (Some(ma), Some(mb)) = (media_of(self, a), media_of(self, b)) {
+            self.match_digits(a, b);
             self.hear(w, a, Hears::Leg(mb));
             self.hear(w, b, Hears::Leg(ma));
         }
@@ -240,6 +241,7 @@ impl Call {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring => self.on_ring_out(w),
+            CallTimer::Digits(leg) => self.on_digits_due(w, leg),
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
@@ -338,6 +340,7 @@ impl Call {
             let (leg, security) = (w.open_media(self.key, group, v6), w.security(&self.source));
             let codecs = self.codecs_of_caller(w);
             self.legs[0].session.open(leg, codecs, security);
+            self.legs[0].session.set_dtmf(w.dtmf(&self.source));
         }
         self.legs[0].session.is_ready()
     }
@@ -541,6 +544,12 @@ impl Call {
     /// Brings a leg's media in line with what has been agreed, and says so on the timeline if it changed.
     pub fn refresh_media(&mut self, w: &mut World, index: u8) {
         let timeout = w.config.media.rtp_timeout;
+        if let Some(other) = self.partner(index) {
+            self.match_digits(index, other);
+            let leg = self.legs.get_mut(usize::from(other));
+            let set = leg.and_then(|l| l.session.refresh(timeout.filter(|_| l.answered.is_some())));
+            set.into_iter().for_each(|set| w.output(Output::Media(set)));
+        }
         let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
         if let Some(set) = leg.session.refresh(timeout.filter(|_| leg.answered.is_some())) {
             let hold = if leg.session.is_held() { ", on hold" } else { "" };
@@ -707,14 +716,7 @@ impl Call {
             Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(Class::Caller, "hangup", 0)),
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
-            Asked::Info { body } => {
-                if let Some(digit) = body.as_ref().and_then(info_digit) {
-                    self.note(w, Side::Leg(index), What::Digit(REDACTED));
-                    if index == 0 {
-                        self.on_message_digit(w, digit);
-                    }
-                }
-            }
+            Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
         }
     }
 
@@ -755,12 +757,10 @@ impl Call {
             media::Event::Unprotected { leg, source } => {
                 self.media_note(w, leg, format!("RTP from {source} refused: the SRTP key does not fit"))
             }
-            media::Event::Digit { leg, digit, .. } => {
+            media::Event::Digit { leg, digit, duration_ms, method } => {
                 if let Some(index) = self.leg_of(leg) {
-                    self.note(w, Side::Leg(index), What::Digit(REDACTED));
-                    if index == 0 {
-                        self.on_message_digit(w, digit);
-                    }
+                    let duration_ms = u16::try_from(duration_ms).unwrap_or(u16::MAX);
+                    self.on_digit(w, index, media::Press { digit, duration_ms }, method);
                 }
             }
             media::Event::Timeout { leg } => self.on_media_timeout(w, leg),
@@ -778,15 +778,4 @@ impl Call {
             self.note(w, Side::Leg(index), What::Media(text.into()));
         }
     }
-}
-
-/// The digit in a SIP INFO: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
-fn info_digit(body: &Body) -> Option<char> {
-    let text = std::str::from_utf8(&body.bytes).ok()?;
-    let signal = match &*body.content_type {
-        "application/dtmf-relay" => text.lines().find_map(|l| l.trim().strip_prefix("Signal="))?,
-        "application/dtmf" => text,
-        _ => return None,
-    };
-    signal.trim().chars().next().filter(|c| c.is_ascii_digit() || "*#ABCD".contains(*c))
 }

@@ -163,6 +163,7 @@ impl Call {
         let leg = &mut self.legs[usize::from(index)];
         let limit = if limit.is_empty() { leg.codecs().to_vec() } else { limit };
         leg.session.open(media, limit, w.security(&leg.peer));
+        leg.session.set_dtmf(w.dtmf(&leg.peer));
     }
 
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {

@@ -7,6 +7,7 @@ mod call;
 mod conference;
 mod describe;
 mod dialing;
+mod digits;
 mod identify;
 mod inbound;
 mod io;

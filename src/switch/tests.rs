@@ -1,6 +1,7 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
 mod conference;
+mod digits;
 mod edge;
 mod recording;
 
@@ -45,6 +46,7 @@ fn minimal() -> Config {
         codecs: Vec::new(),
         media_direct: false,
         srtp: None,
+        dtmf: Default::default(),
     };
     Config {
         recording: Config::default().recording,
@@ -90,6 +92,8 @@ struct Bench {
     taps: BTreeMap<media::LegId, Option<media::TapId>>,
     orders: Vec<crate::recording::command::Order>,
     groups: Vec<u64>,
+    states: BTreeMap<media::LegId, media::LegState>,
+    dialled: Vec<(media::LegId, media::Press)>,
 }
 
 impl Bench {
@@ -107,6 +111,8 @@ impl Bench {
             taps: BTreeMap::new(),
             orders: Vec::new(),
             groups: Vec::new(),
+            states: BTreeMap::new(),
+            dialled: Vec::new(),
         }
     }
 
@@ -132,6 +138,10 @@ impl Bench {
                 Output::Media(media::Command::Set { leg, state }) => {
                     self.hears.insert(leg, state.hears.clone());
                     self.taps.insert(leg, state.tap);
+                    self.states.insert(leg, *state);
+                }
+                Output::Media(media::Command::Digits { leg, digits }) => {
+                    self.dialled.extend(digits.iter().map(|press| (leg, *press)));
                 }
                 Output::Media(media::Command::Room { room, state, .. }) => {
                     self.rooms.insert(room, *state);

@@ -62,6 +62,8 @@ pub enum CallTimer {
     Ring,
     /// The leg has heard nothing at all, and there is another target to try.
     Unreachable(u8),
+    /// Digits of the leg that came by INFO, and may come as events too.
+    Digits(u8),
     /// The longest that the call may last (`limits.call_duration`).
     CallLimit,
     /// The longest that a dial may be joined (`time_limit`).
@@ -81,6 +83,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Step) => "call_step",
             TimerKey::Call(_, CallTimer::Ring) => "call_ring",
             TimerKey::Call(_, CallTimer::Unreachable(_)) => "call_unreachable",
+            TimerKey::Call(_, CallTimer::Digits(_)) => "call_digits",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
         }

@@ -79,12 +79,13 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         codecs: vec![],
         media_direct: false,
         srtp: None,
+        dtmf: Default::default(),
     }
 }
 
 pub fn user(name: &str, password: &str) -> User {
     let secret = UserSecret::Password(Secret::new(password.into()));
-    User { name: name.into(), secret, context: "all".into(), display: None, srtp: None }
+    User { name: name.into(), secret, context: "all".into(), display: None, srtp: None, dtmf: Default::default() }
 }
 
 pub fn dialplan(text: &str) -> Arc<Dialplan> {

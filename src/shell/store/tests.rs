@@ -56,7 +56,7 @@ fn full(n: u32) -> Box<CallRecord> {
     let entries = [
         What::Received { line: "INVITE sip:a\"b".into(), cseq: 1, source: peer },
         What::Step { verb: "dial bob".into(), at: "a.yaml:3".into() },
-        What::Digit('#'),
+        What::Digit("#".into()),
         What::Ended(r.cdr.ending),
     ];
     for (i, what) in entries.into_iter().enumerate() {

@@ -228,7 +228,7 @@ impl<'a> EntryView<'a> {
             }
             What::Outcome(text) => ("outcome", Cow::Borrowed(&**text)),
             What::Media(text) => ("media", Cow::Borrowed(&**text)),
-            What::Digit(digit) => ("digit", Cow::Owned(digit.to_string())),
+            What::Digit(text) => ("digit", Cow::Borrowed(&**text)),
             What::Note(text) => ("note", Cow::Borrowed(&**text)),
             What::Ended(ending) => ("ended", Cow::Owned(ending.to_string())),
         };

@@ -72,7 +72,14 @@ fn a_withheld_number_is_kept_and_not_shown() {
 fn a_user_is_challenged_without_state_and_calls_as_itself() {
     let mut b = bench(&plan("uri: \"sip:200@127.0.0.1:7000\""), |config| {
         let secret = UserSecret::Password(Secret::new("wonder".into()));
-        config.users = vec![User { name: "alice".into(), secret, context: "any".into(), display: None, srtp: None }];
+        config.users = vec![User {
+            name: "alice".into(),
+            secret,
+            context: "any".into(),
+            display: None,
+            srtp: None,
+            dtmf: Default::default(),
+        }];
     });
     b.receive(CALLER, invite_from("<sip:alice@pbx.test>", ""));
     let challenge = b.last(CALLER).clone();
