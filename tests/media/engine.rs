@@ -136,7 +136,10 @@ impl Phone {
     fn hear(&self) -> (Header, Vec<u8>, SocketAddr) {
         let mut buffer = [0; 2_048];
         loop {
-            let (len, from) = self.socket.recv_from(&mut buffer).expect("a packet within the patience");
+            let (len, from) = match self.socket.recv_from(&mut buffer) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                received => received.expect("a packet within the patience"),
+            };
             if let Ok(header) = Header::parse(&buffer[..len]) {
                 return (header, header.payload(&buffer[..len]).to_vec(), from);
             }

@@ -215,7 +215,9 @@ impl Inbound {
         // counting where it follows RFC 3711 §3.3.1.
         let on = former.and_then(|f| f.streams.0.iter().flatten().find(|s| s.ssrc == ssrc)?.rtp);
         let continued = on.map(|w| w.estimate(sequence)).filter(|i| (0x1_0000..=RTP_INDEX_MAX).contains(i));
-        for index in [Some(u64::from(sequence)), continued].into_iter().flatten() {
+        // And where its first packets went past us (before we had the key, say), it may have wrapped since.
+        let wrapped = (sequence < 0x8000).then(|| 0x1_0000 | u64::from(sequence));
+        for index in [Some(u64::from(sequence)), continued, wrapped].into_iter().flatten() {
             if self.rtp.open_rtp((ssrc, index), head, body, tag) {
                 match self.streams.find(ssrc) {
                     Some(stream) => stream.rtp = Some(Window::new(index)),

@@ -415,3 +415,19 @@ proptest! {
         prop_assert_eq!(open_rtcp(&mut b, &sealed), Ok(report));
     }
 }
+
+/// The key came after the first packets, and the sequence wrapped between.
+#[test]
+fn a_stream_is_taken_whose_begin_was_missed_before_the_wrap() {
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm] {
+        let (mut sender, mut receiver) = pair(suite, &[]);
+        for sequence in 65_500..=65_535u16 {
+            seal(&mut sender, &rtp(sequence, 7)).unwrap();
+        }
+        for sequence in 0..4u16 {
+            let sealed = seal(&mut sender, &rtp(sequence, 7)).unwrap();
+            assert_eq!(open(&mut receiver, &sealed), Ok(rtp(sequence, 7)), "{suite:?} {sequence}");
+            assert!(open(&mut receiver, &sealed).is_err(), "{suite:?}: a replay");
+        }
+    }
+}
