@@ -417,7 +417,9 @@ impl Party {
         match change {
             Change::Hold => l.sdp.way = Way::SendOnly,
             Change::Resume => l.sdp.way = Way::SendRecv,
-            Change::Codec => l.sdp.payloads = if l.sdp.payloads[0] == 0 { vec![8, 0, 101] } else { vec![0, 8, 101] },
+            Change::Codec => {
+                l.sdp.payloads = if l.sdp.payloads.first() == Some(&0) { vec![8, 0, 101] } else { vec![0, 8, 101] }
+            }
             Change::Address => l.sdp.port += 2,
         }
         l.sdp.version += 1;
