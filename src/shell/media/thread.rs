@@ -31,7 +31,7 @@ const NICE: libc::c_int = -10;
 /// and one waking, which costs as much as relaying a packet, serves several. Half of the rest is what it adds to the latency.
 const PACE_PACKETS: u64 = 80;
 const PACE_WINDOW: Duration = Duration::from_millis(10);
-const REST: Duration = Duration::from_micros(150);
+const REST: Duration = Duration::from_micros(120);
 /// What the thread asks to run for at a time, in nanoseconds: the least that the system grants.
 const SLICE_NS: u64 = 100_000;
 /// By how much the system may be late with a rest or a tick, in nanoseconds; its default of 50 µs is as long as the rest.
