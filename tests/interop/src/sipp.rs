@@ -136,6 +136,10 @@ impl<'a> Sipp<'a> {
         command.arg("-sf").arg(file("xml"));
         command.args(["-i", self.ip, "-p", &self.port.to_string(), "-m", &self.calls.to_string()]);
         command.args(["-t", if self.tcp { "t1" } else { "u1" }, "-nostdin", "-buff_size", "4194304"]);
+        if self.steps.contains(&Step::MayGet("INVITE")) {
+            // An INVITE that comes again because our answers were lost is no reason to give the call up.
+            command.args(["-default_behaviors", "all,-abortunexp"]);
+        }
         command.args(["-trace_err", "-error_file"]).arg(file("errors"));
         command.args(["-trace_logs", "-log_file"]).arg(file("calls"));
         command.args(["-trace_stat", "-fd", "1", "-stf"]).arg(file("csv"));
@@ -206,8 +210,9 @@ impl<'a> Sipp<'a> {
             Step::Get(method) => {
                 format!("<recv request=\"{method}\">\n<action>\n{}</action>\n</recv>\n", note_dialog())
             }
-            // A repeated INVITE: our 180 and 200 were both lost. SIPp would abort the call; RFC 3261 §13.3.1.4 says the 200 again.
-            Step::MayGet("INVITE") => "<recv request=\"INVITE\" optional=\"true\" next=\"9\"/>\n".to_owned(),
+            // A repeated INVITE, as our 180 and 200 were both lost: nothing is to be done, the 200 is sent again until ACK. SIPp has
+            // no step for it and is told by `start` not to give the call up.
+            Step::MayGet("INVITE") => String::new(),
             Step::MayGet(method) => {
                 format!(
                     "<recv request=\"{method}\" optional=\"true\">\n<action>\n{}</action>\n</recv>\n",
@@ -216,9 +221,7 @@ impl<'a> Sipp<'a> {
             }
             Step::Reply(code) => send(self.repeats(index, code), &self.reply(index, code, None)),
             Step::ReplySdp(code, direction) => {
-                let again = self.steps.contains(&Step::MayGet("INVITE"));
-                let label = if again { "<label id=\"9\"/>\n" } else { "" };
-                format!("{label}{}", send(self.repeats(index, code), &self.reply(index, code, Some(direction))))
+                send(self.repeats(index, code), &self.reply(index, code, Some(direction)))
             }
             Step::Pause(ms) => format!("<pause milliseconds=\"{ms}\"/>\n"),
             Step::Linger(ms) => format!("<timewait milliseconds=\"{ms}\"/>\n"),
