@@ -14,7 +14,7 @@ const LOSS: f64 = 0.02;
 
 #[test]
 fn calls_survive_a_network_that_loses_packets() {
-    let calls: u32 = std::env::var("SOAK_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
+    let calls: u32 = std::env::var("SOAK_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
     let scratch = Scratch::new("network");
     let port = free_ports(8);
     let at = |ip: u8, offset: u16| SocketAddr::from(([127, 0, 0, ip], port + offset));
