@@ -149,6 +149,14 @@ fn faults_of_sections_say_where_and_what_was_expected() {
             "t.yaml:1:25: unknown value \"pcmx\"; did you mean \"pcmu\"? Known: opus, g722, pcmu, pcma, g729, g723, g728, gsm, ilbc, speex, amr, amr-wb",
         ),
         (
+            "recording: { encryption: { key: env:NOPE } }",
+            "t.yaml:1:33: the environment has no NOPE; expected it to be set",
+        ),
+        (
+            "recording: { encryption: { key: abc } }",
+            "t.yaml:1:33: this is no key for recordings; expected 32 bytes as 64 hexadecimal digits, as `openssl rand -hex 32` makes them",
+        ),
+        (
             "media: { address: [127.0.0.1, 10.0.0.1] }",
             "t.yaml:1:31: a second IPv4 address, \"10.0.0.1\"; expected at most one address of each family",
         ),
