@@ -6,11 +6,11 @@
 
 use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
 use crate::media::shard::Socket;
-use crate::shell::net::{Waker, raise_open_files, write_address};
+use crate::shell::net::{Waker, raise_open_files, read_address, write_address};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -83,6 +83,14 @@ impl Buffers {
         let at = Buffers::RING + usize::from(id % BUFFERS) * BUFFER;
         // SAFETY: within the mapping; the kernel has given this buffer to us and does not write to it until `give`.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().add(at), BUFFER) }
+    }
+
+    /// Where the packet in a buffer came from.
+    fn source(&mut self, id: u16) -> Option<SocketAddr> {
+        let name = self.get(id).get(HEADER..HEADER + mem::size_of::<libc::sockaddr_storage>())?;
+        // SAFETY: as long as a storage, initialised, and aligned: buffers begin at multiples of 2,048, names 16 bytes later. What
+        // lies beyond the address is the packet's and not read for either family.
+        read_address(unsafe { &*name.as_ptr().cast() })
     }
 
     /// Gives a buffer to the kernel.
@@ -295,8 +303,7 @@ impl Uring {
             match entry.user_data() & KIND {
                 RECEIVE => {
                     let Some((port, socket, id)) = self.received(&entry) else { continue };
-                    let name = self.buffers.get(id).get(HEADER..HEADER + NAME);
-                    if let Some(source) = name.and_then(source) {
+                    if let Some(source) = self.buffers.source(id) {
                         let len = (entry.result() as usize).min(BUFFER) - HEADER - NAME;
                         return Some((port, socket, source, id, len));
                     }
@@ -460,24 +467,6 @@ const fn token(port: u32, socket: Socket, generation: u16) -> u64 {
 const fn of_token(token: u64) -> (u32, Socket, u16) {
     let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
     ((token >> 1) as u32, socket, (token >> 40) as u16)
-}
-
-/// The address in `sockaddr_in` or `sockaddr_in6`.
-fn source(name: &[u8]) -> Option<SocketAddr> {
-    let family = u16::from_ne_bytes(*name.first_chunk()?);
-    let port = u16::from_be_bytes(*name.get(2..)?.first_chunk()?);
-    match i32::from(family) {
-        libc::AF_INET => {
-            let ip: [u8; 4] = *name.get(4..)?.first_chunk()?;
-            Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(ip), port)))
-        }
-        libc::AF_INET6 => {
-            let ip: [u8; 16] = *name.get(8..)?.first_chunk()?;
-            let scope = u32::from_ne_bytes(*name.get(24..)?.first_chunk()?);
-            Some(SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(ip), port, 0, scope)))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
