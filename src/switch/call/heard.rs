@@ -1,0 +1,130 @@
+//! What legs and media tell the call.
+
+use super::{Call, Doing};
+use crate::b2bua::leg::{Asked, Heard};
+use crate::event::{Class, Ending, Side, What};
+use crate::media::command::{self as media, PlayId};
+use crate::switch::world::World;
+use crate::verb::Outcome;
+use std::net::SocketAddr;
+
+impl Call {
+    pub fn on_asked(&mut self, w: &mut World, index: u8, asked: Asked) {
+        match asked {
+            Asked::Nothing => {}
+            Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(Class::Caller, "hangup", 0)),
+            Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
+            Asked::Reoffer { body } => self.on_reoffer(w, index, body),
+            Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
+        }
+    }
+
+    pub fn on_heard(&mut self, w: &mut World, index: u8, heard: Heard) {
+        match heard {
+            Heard::Nothing | Heard::Ended => {}
+            Heard::Progress { status, body } => self.on_progress(w, index, status, body),
+            Heard::Answered { body } => self.on_answered(w, index, body),
+            Heard::Refused { status, reason } => self.on_refused(w, index, status, &reason),
+            Heard::Reoffered { status, body } => {
+                self.on_reoffered(w, index, status, body);
+                let lost = self.legs.get(usize::from(index)).is_some_and(|l| !l.is_alive());
+                if lost {
+                    self.on_leg_lost(w, index, Ending::new(Class::Peer, "reinvite_failed", status));
+                }
+            }
+        }
+    }
+
+    /// A leg that was up is gone or going: the caller's ends the call, the joined one's leaves the rest to the script.
+    pub fn on_leg_lost(&mut self, w: &mut World, index: u8, ending: Ending) {
+        match self.doing {
+            _ if index == 0 => self.finish(w, ending),
+            Doing::Bridged(callee) if callee == index => self.on_callee_left(w, ending),
+            _ => {}
+        }
+    }
+
+    pub fn on_media(&mut self, w: &mut World, event: media::Event) {
+        match event {
+            media::Event::Opened { leg, rtp } => self.on_media_opened(w, leg, rtp),
+            media::Event::OpenFailed { leg, why } => self.on_media_open_failed(w, leg, why),
+            media::Event::PlayEnded { id, played, .. } => self.on_play_ended(w, id, played),
+            media::Event::Latched { leg, source } => self.media_note(w, leg, format!("RTP from {source}")),
+            media::Event::Refused { leg, source } => {
+                self.media_note(w, leg, format!("foreign RTP from {source} refused"))
+            }
+            media::Event::Unprotected { leg, source } => {
+                self.media_note(w, leg, format!("RTP from {source} refused: the SRTP key does not fit"))
+            }
+            media::Event::Digit { leg, digit, duration_ms, method } => {
+                if let Some(index) = self.leg_of(leg) {
+                    let duration_ms = u16::try_from(duration_ms).unwrap_or(u16::MAX);
+                    self.on_digit(w, index, media::Press { digit, duration_ms }, method);
+                }
+            }
+            media::Event::Timeout { leg } => self.on_media_timeout(w, leg),
+            media::Event::Speaker { .. } | media::Event::RoomPlayEnded { .. } => {}
+            media::Event::Closed { leg, quality } => {
+                if let Some(index) = self.leg_of(leg) {
+                    self.legs[usize::from(index)].session.closed(quality);
+                }
+            }
+        }
+    }
+
+    fn media_note(&mut self, w: &World, leg: media::LegId, text: String) {
+        if let Some(index) = self.leg_of(leg) {
+            self.note(w, Side::Leg(index), What::Media(text.into()));
+        }
+    }
+
+    pub fn on_media_opened(&mut self, w: &mut World, leg: media::LegId, rtp: SocketAddr) {
+        let seed = w.ep.rng().next_u64();
+        if self.legs[0].session.media() == Some(leg) {
+            self.legs[0].session.opened(rtp, seed);
+            match std::mem::replace(&mut self.doing, Doing::Nothing) {
+                Doing::AwaitMedia(action) => self.go_on_with(w, action),
+                other => self.doing = other,
+            }
+        } else {
+            self.on_attempt_media(w, leg, Some((rtp, seed)));
+        }
+    }
+
+    pub fn on_media_open_failed(&mut self, w: &mut World, leg: media::LegId, why: &'static str) {
+        self.note(w, Side::Call, What::Media(format!("no media port: {why}").into()));
+        if self.legs[0].session.media() == Some(leg) {
+            self.legs[0].session.forget();
+            self.finish(w, Ending::new(Class::Tandem, "no_media_port", 503));
+        } else {
+            self.on_attempt_media(w, leg, None);
+        }
+    }
+
+    pub fn on_play_ended(&mut self, w: &mut World, id: PlayId, played: bool) {
+        if matches!(self.doing, Doing::Beeping(beep, _) if beep == id)
+            && let Doing::Beeping(_, record) = std::mem::replace(&mut self.doing, Doing::Nothing)
+        {
+            if let Some(outcome) = self.message_begins(w, record) {
+                self.step_done(w, outcome);
+            }
+            return;
+        }
+        if matches!(self.doing, Doing::Playing(playing) if playing == id) {
+            if !played {
+                self.note(w, Side::Leg(0), What::Media("the prompt could not be played".into()));
+            }
+            self.step_done(w, if played { Outcome::Done } else { Outcome::Failed });
+        }
+    }
+
+    pub fn on_media_timeout(&mut self, w: &mut World, leg: media::LegId) {
+        let Some(index) = self.leg_of(leg) else { return };
+        self.note(w, Side::Leg(index), What::Media("no RTP from the peer".into()));
+        self.finish(w, Ending::new(Class::Peer, "rtp_timeout", 0));
+    }
+
+    pub fn leg_of(&self, media: media::LegId) -> Option<u8> {
+        self.legs.iter().position(|l| l.session.media() == Some(media)).map(|i| i as u8)
+    }
+}

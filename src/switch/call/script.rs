@@ -1,0 +1,171 @@
+//! The script runs until an action takes time.
+
+use super::{CONFERRING, Call, Doing};
+use crate::event::{Class, Ending, Side, What};
+use crate::media::command::Hears;
+use crate::switch::world::{CallTimer, World};
+use crate::verb::{Action, Next, Outcome, Script};
+
+impl Call {
+    /// Runs the script until something takes time.
+    pub fn advance(&mut self, w: &mut World) {
+        while self.ending.is_none() {
+            let Some(script) = &mut self.script else { return };
+            match script.next() {
+                Next::Do { action, at } => {
+                    let verb = crate::switch::describe::action(&action);
+                    self.note(w, Side::Call, What::Step { verb: verb.into(), at: (&*at).into() });
+                    let Some(outcome) = self.perform(w, action) else { return };
+                    self.report_outcome(w, outcome);
+                }
+                Next::End => {
+                    let ending = self.cause.unwrap_or(Ending::new(Class::Script, "completed", 480));
+                    return self.finish(w, ending);
+                }
+                Next::Runaway => return self.finish(w, Ending::new(Class::Script, "runaway", 500)),
+            }
+        }
+    }
+
+    fn report_outcome(&mut self, w: &World, outcome: Outcome) {
+        self.doing = Doing::Nothing;
+        if outcome != Outcome::Done {
+            self.note(w, Side::Call, What::Outcome(outcome.as_str().into()));
+        }
+        if let Some(script) = &mut self.script {
+            script.finished(outcome);
+        }
+    }
+
+    /// What was being done is over: the script goes on.
+    pub fn step_done(&mut self, w: &mut World, outcome: Outcome) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.cancel_timer(w, CallTimer::Step);
+        self.report_outcome(w, outcome);
+        self.advance(w);
+    }
+
+    /// Begins an action; its outcome if it is over already.
+    fn perform(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
+        match action {
+            Action::Log(text) => {
+                self.note(w, Side::Call, What::Note(text.into()));
+                Some(Outcome::Done)
+            }
+            Action::Reject { status, reason } => {
+                self.finish_with_phrase(w, Ending::new(Class::Script, "rejected", status), &reason);
+                None
+            }
+            Action::Hangup { reason } => {
+                self.finish_with_phrase(w, Ending::new(Class::Script, "hangup", 480), &reason);
+                None
+            }
+            Action::Pause(duration) => {
+                if self.legs[0].session.is_negotiated() {
+                    self.hear(w, 0, Hears::Silence);
+                }
+                self.doing = Doing::Pausing;
+                self.set_timer(w, CallTimer::Step, duration);
+                None
+            }
+            Action::Dial(dial) => self.dial(w, *dial),
+            Action::RecordCall(asked) => Some(self.record_call(w, asked)),
+            Action::Answer
+            | Action::Play { .. }
+            | Action::Tone { .. }
+            | Action::Echo { .. }
+            | Action::Record(_)
+            | Action::Conference(_) => {
+                if self.direct {
+                    self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
+                    return Some(Outcome::Failed);
+                }
+                if !self.caller_media(w) {
+                    self.doing = Doing::AwaitMedia(action);
+                    return None;
+                }
+                self.perform_with_media(w, action)
+            }
+        }
+    }
+
+    /// True if the caller's media port is there; asks for it otherwise.
+    pub fn caller_media(&mut self, w: &mut World) -> bool {
+        let (v6, group) = (self.wants_v6(0), self.media_group());
+        if self.legs[0].session.media().is_none() {
+            let (leg, security) = (w.open_media(self.key, group, v6), w.security(&self.source));
+            let codecs = self.codecs_of_caller(w);
+            self.legs[0].session.open(leg, codecs, security);
+            self.legs[0].session.set_dtmf(w.dtmf(&self.source));
+        }
+        self.legs[0].session.is_ready()
+    }
+
+    /// Legs of one group live on one shard: those of a call, and those of all calls that may meet in a conference.
+    pub fn media_group(&mut self) -> u64 {
+        let own = self.key.to_u64();
+        let script = self.script.as_ref();
+        *self.group.get_or_insert_with(|| if script.is_some_and(Script::may_confer) { CONFERRING } else { own })
+    }
+
+    /// Media goes over the address family that signalling uses.
+    fn wants_v6(&self, leg: u8) -> bool {
+        self.legs.get(usize::from(leg)).is_some_and(|l| l.dialog().flow().peer.is_ipv6())
+    }
+
+    /// What an action waited for is there.
+    pub fn go_on_with(&mut self, w: &mut World, action: Action) {
+        if let Some(outcome) = self.perform_with_media(w, action) {
+            self.step_done(w, outcome);
+        }
+    }
+
+    fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
+        if matches!(action, Action::Answer | Action::Echo { .. } | Action::Record(_) | Action::Conference(_)) {
+            if !self.answer_caller(w, None) {
+                return None;
+            }
+        } else if self.answered.is_none() {
+            if !self.legs[0].session.is_described() {
+                let text = "the caller made no offer: nothing can be played before the answer";
+                self.note(w, Side::Call, What::Note(text.into()));
+                return Some(Outcome::Failed);
+            }
+            if !self.early_media(w, 183) {
+                return None;
+            }
+        }
+        if self.legs[0].session.awaits_answer() {
+            self.doing = Doing::AwaitAck(action);
+            return None;
+        }
+        match action {
+            Action::Play { file, loops } => {
+                let id = w.new_play();
+                self.hear(w, 0, Hears::Play { id, file, loops });
+                self.doing = Doing::Playing(id);
+                None
+            }
+            Action::Tone { tone, country, duration } => {
+                let country = if country.is_empty() { w.config.media.country.as_str().into() } else { country };
+                let id = w.new_play();
+                self.hear(w, 0, Hears::Tone { id, tone, country, duration });
+                self.doing = Doing::Playing(id);
+                None
+            }
+            Action::Echo { duration } => {
+                self.hear(w, 0, Hears::Echo);
+                self.doing = Doing::Pausing;
+                if let Some(duration) = duration {
+                    self.set_timer(w, CallTimer::Step, duration);
+                }
+                None
+            }
+            Action::Record(record) => self.record_message(w, record),
+            Action::Conference(conference) => self.join_conference(w, *conference),
+            _ => Some(Outcome::Done),
+        }
+    }
+}
