@@ -254,19 +254,32 @@ impl Endpoint {
 
     /// Sends a request outside any dialog (OPTIONS ping, …) to a flow; From and To are made of `from` and `uri`.
     pub fn standalone(&mut self, now: Instant, flow: Flow, method: Method, uri: &str, from: &str) -> ClientId {
+        let (call_id, tag, contact) = (self.new_call_id(), self.new_tag(), self.contact(flow));
+        self.request_outside(now, flow, method, uri, |w| {
+            w.header(HeaderName::From, format_args!("<{from}>;tag={tag}"))
+                .header(HeaderName::To, format_args!("<{uri}>"))
+                .header(HeaderName::CallId, call_id)
+                .header(HeaderName::CSeq, format_args!("1 {}", method.as_str()))
+                .header(HeaderName::Contact, contact)
+                .finish()
+        })
+    }
+
+    /// Sends a request outside any dialog; `add` puts in all but Via, Max-Forwards and User-Agent, and ends the message.
+    pub fn request_outside(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        method: Method,
+        uri: &str,
+        add: impl FnOnce(Writer) -> Bytes,
+    ) -> ClientId {
         let branch = self.new_branch();
-        let (call_id, tag) = (self.new_call_id(), self.new_tag());
-        let bytes = Writer::request(method.as_str(), uri)
+        let writer = Writer::request(method.as_str(), uri)
             .header(HeaderName::Via, self.via(flow, &branch))
             .header(HeaderName::MaxForwards, MAX_FORWARDS)
-            .header(HeaderName::From, format_args!("<{from}>;tag={tag}"))
-            .header(HeaderName::To, format_args!("<{uri}>"))
-            .header(HeaderName::CallId, call_id)
-            .header(HeaderName::CSeq, format_args!("1 {}", method.as_str()))
-            .header(HeaderName::Contact, self.contact(flow))
-            .header(HeaderName::UserAgent, &self.user_agent)
-            .finish();
-        self.transactions.request(now, flow, method, &branch, bytes)
+            .header(HeaderName::UserAgent, &self.user_agent);
+        self.transactions.request(now, flow, method, &branch, add(writer))
     }
 
     /// Answers a request in its server transaction; `add` puts in what is the response's own and ends the message.

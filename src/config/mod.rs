@@ -1,5 +1,6 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
+mod edge;
 mod print;
 mod read;
 mod secrets;
@@ -10,6 +11,7 @@ mod uri;
 pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
+pub use edge::Register;
 pub use print::to_yaml;
 pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
@@ -178,7 +180,7 @@ impl Dtmf {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trunk {
     pub name: String,
     pub targets: Vec<TrunkTarget>,
@@ -188,7 +190,8 @@ pub struct Trunk {
     pub auth: Option<Credentials>,
     /// Credentials that the trunk gives us when it is not recognised by source.
     pub inbound_auth: Option<Credentials>,
-    pub register: bool,
+    /// `None`: we do not register with it.
+    pub register: Option<Register>,
     pub calls_max: u32,
     pub cps_max: u32,
     pub options_ping: Option<Duration>,

@@ -1,6 +1,6 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
-use super::{Config, Credentials, MediaIo, Scheme, Trunk, User, UserSecret};
+use super::{Config, Credentials, MediaIo, Register, Scheme, Trunk, User, UserSecret};
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use serde_yaml::{Mapping, Value};
@@ -115,13 +115,20 @@ fn trunk(trunk: &Trunk) -> Value {
     ];
     m.extend(credentials("auth", &trunk.auth));
     m.extend(credentials("inbound_auth", &trunk.inbound_auth));
-    m.push(("register", Value::Bool(trunk.register)));
+    m.push(("register", trunk.register.as_ref().map_or(Value::Bool(false), register)));
     m.push(("limits", map([("calls", trunk.calls_max.into()), ("cps", trunk.cps_max.into())])));
     m.push(("options_ping", duration(trunk.options_ping.unwrap_or_default())));
     m.push(("codecs", list(trunk.codecs.iter().cloned())));
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
     m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(trunk.dtmf.as_str())));
+    map(m)
+}
+
+fn register(register: &Register) -> Value {
+    let mut m = vec![("expires", duration(register.expires))];
+    m.extend(register.contact_user.iter().map(|user| ("contact_user", text(user))));
+    m.extend(register.domain.iter().map(|domain| ("domain", text(domain))));
     map(m)
 }
 

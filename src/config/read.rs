@@ -3,11 +3,11 @@
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
     CODECS, Config, Credentials, Dtmf, Http, Limits, Listen, Media, MediaIo, Network, Recording, Scheme, Sip, Srtp,
-    Trunk, TrunkTarget, User, UserSecret, shapes,
+    Trunk, TrunkTarget, User, UserSecret, edge, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
-use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader, Type, parse};
+use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader, Type, parse, parse_duration};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -269,7 +269,7 @@ impl Found {
             context: self.context(f, "context", &format!("trunk {name}")).unwrap_or_default(),
             auth: f.get("auth").map(credentials),
             inbound_auth: f.get("inbound_auth").map(credentials),
-            register: f.flag("register"),
+            register: f.get("register").and_then(edge::register),
             calls_max: limits.int("calls"),
             cps_max: limits.int("cps"),
             options_ping: f.duration("options_ping").filter(|d| !d.is_zero()),
@@ -284,14 +284,8 @@ impl Found {
             let what = format!("trunk {name} can neither be called nor call");
             self.reader.fault(f.at(), what, "expected targets, inbound or inbound_auth");
         }
-        if trunk.register {
-            let at = f.get("register").map_or(f.at(), |n| n.at);
-            let what = format!("trunk {name}: registering with a trunk is not yet available");
-            self.reader.fault(
-                at,
-                what,
-                "expected register: false, or none; calls by its targets and its inbound sources work",
-            );
+        if trunk.register.is_some() {
+            self.registration(f, name, trunk.targets.is_empty());
         }
         if let (Some(node), Some(ping)) = (f.get("options_ping"), trunk.options_ping)
             && ping < Duration::from_secs(1)
@@ -303,6 +297,22 @@ impl Found {
             );
         }
         trunk
+    }
+
+    /// A registration needs a registrar, and a time that carriers grant.
+    fn registration(&mut self, f: &Fields<'_>, name: &str, no_targets: bool) {
+        let Some(node) = f.get("register") else { return };
+        if no_targets {
+            let what = format!("trunk {name} has nobody to register with");
+            self.reader.fault(node.at, what, "expected targets beside it");
+        }
+        let expires = Fields::short(node, &edge::REGISTER, "enabled").get("expires");
+        let asked = expires.and_then(Node::text).and_then(|t| parse_duration(t).ok());
+        if let (Some(node), Some(asked)) = (expires, asked)
+            && !(edge::EXPIRES.0..=edge::EXPIRES.1).contains(&asked)
+        {
+            self.reader.fault(node.at, format!("{} cannot be asked for", node.shown()), "expected 20s to 24h");
+        }
     }
 
     fn user(&mut self, f: &Fields<'_>) -> Option<User> {

@@ -28,7 +28,7 @@ pub static FILE: Shape = Shape {
     prefixed: None,
 };
 
-const NAME: Type = Type::Form("a name of letters, digits and . _ + -", is_name);
+pub(super) const NAME: Type = Type::Form("a name of letters, digits and . _ + -", is_name);
 const COUNT: Type = Type::Int(0, 4_294_967_295);
 const SRTP: Type = Type::Choice(&["off", "optional", "required"]);
 const CODEC_LIST: Type = Type::List(&Type::Choice(CODECS));
@@ -216,7 +216,12 @@ pub static TRUNK: Shape = Shape {
             "",
             "What it answers to ours, when its source is not in `inbound`.",
         ),
-        key("register", Type::Bool, "false", "Register with it."),
+        key(
+            "register",
+            Type::Short(&super::edge::REGISTER, "enabled"),
+            "",
+            "Register with its targets: true, or how. Its calls may then come from anywhere, to our Contact.",
+        ),
         key("limits", Type::Map(&TRUNK_LIMITS), "", "Limits of this trunk; 0 is none."),
         key(
             "options_ping",
@@ -283,7 +288,7 @@ fn is_store(text: &str) -> bool {
         || ["postgres://", "postgresql://"].iter().any(|p| text.strip_prefix(p).is_some_and(|r| !r.is_empty()))
 }
 
-fn is_domain(text: &str) -> bool {
+pub(super) fn is_domain(text: &str) -> bool {
     is_host(text) || is_ip(text)
 }
 

@@ -52,6 +52,26 @@ users:
 dialplans: [dialplans/]
 "#;
 
+/// A trunk that uses every word of the edge.
+const EDGE: &str = r#"
+trunks:
+  - name: gamma
+    context: c
+    targets: [sip:sbc.gamma.example]
+    register: { expires: 5m, contact_user: "4930123", domain: gamma.example }
+"#;
+
+#[test]
+fn the_edge_of_a_trunk_is_read() {
+    let trunk = read(EDGE).unwrap().config.trunks.remove(0);
+    let (expires, text) = (Duration::from_secs(300), |t: &str| Some(t.to_owned()));
+    let want = Register { expires, contact_user: text("4930123"), domain: text("gamma.example") };
+    assert_eq!(trunk.register, Some(want));
+    let short = "trunks: [ { name: a, context: c, targets: [sip:10.0.0.1], register: true } ]";
+    let want = Register { expires: Duration::from_secs(600), contact_user: None, domain: None };
+    assert_eq!(read(short).unwrap().config.trunks[0].register, Some(want));
+}
+
 #[test]
 fn the_whole_file_is_read() {
     let located = read(FULL).unwrap();
@@ -76,7 +96,7 @@ fn the_whole_file_is_read() {
 
 #[test]
 fn what_is_printed_reads_as_the_same_without_its_secrets() {
-    for text in [FULL, "", "trunks: [ { name: a, context: c, inbound: 10.0.0.0/8, media: direct } ]"] {
+    for text in [FULL, "", "trunks: [ { name: a, context: c, inbound: 10.0.0.0/8, media: direct } ]", EDGE] {
         let config = read(text).unwrap().config;
         let printed = to_yaml(&config);
         for secret in ["s3cret", "t0ken", "password: secret", "0123456789abcdef"] {
@@ -84,7 +104,7 @@ fn what_is_printed_reads_as_the_same_without_its_secrets() {
         }
         let again = printed.replace("ha1: <secret>", "ha1: 0123456789abcdef0123456789abcdef");
         // Where certificates lie is not in force before TLS is.
-        let again = again.replace("  domain:", "  tls: { certificate: c, key: k }\n  domain:");
+        let again = again.replacen("  domain:", "  tls: { certificate: c, key: k }\n  domain:", 1);
         let read_again = read(&again).unwrap().config;
         assert_eq!(to_yaml(&read_again), printed);
         assert_eq!((read_again.sip, read_again.media, read_again.limits), (config.sip, config.media, config.limits));
@@ -204,7 +224,15 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         ),
         (
             "trunks: [ { name: a, context: c, inbound: 10.0.0.1, register: true } ]",
-            "t.yaml:1:63: trunk a: registering with a trunk is not yet available; expected register: false, or none; calls by its targets and its inbound sources work",
+            "t.yaml:1:63: trunk a has nobody to register with; expected targets beside it",
+        ),
+        (
+            "trunks: [ { name: a, context: c, targets: [sip:10.0.0.1], register: { expires: 5s } } ]",
+            "t.yaml:1:80: \"5s\" cannot be asked for; expected 20s to 24h",
+        ),
+        (
+            "trunks: [ { name: a, context: c, targets: [sip:10.0.0.1], register: yes } ]",
+            "t.yaml:1:69: \"yes\" is neither true nor false; expected true or false",
         ),
         (
             "users: [ { name: a, context: c, password: x }, { name: a, context: c, password: x } ]",

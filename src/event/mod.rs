@@ -96,6 +96,17 @@ pub enum Fact {
         target: String,
         why: String,
     },
+    /// A trunk has taken our registration; refreshes are not told.
+    TrunkRegistered {
+        trunk: String,
+        target: String,
+        expires_s: u32,
+    },
+    TrunkUnregistered {
+        trunk: String,
+        target: String,
+        why: String,
+    },
     /// Failed credentials or a source that is nobody's: for fail2ban and the operator.
     Denied {
         source: SocketAddr,

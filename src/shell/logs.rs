@@ -81,6 +81,8 @@ pub fn fact(fact: &Fact) {
         Fact::Unregistered { aor, contact, why } => info!(aor, contact, why, "unregistered"),
         Fact::TrunkUp { trunk, target } => info!(trunk, target, "trunk up"),
         Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
+        Fact::TrunkRegistered { trunk, target, expires_s } => info!(trunk, target, expires_s, "registered with trunk"),
+        Fact::TrunkUnregistered { trunk, target, why } => warn!(trunk, target, why, "not registered with trunk"),
         Fact::Denied { source, what, why } => warn!(%source, what, why, "denied"),
         Fact::BadMessage { source, why } => debug!(%source, why, "bad message"),
     }

@@ -7,7 +7,7 @@ use crate::event::Fact;
 use crate::sip::auth::{Algorithm, Credential, Denied, Kind, Reason};
 use crate::sip::transaction::{ServerId, stateless_tag};
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Writer};
+use crate::sip::wire::{HeaderName, Message, Uri, Writer};
 use bytes::Bytes;
 
 /// A caller that may call, and where its calls enter the dialplan.
@@ -20,7 +20,7 @@ impl World {
     /// Finds out who sent an INVITE; `None` if it has been challenged or refused.
     ///
     /// Credentials come first, since a phone and a trunk may share an address; then a phone that is registered on this very flow, or
-    /// calls as a user of our domain, is challenged; then the trunk whose source it is; then `sip.anonymous_context`.
+    /// calls as a user of our domain, is challenged; then the trunk over whose registration it came, then the one whose source it is; then `sip.anonymous_context`.
     pub fn identify(&mut self, id: ServerId, request: &Message, flow: Flow) -> Option<Known> {
         match self.verify(request) {
             Ok(known) => return Some(known),
@@ -30,6 +30,9 @@ impl World {
                 self.deny(id, flow, "INVITE", denied);
                 return None;
             }
+        }
+        if let Some(known) = self.came_by_registration(request, flow) {
+            return Some(known);
         }
         if !self.claims_to_be_user(request, flow) {
             if let Some(trunk) = self.trunks.by_source(flow.peer.ip()) {
@@ -41,6 +44,13 @@ impl World {
         }
         self.challenge(id, false);
         None
+    }
+
+    /// The trunk whose registration with us as client brought the request here.
+    fn came_by_registration(&self, request: &Message, flow: Flow) -> Option<Known> {
+        let uri = Uri::parse(request.request_uri())?;
+        let trunk = self.trunks.get(self.registrants.by_contact(&uri, flow.peer.ip())?)?;
+        Some(Known { peer: Peer::Trunk(trunk.name.clone()), context: trunk.context.clone() })
     }
 
     /// The request comes from where a user is registered, or its From is a user's in our domain.

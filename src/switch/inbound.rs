@@ -219,6 +219,13 @@ impl Call {
             }
         }
         self.to = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
+        if let Peer::Trunk(trunk) = &known.peer
+            && w.registrants.is_contact_user(trunk, &self.to)
+            && let Some(to) = request.to().and_then(|to| to.parsed_uri()).filter(|uri| !uri.user.is_empty())
+        {
+            // It was sent to our Contact, which says where we are; who is called stands in To.
+            self.to = to.user_decoded().into_owned();
+        }
         self.context = known.context.clone();
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
         self.max_forwards = u8::try_from(hops).unwrap_or(u8::MAX).saturating_sub(1);

@@ -158,7 +158,8 @@ pub struct TrunkView {
     pub targets: Vec<(String, bool, String)>,
     pub calls: u32,
     pub calls_max: u32,
-    pub registered: Option<bool>,
+    /// Our registration with it; `None` if we do not register.
+    pub registration: Option<super::RegistrationState>,
 }
 
 #[derive(Clone, Debug)]
@@ -185,6 +186,9 @@ pub struct Counters {
     pub transactions_client: u64,
     pub timers: u64,
     pub registrations: u64,
+    pub trunks_registered: u64,
+    /// REGISTERs to trunks that failed.
+    pub registers_failed: u64,
     pub messages_received: u64,
     pub messages_sent: u64,
     pub messages_bad: u64,

@@ -14,6 +14,7 @@ mod io;
 mod operator;
 mod pings;
 mod recording;
+mod registrant;
 mod registration;
 mod report;
 mod shared_codec;
@@ -28,6 +29,7 @@ pub use io::{
     CallView, ConferenceView, Counters, Input, Operator, Output, ParticipantView, RegistrationView, Reply, Setup,
     TrunkView,
 };
+pub use registrant::RegistrationState;
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;
@@ -59,6 +61,7 @@ impl Switch {
     pub fn new(setup: Setup, seed: u64, now: Now) -> Switch {
         let mut world = World::new(&setup, Rng::from_seed(seed), now);
         world.start_pings();
+        world.register_trunks(&setup.config);
         Switch { world, calls: Slab::default(), ids: BTreeMap::new(), unstored: BTreeSet::new() }
     }
 
@@ -134,6 +137,7 @@ impl Switch {
             match key {
                 TimerKey::Call(call, kind) => self.with_call(call, |call, w| call.on_timer(w, kind)),
                 TimerKey::Ping { trunk, target } => self.world.ping(trunk, target),
+                TimerKey::Register(id) => self.world.on_register_due(id),
             }
             self.run_transactions();
         }
@@ -166,12 +170,13 @@ impl Switch {
         w.counters.timers = w.timers.len() as u64;
         w.counters.registrations = w.registrar.counts().0 as u64;
         w.counters.cdrs_unacknowledged = self.unstored.len() as u64;
+        w.counters.trunks_registered = w.registrants.held() as u64;
         w.counters.draining = w.draining;
     }
 
     /// Draining is asked for and nothing is left: the process may exit.
     pub fn is_drained(&self) -> bool {
-        self.world.draining && self.calls.is_empty() && self.unstored.is_empty()
+        self.world.draining && self.calls.is_empty() && self.unstored.is_empty() && self.world.registrants.have_left()
     }
 
     // ---- transactions ----------------------------------------------------------------------------------------------
@@ -284,6 +289,7 @@ impl Switch {
                 call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
             }),
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, response.status()),
+            Some(Purpose::Register(who)) => self.world.on_register_response(who, id, response, flow),
             None => {}
         }
     }
@@ -320,6 +326,7 @@ impl Switch {
                 call.on_heard(w, me.leg, heard.unwrap_or(Heard::Nothing));
             }),
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, status),
+            Some(Purpose::Register(who)) => self.world.on_register_unanswered(who, id, status),
             None => {}
         }
     }

@@ -22,20 +22,27 @@ impl Switch {
             }
             Operator::EndConference { conference, only } => found(self.world.end_by_operator(&conference, only)),
             Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
-            Operator::Trunks => Reply::Trunks(self.world.trunks.views()),
+            Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Hangup(call) => self.hang_up(call),
             Operator::Reload(setup) => self.reload(*setup),
             Operator::Drain => {
-                self.world.draining = true;
+                self.set_draining(true);
                 Reply::Done
             }
             Operator::Undrain => {
-                self.world.draining = false;
+                self.set_draining(false);
                 Reply::Done
             }
         };
         self.world.output(Output::Reply { id, reply });
+    }
+
+    /// Whoever drains is called no more: its registrations with trunks end.
+    fn set_draining(&mut self, draining: bool) {
+        self.world.draining = draining;
+        let config = Arc::clone(&self.world.config);
+        self.world.register_trunks(&config);
     }
 
     fn call(&self, call: CallId) -> Reply {
@@ -73,6 +80,7 @@ impl Switch {
         w.config = Arc::clone(&setup.config);
         w.dialplan = setup.dialplan;
         w.start_pings();
+        w.register_trunks(&setup.config);
         Reply::Done
     }
 }

@@ -4,6 +4,7 @@ mod conference;
 mod digits;
 mod edge;
 mod recording;
+mod registrant;
 
 use super::*;
 use crate::base::time::{Duration, Wall};
@@ -39,7 +40,7 @@ fn minimal() -> Config {
         context: "any".into(),
         auth: None,
         inbound_auth: None,
-        register: false,
+        register: None,
         calls_max: 0,
         cps_max: 0,
         options_ping: None,

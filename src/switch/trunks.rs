@@ -1,6 +1,8 @@
 //! Trunks: which of their targets are up, how many calls they carry, how fast calls come.
 
 use super::io::TrunkView;
+use super::registrant::Registrants;
+use super::world::World;
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -151,7 +153,8 @@ impl Trunks {
         changed
     }
 
-    pub fn views(&self) -> Vec<TrunkView> {
+    /// All trunks, with their registrations.
+    pub fn views(&self, registrants: &Registrants, now: Instant) -> Vec<TrunkView> {
         let target = |t: &Target| (t.config.uri.clone(), t.up, t.why.clone());
         self.0
             .iter()
@@ -160,9 +163,15 @@ impl Trunks {
                 targets: s.targets.iter().map(target).collect(),
                 calls: s.calls,
                 calls_max: s.config.calls_max,
-                registered: None,
+                registration: registrants.state_of(&s.config.name, now),
             })
             .collect()
+    }
+}
+
+impl World {
+    pub fn trunk_views(&self) -> Vec<TrunkView> {
+        self.trunks.views(&self.registrants, self.now.mono)
     }
 }
 

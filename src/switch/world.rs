@@ -2,6 +2,7 @@
 
 use super::conference::Conferences;
 use super::io::{Counters, Output, Setup};
+use super::registrant::Registrants;
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
 use crate::b2bua::leg::Peer;
@@ -43,6 +44,8 @@ pub struct LegRef {
 pub enum Purpose {
     Leg(LegRef, Method),
     Ping(Ping),
+    /// A REGISTER to a trunk.
+    Register(u32),
 }
 
 /// OPTIONS to a trunk's target, by places in the trunk list of one reload.
@@ -73,7 +76,12 @@ pub enum CallTimer {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TimerKey {
     Call(CallKey, CallTimer),
-    Ping { trunk: usize, target: usize },
+    Ping {
+        trunk: usize,
+        target: usize,
+    },
+    /// A registration with a trunk is due.
+    Register(u32),
 }
 
 impl TimerKey {
@@ -86,6 +94,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Digits(_)) => "call_digits",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
+            TimerKey::Register(_) => "trunk_register",
         }
     }
 }
@@ -98,6 +107,7 @@ pub struct World {
     pub registrar: Registrar,
     pub challenger: Challenger,
     pub trunks: Trunks,
+    pub registrants: Registrants,
     pub timers: Timers<TimerKey>,
     pub counters: Counters,
     pub conferences: Conferences,
@@ -140,6 +150,7 @@ impl World {
             cps: Bucket::new(setup.config.limits.cps, now.mono),
             ping_times: Vec::new(),
             trunks: Trunks::new(&setup.config.trunks, now.mono),
+            registrants: Registrants::default(),
             config: Arc::clone(&setup.config),
             dialplan: Arc::clone(&setup.dialplan),
             timers: Timers::default(),

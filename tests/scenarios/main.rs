@@ -7,6 +7,7 @@
 //! # a comment, copied to the top of the ladder
 //! limit calls 1                     of the whole switch; or `limit TRUNK 1`
 //! srtp bob required                 a user's or trunk's policy, where it is not `optional`
+//! trunk gamma register: true        a trunk's own words in tandem.yaml, beside name, context, targets and inbound
 //! registered bob carol              phones that have registered before it begins
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob
@@ -14,6 +15,9 @@
 //! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port]
 //! wait 32s
 //! ```
+//!
+//! `gamma: 200 REGISTER expires 60` grants a registration, `423 REGISTER min 120` asks for a longer one; `stranger: INVITE
+//! binding` calls the Contact that the switch has registered.
 //!
 //! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec
 //! (`pcma`), `require TAG`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks

@@ -23,13 +23,15 @@ pub fn run(text: &str) -> Result<String, String> {
         let (name, policy) = policy.ok_or(format!("not off, optional or required: {line}"))?;
         srtp.insert(name.to_string(), policy);
     }
-    let mut stage = stage::new(&limits, &srtp);
+    let trunks = text.lines().filter_map(|l| l.strip_prefix("trunk ")).filter_map(|l| l.split_once(' '));
+    let trunks = trunks.map(|(name, words)| (name.to_string(), words.to_string())).collect();
+    let mut stage = stage::new(&limits, &srtp, &trunks);
     let mut head = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
-        } else if !line.is_empty() && !line.starts_with("limit ") && !line.starts_with("srtp ") {
+        } else if !line.is_empty() && !["limit ", "srtp ", "trunk "].iter().any(|word| line.starts_with(word)) {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
     }
@@ -88,6 +90,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     }
     let uri = match (method, user) {
         ("REGISTER", _) | (_, "") => format!("sip:{DOMAIN}"),
+        (_, "binding") => stage.bound.clone(),
         _ => format!("sip:{user}@{DOMAIN}"),
     };
     let credentials = if auth { stage.credentials(name, method, &uri) } else { None };
@@ -223,6 +226,17 @@ fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<
             m = m.sdp(sdp.write());
             d.sdp = Some(sdp);
         }
+    }
+    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
+    if request.method() == "REGISTER" && status == 200 {
+        let expires = after("expires").map_or(request.get("Expires"), |e| *e);
+        m = m.with("Contact", format!("{};expires={expires}", request.get("Contact")));
+    }
+    if let Some(s) = after("min") {
+        m = m.with("Min-Expires", s);
+    }
+    if status == 401 {
+        m = m.with("WWW-Authenticate", "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\", algorithm=MD5");
     }
     if status == 407 {
         m = m.with("Proxy-Authenticate", "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\", algorithm=MD5");

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tandem::base::rng::Rng;
 use tandem::base::time::{Duration, Instant, Now, Wall};
-use tandem::config::{Srtp, User};
+use tandem::config::{Config, Srtp, Trunk, User};
 use tandem::event::{CallRecord, Fact};
 use tandem::media::command::Event;
 use tandem::sip::transport::{Flow, ListenerId, Transport};
@@ -59,6 +59,8 @@ pub struct Stage {
     due: Vec<(Instant, Back)>,
     records: Vec<CallRecord>,
     serial: u32,
+    /// The Contact that the switch registered last.
+    pub bound: String,
 }
 
 pub fn address(party: &str) -> SocketAddr {
@@ -70,15 +72,27 @@ pub fn party_of(dialog: &str) -> &str {
     dialog.split('/').next().unwrap_or(dialog)
 }
 
-/// Limits and SRTP by the names that a script gives them.
-pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>) -> Stage {
+/// Trunks as a script words them: what stands beside name, context, targets and inbound.
+fn worded(name: &str, words: &str) -> Trunk {
+    let at = address(name);
+    let own = if words.contains("targets:") { String::new() } else { format!("targets: [\"sip:{at}\"], ") };
+    let text = format!("trunks: [{{ name: {name}, context: all, inbound: {}, {own}{words} }}]", at.ip());
+    let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
+    read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.trunks.remove(0)
+}
+
+/// Limits, SRTP and trunks by the names that a script gives them.
+pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>, trunks: &BTreeMap<String, String>) -> Stage {
     let addresses = node_addresses(0);
     let mut config = config("tandem", &addresses);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| User { srtp: srtp.get(*p).copied(), ..user(p, "secret") }).collect();
     for name in TRUNKS {
         let auth = (name == "gamma").then(|| ("tandem".to_string(), "pw".to_string()));
-        let mut trunk = trunk(name, address(name), false, auth);
+        let mut trunk = match trunks.get(name) {
+            Some(words) => worded(name, words),
+            None => trunk(name, address(name), false, auth),
+        };
         trunk.srtp = srtp.get(name).copied();
         trunk.calls_max = limits.get(name).copied().unwrap_or(0);
         config.trunks.push(trunk);
@@ -97,6 +111,7 @@ pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>) -> Sta
         due: Vec::new(),
         records: Vec::new(),
         serial: 0,
+        bound: String::new(),
     };
     stage.drain();
     stage
@@ -197,6 +212,9 @@ impl Stage {
             }
             if msg.method() == "INVITE" {
                 dialog.target = msg.contact().into();
+            }
+            if msg.method() == "REGISTER" {
+                self.bound = msg.contact().into();
             }
             return dialog.open.push(msg);
         }
@@ -349,6 +367,9 @@ fn describe(msg: &Msg) -> String {
     }
     if msg.method() == "REGISTER" && msg.status() == 200 {
         text += &format!(" expires={}", param(msg.get("Contact"), "expires"));
+    }
+    if msg.method() == "REGISTER" && msg.is_request() && !msg.get("Expires").is_empty() {
+        text += &format!(" expires={}", msg.get("Expires"));
     }
     text
 }

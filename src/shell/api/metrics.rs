@@ -120,6 +120,8 @@ fn switch(c: &Counters) -> Vec<Sample> {
         gauge("transactions_client", "Client transactions that live", c.transactions_client),
         gauge("timers", "Timers that run", c.timers),
         gauge("registrations", "Contacts that are registered", c.registrations),
+        gauge("trunks_registered", "Trunks with which we are registered", c.trunks_registered),
+        counter("registers_failed", "REGISTERs to trunks that failed", c.registers_failed),
         counter("messages_received", "SIP messages received", c.messages_received),
         counter("messages_sent", "SIP messages sent", c.messages_sent),
         counter("messages_bad", "SIP messages that could not be understood", c.messages_bad),

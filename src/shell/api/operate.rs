@@ -22,7 +22,8 @@ pub async fn trunks(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem>
     let view = |t: &crate::switch::TrunkView| {
         json!({
             "name": t.name, "targets": t.targets.iter().map(target).collect::<Vec<_>>(), "calls": t.calls,
-            "calls_max": t.calls_max, "registered": t.registered,
+            "calls_max": t.calls_max, "registered": t.registration.as_ref().map(|r| r.registered),
+            "registration": t.registration.as_ref().map(|r| json!({ "target": r.target, "expires_s": r.expires_s, "why": r.why })),
         })
     };
     Ok(Json(json!({ "trunks": trunks.iter().map(view).collect::<Vec<_>>() })))

@@ -67,7 +67,7 @@ fn reply(ask: Operator) -> Reply {
             targets: vec![("sip:127.0.0.1:7070".into(), false, "no answer to OPTIONS".into())],
             calls: 1,
             calls_max: 5,
-            registered: None,
+            registration: None,
         }]),
         Operator::Registrations => Reply::Registrations(vec![RegistrationView {
             user: "alice".into(),

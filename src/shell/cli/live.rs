@@ -104,10 +104,15 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
             Some(0) | None => cell(&trunk["calls"]),
             Some(max) => format!("{}/{max}", trunk["calls"]),
         };
-        let registered = trunk["registered"].as_bool().map_or("", |r| if r { "yes" } else { "no" });
+        let registration = &trunk["registration"];
+        let registered = match trunk["registered"].as_bool() {
+            None => String::new(),
+            Some(true) => format!("yes, {}s", registration["expires_s"]),
+            Some(false) => format!("no: {}", cell(&registration["why"])),
+        };
         let targets = trunk["targets"].as_array().map_or(&[][..], Vec::as_slice);
         if targets.is_empty() {
-            rows.push(vec![cell(&trunk["name"]), calls.clone(), registered.into(), "(none)".into()]);
+            rows.push(vec![cell(&trunk["name"]), calls.clone(), registered.clone(), "(none)".into()]);
         }
         for (i, target) in targets.iter().enumerate() {
             // The trunk's own columns stand on its first line only.
@@ -116,7 +121,7 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
             rows.push(vec![
                 own(&cell(&trunk["name"])),
                 own(&calls),
-                own(registered),
+                own(&registered),
                 cell(&target["uri"]),
                 state.into(),
                 cell(&target["why"]),

@@ -9,7 +9,7 @@ use crate::sip::auth::{DigestClient, Tries};
 const OTHER: &str = "127.0.0.1:7001";
 
 /// A switch with the given configuration instead of the minimal one.
-fn bench(plan: &str, change: impl FnOnce(&mut Config)) -> Bench {
+pub fn bench(plan: &str, change: impl FnOnce(&mut Config)) -> Bench {
     let mut b = Bench::new(plan);
     let mut setup = setup(plan);
     change(Arc::make_mut(&mut setup.config));
@@ -17,7 +17,7 @@ fn bench(plan: &str, change: impl FnOnce(&mut Config)) -> Bench {
     b
 }
 
-fn trunk_with(targets: &[&str], options_ping: Option<Duration>) -> Trunk {
+pub fn trunk_with(targets: &[&str], options_ping: Option<Duration>) -> Trunk {
     let target = |address: &&str| TrunkTarget { uri: format!("sip:{address}"), priority: 1, weight: 1 };
     let mut trunk = minimal().trunks.remove(0);
     (trunk.targets, trunk.options_ping) = (targets.iter().map(target).collect(), options_ping);
@@ -37,7 +37,7 @@ fn plan(dial: &str) -> String {
     format!("contexts:\n  any:\n    - do:\n        - dial: {{ {dial} }}\n")
 }
 
-fn count_to(b: &Bench, to: &str) -> usize {
+pub fn count_to(b: &Bench, to: &str) -> usize {
     let to: SocketAddr = to.parse().unwrap();
     b.sent.iter().filter(|(peer, _)| *peer == to).count()
 }
@@ -156,7 +156,7 @@ fn a_ping_from_before_a_reload_says_nothing() {
         Arc::make_mut(&mut setup.config).trunks = vec![trunk_with(targets, every)];
         b.input(Input::Operator { id: 1, ask: Operator::Reload(Box::new(setup)) });
     };
-    let state = |b: &Bench| b.switch.world.trunks.views()[0].targets.iter().map(|t| t.1).collect::<Vec<_>>();
+    let state = |b: &Bench| b.switch.world.trunk_views()[0].targets.iter().map(|t| t.1).collect::<Vec<_>>();
     reload(&mut b, &[OTHER, CALLEE], every);
     b.answer(CALLEE, &ping, "503 Down", "t", None);
     assert_eq!(state(&b), [true, true]);
