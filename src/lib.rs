@@ -15,8 +15,11 @@ pub mod rtp;
 pub mod sdp;
 
 pub mod media;
-pub mod recording;
 pub mod sip;
+pub mod speech;
+pub mod web;
+
+pub mod recording;
 pub mod verb;
 
 pub mod b2bua;

@@ -16,6 +16,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("sdp", 1),
     ("media", 2),
     ("sip", 2),
+    ("speech", 2),
+    ("web", 2),
     ("recording", 3),
     ("verb", 3),
     ("b2bua", 4),
@@ -26,7 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
 /// Inside these, each submodule imports only those declared above it in mod.rs.
 const ORDERED_INSIDE: &[&str] = &["sip", "media"];
 /// What a network or a file reaches: nothing here may panic on it.
-const REACHED_BY_INPUT: &[&str] = &["sip", "sdp", "rtp", "media", "config", "dialplan", "recording"];
+const REACHED_BY_INPUT: &[&str] = &["sip", "sdp", "rtp", "media", "config", "dialplan", "recording", "speech", "web"];
 const FUNCTION_LINES_MAX: usize = 100;
 const FILE_LINES_MAX: usize = 800;
 const TOP_LEVEL: &[&str] = &[

@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::ledger::Ledger;
 use super::mail::{Answer, Ask, Mailbox, Report};
 use super::net::{Epoll, Flushed, Inbox, Streams, Udp};
+use super::outside::Outside;
 use crate::base::time::{Duration, Instant, Now};
 use crate::media::command as media;
 use crate::recording::command as recording;
@@ -103,10 +104,13 @@ pub struct Control<C, M> {
     streams: Streams,
     mailbox: Mailbox,
     ledger: Ledger,
+    outside: Outside,
     asks: HashMap<u64, oneshot::Sender<Answer>>,
     ask_last: u64,
     /// Flows that failed while outputs were performed; the next turn's first inputs.
     failed: Vec<Flow>,
+    /// Answers to orders that could not be taken, likewise.
+    refused: Vec<Input>,
     peers: Vec<SocketAddr>,
     commanded: bool,
     /// A queue was longer than a turn's share: come back without waiting.
@@ -123,6 +127,7 @@ pub struct Parts<C, M> {
     pub streams: Streams,
     pub mailbox: Mailbox,
     pub ledger: Ledger,
+    pub outside: Outside,
 }
 
 /// The next whole multiple of the slack.
@@ -132,7 +137,7 @@ fn slackened(at: Instant) -> Instant {
 
 impl<C: Core, M: Media> Control<C, M> {
     pub fn new(parts: Parts<C, M>) -> std::io::Result<Self> {
-        let Parts { core, media, clock, udp, streams, mailbox, ledger } = parts;
+        let Parts { core, media, clock, udp, streams, mailbox, ledger, outside } = parts;
         let epoll = Epoll::new(udp.len() + 2)?;
         for (i, socket) in udp.iter().enumerate() {
             epoll.add(socket.fd(), i as u64)?;
@@ -143,7 +148,7 @@ impl<C: Core, M: Media> Control<C, M> {
         }
         let blocked = vec![false; udp.len()];
         let (inbox, asks, report) = (Inbox::default(), HashMap::new(), Report::default());
-        let (failed, peers) = (Vec::new(), Vec::new());
+        let (failed, refused, peers) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Control {
             core,
             media,
@@ -155,9 +160,11 @@ impl<C: Core, M: Media> Control<C, M> {
             streams,
             mailbox,
             ledger,
+            outside,
             asks,
             ask_last: 0,
             failed,
+            refused,
             peers,
             commanded: false,
             again: false,
@@ -182,7 +189,7 @@ impl<C: Core, M: Media> Control<C, M> {
 
     fn patience(&self) -> Option<Duration> {
         let now = self.clock.mono();
-        if self.again || !self.failed.is_empty() {
+        if self.again || !self.failed.is_empty() || !self.refused.is_empty() {
             return Some(Duration::ZERO);
         }
         let core = self.core.deadline().map(|(at, _)| slackened(at));
@@ -194,6 +201,9 @@ impl<C: Core, M: Media> Control<C, M> {
         let begin = self.clock.mono();
         for flow in std::mem::take(&mut self.failed) {
             self.hand(Input::FlowFailed { flow });
+        }
+        for answer in std::mem::take(&mut self.refused) {
+            self.hand(answer);
         }
         if std::mem::take(&mut self.again) {
             self.open_mail();
@@ -266,6 +276,8 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.media.command(command);
             }
             Output::Record(order) => self.media.record(order),
+            Output::Web(order) => self.refused.extend(self.outside.web(order)),
+            Output::Speech(order) => self.refused.extend(self.outside.speech(order)),
             Output::Fact(fact) => self.ledger.note(fact, self.clock.mono()),
             Output::Reply { id, reply } => {
                 // One who asked and went away needs no answer.

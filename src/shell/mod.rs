@@ -17,6 +17,7 @@ pub mod logs;
 pub mod mail;
 pub mod media;
 pub mod net;
+pub mod outside;
 pub mod recording;
 pub mod run;
 pub mod schema;

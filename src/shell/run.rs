@@ -15,6 +15,7 @@ use super::logs;
 use super::mail::{Mail, Mailbox, mail};
 use super::media::{MediaEngine, MediaSettings, Prompts};
 use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
+use super::outside::Outside;
 use super::recording::{self, folder::OnDisk};
 use super::store::{self, Recordings, Sqlite};
 use crate::config::Config;
@@ -166,7 +167,7 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
             core.set_nonce_key(random()?);
             core.set_key_seed(random()?);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
-            Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger })
+            Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger, outside: Outside })
         };
         let _ = begun.send(guard(make));
     });

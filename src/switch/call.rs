@@ -11,6 +11,7 @@ use super::dialing::Dialing;
 use super::digits::Digits;
 use super::io::{CallView, Output};
 use super::recording::Recording;
+use super::web::{Asked, Signalled};
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
 use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Leg, Peer, State};
@@ -75,6 +76,8 @@ pub struct Call {
     pub reported: bool,
     pub recording: Option<Recording>,
     pub digits: Digits,
+    pub signalled: Signalled,
+    pub asked: Asked,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -107,6 +110,8 @@ impl Call {
             reported: false,
             recording: None,
             digits: Digits::default(),
+            signalled: Signalled::default(),
+            asked: Asked::default(),
             timers: Vec::new(),
             group: None,
         }

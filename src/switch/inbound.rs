@@ -3,6 +3,7 @@
 use super::Switch;
 use super::call::Call;
 use super::identify::Known;
+use super::web::Signalled;
 use super::world::{LegRef, World};
 use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities};
 use crate::b2bua::leg::{Leg, Peer, offer_of};
@@ -227,6 +228,7 @@ impl Call {
             self.to = to.user_decoded().into_owned();
         }
         self.context = known.context.clone();
+        self.signalled = Signalled::read(request);
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
         self.max_forwards = u8::try_from(hops).unwrap_or(u8::MAX).saturating_sub(1);
     }

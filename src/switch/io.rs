@@ -6,6 +6,7 @@ use crate::event::{CallId, Fact};
 use crate::media::command as media;
 use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Listener};
+use crate::{speech, web};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub enum Input {
     },
     Media(media::Event),
     Recording(recording::Event),
+    Web(web::Event),
+    Speech(speech::Event),
     /// The store has the call's record.
     Stored {
         call: CallId,
@@ -102,6 +105,8 @@ pub enum Output {
     },
     Media(media::Command),
     Record(recording::Order),
+    Web(web::Order),
+    Speech(speech::Order),
     Fact(Fact),
     Reply {
         id: u64,

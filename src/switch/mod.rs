@@ -19,6 +19,9 @@ mod registration;
 mod report;
 mod shared_codec;
 mod trunks;
+// Its users come with markup.
+#[allow(dead_code)]
+mod web;
 mod world;
 
 #[cfg(test)]
@@ -91,6 +94,8 @@ impl Switch {
             }
             Input::Media(event) => self.on_media(event),
             Input::Recording(event) => self.on_recording(event),
+            Input::Web(event) => self.on_web(event),
+            Input::Speech(event) => self.on_speech(event),
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }

@@ -14,6 +14,7 @@ impl Call {
             return;
         }
         self.reported = true;
+        self.leave_web(w);
         let cdr = self.cdr(w, ending, at);
         let timeline = std::mem::take(&mut self.timeline);
         w.counters.calls_active -= 1;

@@ -5,6 +5,7 @@ mod digits;
 mod edge;
 mod recording;
 mod registrant;
+mod web;
 
 use super::*;
 use crate::base::time::{Duration, Wall};
@@ -92,6 +93,8 @@ struct Bench {
     replies: Vec<Reply>,
     taps: BTreeMap<media::LegId, Option<media::TapId>>,
     orders: Vec<crate::recording::command::Order>,
+    web: Vec<crate::web::Order>,
+    speech: Vec<crate::speech::Order>,
     groups: Vec<u64>,
     states: BTreeMap<media::LegId, media::LegState>,
     dialled: Vec<(media::LegId, media::Press)>,
@@ -111,6 +114,8 @@ impl Bench {
             replies: Vec::new(),
             taps: BTreeMap::new(),
             orders: Vec::new(),
+            web: Vec::new(),
+            speech: Vec::new(),
             groups: Vec::new(),
             states: BTreeMap::new(),
             dialled: Vec::new(),
@@ -149,6 +154,8 @@ impl Bench {
                     self.rooms.retain(|_, state| !state.members.is_empty());
                 }
                 Output::Record(order) => self.orders.push(order),
+                Output::Web(order) => self.web.push(order),
+                Output::Speech(order) => self.speech.push(order),
                 Output::Reply { reply, .. } => self.replies.push(reply),
                 _ => {}
             }

@@ -131,6 +131,8 @@ pub struct World {
     play_next: u64,
     taps: HashMap<media::TapId, CallKey>,
     tap_next: u64,
+    /// Answers of servers and speakers that calls wait for.
+    pub awaited: super::web::Awaited,
 }
 
 impl World {
@@ -168,6 +170,7 @@ impl World {
             play_next: 1,
             taps: HashMap::new(),
             tap_next: 1,
+            awaited: super::web::Awaited::default(),
         }
     }
 

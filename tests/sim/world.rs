@@ -275,6 +275,9 @@ impl World {
             }
             // Nobody records here: a recorder that is silent must hold no call up.
             Output::Record(order) => self.mix(digest(format!("{order:?}").as_bytes())),
+            // Nobody fetches or speaks either.
+            Output::Web(order) => self.mix(digest(format!("{order:?}").as_bytes())),
+            Output::Speech(order) => self.mix(digest(format!("{order:?}").as_bytes())),
             Output::Media(command) => {
                 self.mix(digest(format!("{command:?}").as_bytes()));
                 let node = &mut self.nodes[n];

@@ -126,7 +126,7 @@ impl Bench {
                 return Some(Input::Stored { call: record.cdr.call });
             }
             Output::Reply { reply, .. } => self.replies.push(reply),
-            Output::Fact(_) | Output::Close { .. } | Output::Record(_) => {}
+            Output::Fact(_) | Output::Close { .. } | Output::Record(_) | Output::Web(_) | Output::Speech(_) => {}
         }
         None
     }

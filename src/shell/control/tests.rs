@@ -78,6 +78,8 @@ impl Core for Echo {
             Input::FlowFailed { flow } => self.inputs.lock().unwrap().push(format!("failed {}", flow.connection)),
             Input::Recording(_) => {}
             Input::Media(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
+            Input::Web(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
+            Input::Speech(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
         }
     }
     fn poll(&mut self) -> Option<Output> {
@@ -164,7 +166,7 @@ pub fn parts(limits: Limits) -> (Parts<impl Core + Send + 'static, NoMedia>, Aro
     let (core, clock) = (Echo::default(), Clock::new());
     let inputs = Arc::clone(&core.inputs);
     let (udp, tcp) = (bound.udp.iter().map(Udp::local).collect(), bound.listeners[1].2);
-    let parts = Parts { core, media: NoMedia, clock, udp: bound.udp, streams, mailbox, ledger };
+    let parts = Parts { core, media: NoMedia, clock, udp: bound.udp, streams, mailbox, ledger, outside: Outside };
     (parts, Around { mail, udp, tcp, inputs, kept, ledger: ledger_thread, runtime })
 }
 
@@ -186,7 +188,8 @@ fn start(limits: Limits) -> Running {
 
 fn start_with(limits: Limits, media: impl Media + Send + 'static) -> Running {
     let (Parts { core, clock, udp, streams, mailbox, ledger, .. }, around) = parts(limits);
-    let mut control = Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger }).unwrap();
+    let mut control =
+        Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger, outside: Outside }).unwrap();
     Running { around, thread: std::thread::spawn(move || control.run()) }
 }
 
