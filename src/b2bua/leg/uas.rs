@@ -1,0 +1,82 @@
+//! The caller's leg: what it is told, and what it acknowledges (RFC 3261 §13.3, §9.2).
+
+use super::{Leg, State};
+use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, finish};
+use crate::base::time::{Instant, Now};
+use crate::sip::transaction::ServerId;
+use crate::sip::wire::HeaderName;
+
+impl Leg {
+    /// Sends a provisional response (101–199).
+    pub fn progress(&mut self, ep: &mut Endpoint, now: Now, status: u16, body: Option<&Body>) {
+        let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
+        let contact = ep.contact(self.dialog.flow());
+        ep.respond(now.mono, id, status, "", Some(self.dialog.local_tag()), |w| {
+            finish(w.header(HeaderName::Contact, contact), body)
+        });
+    }
+
+    /// Answers the INVITE with 200.
+    pub fn accept(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) {
+        let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
+        self.answer(ep, now.mono, id, body);
+        self.state = State::Answering;
+        self.status = 200;
+        self.answered = Some(now);
+    }
+
+    pub(super) fn answer(&mut self, ep: &mut Endpoint, now: Instant, id: ServerId, body: Option<&Body>) {
+        let contact = ep.contact(self.dialog.flow());
+        ep.respond(now, id, 200, "", Some(self.dialog.local_tag()), |w| {
+            finish(w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW), body)
+        });
+    }
+
+    /// Refuses the INVITE. The leg is gone; the transaction layer sees to the ACK.
+    pub fn refuse(&mut self, ep: &mut Endpoint, now: Now, status: u16, reason: &str) {
+        let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
+        ep.respond(now.mono, id, status, reason, Some(self.dialog.local_tag()), |w| match status {
+            500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
+            _ => w.finish(),
+        });
+        self.status = status;
+        self.gone(now);
+    }
+
+    /// ACK to our 2xx, for the INVITE or a re-INVITE, told apart by its sequence number. True if it is the first one.
+    pub fn on_ack(&mut self, ep: &mut Endpoint, now: Now, cseq: u32) -> bool {
+        if let Some(reoffer) = &mut self.reoffer_in
+            && reoffer.cseq == cseq
+        {
+            ep.transactions.acked(now.mono, reoffer.id);
+            return !std::mem::replace(&mut reoffer.acked, true);
+        }
+        if let (true, Some(id)) = (cseq == self.invite_cseq, self.invite_in) {
+            ep.transactions.acked(now.mono, id);
+        }
+        if self.state != State::Answering || cseq != self.invite_cseq {
+            return false;
+        }
+        self.state = State::Up;
+        if self.bye_wanted {
+            self.send_bye(ep, now, None);
+        }
+        true
+    }
+
+    /// Our 2xx was never acknowledged: RFC 3261 §13.3.1.4 says BYE. False if there was no 2xx.
+    pub fn on_never_acked(&mut self, ep: &mut Endpoint, now: Now) -> bool {
+        let answered = matches!(self.state, State::Answering | State::Up);
+        if answered {
+            self.send_bye(ep, now, None);
+        }
+        answered
+    }
+
+    /// The caller gave up: 487.
+    pub fn on_cancelled(&mut self, ep: &mut Endpoint, now: Now) -> bool {
+        let cancelled = self.state == State::Pending && self.invite_in.is_some();
+        self.refuse(ep, now, 487, "");
+        cancelled
+    }
+}
