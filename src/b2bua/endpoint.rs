@@ -194,7 +194,7 @@ impl Endpoint {
 
     /// A stream has broken: dialogs that used it open another one (RFC 3261 §18.1.1).
     pub fn flow_failed(&mut self, now: Instant, flow: Flow) {
-        if flow.connection != 0 {
+        if flow.is_connection() {
             if self.closed.len() >= CLOSED_MAX {
                 self.closed.pop_first();
             }

@@ -46,8 +46,39 @@ pub struct Sip {
     pub listen: Vec<Listen>,
     pub external_address: Option<IpAddr>,
     pub user_agent: String,
+    /// Of `tls://` listeners; required if there is one.
+    pub tls: Option<ListenerTls>,
     /// Context of calls from a source that is no trunk and gives no credentials; `None`: they are challenged, then refused.
     pub anonymous_context: Option<String>,
+}
+
+/// PEM files of a certificate chain and of its private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// TLS where we are the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    pub own: Certificate,
+    /// Peers show a certificate that one of these signed.
+    pub client_ca: Option<PathBuf>,
+    /// A peer without a certificate is let in too; it is then no more than one over TCP.
+    pub client_optional: bool,
+}
+
+/// TLS towards a trunk's targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkTls {
+    /// `None`: the roots that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// SHA-256 of certificates, one of which the target must show; without `ca` nothing else of it is checked.
+    pub pins: Vec<[u8; 32]>,
+    /// Shown to a target that asks for it.
+    pub own: Option<Certificate>,
+    pub verify: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +86,16 @@ pub enum Scheme {
     Udp,
     Tcp,
     Tls,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Udp => "udp",
+            Scheme::Tcp => "tcp",
+            Scheme::Tls => "tls",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +170,7 @@ pub struct Http {
     pub auth_token: Option<Secret>,
     /// Required to bind a non-loopback address without TLS.
     pub behind_proxy: bool,
+    pub tls: Option<Certificate>,
 }
 
 /// How calls are recorded.
@@ -202,6 +244,8 @@ pub struct Trunk {
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
     pub dtmf: Dtmf,
+    /// `None`: verified by the system's roots.
+    pub tls: Option<TrunkTls>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,10 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
-use super::{Config, Credentials, MediaIo, Register, Scheme, Trunk, User, UserSecret};
+use super::{Certificate, Config, Credentials, ListenerTls, MediaIo, Register, Trunk, TrunkTls, User, UserSecret};
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use serde_yaml::{Mapping, Value};
+use std::path::Path;
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "<secret>";
@@ -30,18 +31,38 @@ pub fn to_yaml(config: &Config) -> String {
 }
 
 fn sip(config: &Config) -> Value {
-    let listen = config.sip.listen.iter().map(|l| {
-        let scheme = match l.scheme {
-            Scheme::Udp => "udp",
-            Scheme::Tcp => "tcp",
-            Scheme::Tls => "tls",
-        };
-        format!("{scheme}://{}", l.address)
-    });
+    let listen = config.sip.listen.iter().map(|l| format!("{}://{}", l.scheme.as_str(), l.address));
     let mut m = vec![("domain", text(&config.sip.domain)), ("listen", list(listen))];
     m.extend(config.sip.external_address.map(|a| ("external_address", text(&a.to_string()))));
+    m.extend(config.sip.tls.as_ref().map(|tls| ("tls", listener_tls(tls))));
     m.push(("user_agent", text(&config.sip.user_agent)));
     m.extend(config.sip.anonymous_context.iter().map(|c| ("anonymous_context", text(c))));
+    map(m)
+}
+
+fn path(path: &Path) -> Value {
+    text(&path.display().to_string())
+}
+
+fn certificate(own: &Certificate) -> Vec<(&'static str, Value)> {
+    vec![("certificate", path(&own.certificate)), ("key", path(&own.key))]
+}
+
+fn listener_tls(tls: &ListenerTls) -> Value {
+    let mut m = certificate(&tls.own);
+    if let Some(ca) = &tls.client_ca {
+        m.push(("client_ca", path(ca)));
+        m.push(("client_certificate", text(if tls.client_optional { "optional" } else { "required" })));
+    }
+    map(m)
+}
+
+fn trunk_tls(tls: &TrunkTls) -> Value {
+    let mut m = tls.own.as_ref().map(certificate).unwrap_or_default();
+    m.extend(tls.ca.as_ref().map(|ca| ("ca", path(ca))));
+    let pins = tls.pins.iter().map(|pin| pin.map(|b| format!("{b:02X}")).join(":"));
+    m.push(("pin", list(pins)));
+    m.push(("verify", Value::Bool(tls.verify)));
     map(m)
 }
 
@@ -89,6 +110,7 @@ fn http(config: &Config) -> Value {
         m.push(("auth", map([("account_sid", text(sid)), ("auth_token", text(REDACTED))])));
     }
     m.push(("behind_proxy", Value::Bool(config.http.behind_proxy)));
+    m.extend(config.http.tls.as_ref().map(|tls| ("tls", map(certificate(tls)))));
     map(m)
 }
 
@@ -122,6 +144,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
     m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(trunk.dtmf.as_str())));
+    m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     map(m)
 }
 

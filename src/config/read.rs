@@ -2,8 +2,8 @@
 
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::{
-    CODECS, Config, Credentials, Dtmf, Http, Limits, Listen, Media, MediaIo, Network, Recording, Scheme, Sip, Srtp,
-    Trunk, TrunkTarget, User, UserSecret, edge, shapes,
+    CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
+    Recording, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -61,7 +61,18 @@ impl Config {
 
     /// Makes relative paths relative to the configuration's folder.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        for path in [&mut self.data_dir, &mut self.media.prompts].into_iter().chain(&mut self.dialplans) {
+        let Config { data_dir, media, dialplans, sip, http, trunks, .. } = self;
+        let listener = sip.tls.as_mut().map(|tls| (&mut tls.own, tls.client_ca.as_mut()));
+        let clients = trunks.iter_mut().filter_map(|t| t.tls.as_mut());
+        let (own, ca): (Vec<_>, Vec<_>) = listener
+            .into_iter()
+            .map(|(own, ca)| (Some(own), ca))
+            .chain(clients.map(|tls| (tls.own.as_mut(), tls.ca.as_mut())))
+            .unzip();
+        let own =
+            own.into_iter().flatten().chain(http.tls.as_mut()).flat_map(|own| [&mut own.certificate, &mut own.key]);
+        let ca = ca.into_iter().flatten();
+        for path in [data_dir, &mut media.prompts].into_iter().chain(dialplans).chain(own).chain(ca) {
             *path = folder.join(&*path);
         }
     }
@@ -147,6 +158,7 @@ impl Found {
             listen: listens,
             external_address: f.text("external_address").and_then(|t| t.parse().ok()),
             user_agent: f.string("user_agent"),
+            tls: f.get("tls").map(listener_tls),
             anonymous_context: self.context(f, "anonymous_context", "anonymous calls"),
         }
     }
@@ -240,12 +252,13 @@ impl Found {
             account_sid: auth.as_ref().and_then(|a| a.text("account_sid")).map(str::to_owned),
             auth_token: auth.as_ref().and_then(|a| a.text("auth_token")).map(|t| Secret::new(t.to_owned())),
             behind_proxy: f.flag("behind_proxy"),
+            tls: f.get("tls").map(|node| certificate(&Fields::of(node, &shapes::HTTP_TLS))),
         };
         if let Some(node) = f.get("listen").filter(|_| !listen.ip().is_loopback()) {
-            if !http.behind_proxy {
+            if !http.behind_proxy && http.tls.is_none() {
                 let what = format!("{listen} is not loopback, and credentials would travel unencrypted");
                 let expected =
-                    "expected a loopback address, or behind_proxy: true if a proxy in front of it speaks TLS";
+                    "expected a loopback address, http.tls, or behind_proxy: true if a proxy in front of it speaks TLS";
                 self.reader.fault(node.at, what, expected);
             } else if http.auth_token.is_none() {
                 let what = format!("{listen} is not loopback, and anybody could give orders");
@@ -277,6 +290,7 @@ impl Found {
             media_direct: f.text("media") == Some("direct"),
             srtp: srtp(f),
             dtmf: dtmf(f),
+            tls: f.get("tls").map(|node| self.trunk_tls(&Fields::of(node, &shapes::TRUNK_TLS))),
             name,
         };
         let name = &trunk.name;
@@ -312,6 +326,23 @@ impl Found {
             && !(edge::EXPIRES.0..=edge::EXPIRES.1).contains(&asked)
         {
             self.reader.fault(node.at, format!("{} cannot be asked for", node.shown()), "expected 20s to 24h");
+        }
+    }
+
+    fn trunk_tls(&mut self, f: &Fields<'_>) -> TrunkTls {
+        let own = match (f.text("certificate"), f.text("key")) {
+            (Some(_), Some(_)) => Some(certificate(f)),
+            (None, None) => None,
+            _ => {
+                self.reader.fault(f.at(), "a certificate and its key go together", "expected both, or neither");
+                None
+            }
+        };
+        TrunkTls {
+            ca: f.text("ca").map(Into::into),
+            pins: f.texts("pin").iter().filter_map(|text| shapes::pin(text)).collect(),
+            own,
+            verify: f.flag("verify"),
         }
     }
 
@@ -388,6 +419,19 @@ impl Found {
             }
             seen.push((net, node.at));
         }
+    }
+}
+
+fn certificate(f: &Fields<'_>) -> Certificate {
+    Certificate { certificate: f.string("certificate").into(), key: f.string("key").into() }
+}
+
+fn listener_tls(node: &Node) -> ListenerTls {
+    let f = Fields::of(node, &shapes::TLS);
+    ListenerTls {
+        own: certificate(&f),
+        client_ca: f.text("client_ca").map(Into::into),
+        client_optional: f.text("client_certificate") == Some("optional"),
     }
 }
 

@@ -50,7 +50,7 @@ pub static SIP: Shape = Shape {
             "Addresses to listen on; default udp and tcp on 127.0.0.1:5060.",
         ),
         key("external_address", Type::Form("an IP address", is_ip), "", "What peers see of us behind NAT."),
-        key("tls", Type::Map(&TLS), "", "Certificate of tls:// listeners. TLS is not yet available."),
+        key("tls", Type::Map(&TLS), "", "Certificate of tls:// listeners; `tandem reload` reads it again."),
         key("user_agent", Type::Text, "Tandem", "Told in User-Agent and Server."),
         key(
             "anonymous_context",
@@ -66,6 +66,64 @@ static LISTEN: Type = Type::Form("an address such as udp://127.0.0.1:5060, tcp:/
 
 pub static TLS: Shape = Shape {
     name: "tls section",
+    doc: "",
+    keys: &[
+        required("certificate", Type::Text, "PEM file of the certificate chain."),
+        required("key", Type::Text, "PEM file of the private key."),
+        key(
+            "client_ca",
+            Type::Text,
+            "",
+            "PEM file of authorities: peers must show a certificate that one of them signed.",
+        ),
+        key(
+            "client_certificate",
+            Type::Choice(&["required", "optional"]),
+            "required",
+            "optional: a peer may also show none; only with client_ca.",
+        ),
+    ],
+    prefixed: None,
+};
+
+pub static TRUNK_TLS: Shape = Shape {
+    name: "trunk's tls section",
+    doc: "",
+    keys: &[
+        key("ca", Type::Text, "", "PEM file of the authorities that it is verified by; the system's roots if missing."),
+        key(
+            "pin",
+            Type::OneOrMore(&PIN),
+            "",
+            "SHA-256 of the certificates that it may show, as `openssl x509 -fingerprint -sha256` prints it; without ca nothing else of them is checked.",
+        ),
+        key("certificate", Type::Text, "", "PEM file of the certificate chain that we show if asked."),
+        key("key", Type::Text, "", "PEM file of its private key."),
+        key("verify", Type::Bool, "true", "false: any certificate will do, and anybody in between may listen."),
+    ],
+    prefixed: None,
+};
+
+static PIN: Type = Type::Form("a fingerprint of 32 bytes in hexadecimal, such as 9F:86:…", is_pin);
+
+/// 32 octets as hexadecimal digits, with colons between them or not.
+pub fn pin(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|b| *b != b':')
+        .map(|b| char::from(b).to_digit(16))
+        .map(|d| d.map(|d| d as u8))
+        .collect::<Option<_>>()?;
+    let octets: Vec<u8> = digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |sum, d| sum << 4 | d)).collect();
+    octets.try_into().ok().filter(|_| digits.len() == 64)
+}
+
+fn is_pin(text: &str) -> bool {
+    pin(text).is_some()
+}
+
+pub static HTTP_TLS: Shape = Shape {
+    name: "http's tls section",
     doc: "",
     keys: &[
         required("certificate", Type::Text, "PEM file of the certificate chain."),
@@ -174,6 +232,7 @@ pub static HTTP: Shape = Shape {
             "false",
             "A proxy in front speaks TLS, so another address than loopback is safe.",
         ),
+        key("tls", Type::Map(&HTTP_TLS), "", "Speak HTTPS and WSS; `tandem reload` reads the certificate again."),
     ],
     prefixed: None,
 };
@@ -233,6 +292,12 @@ pub static TRUNK: Shape = Shape {
         key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
+        key(
+            "tls",
+            Type::Map(&TRUNK_TLS),
+            "",
+            "How targets by sips: or transport=tls are verified, and what we show them.",
+        ),
     ],
     prefixed: None,
 };

@@ -2,9 +2,10 @@
 
 use super::api::Credentials;
 use super::media::prompt;
+use super::net::tls::{self, Key, TlsFault};
 use super::net::{BindFault, describe};
 use crate::base::yaml::{self, Fault};
-use crate::config::{Config, Http, Located, Scheme, Secrets};
+use crate::config::{Config, Http, Located, Secrets};
 use crate::dialplan::{Dialplan, Names};
 use crate::sip::wire::Uri;
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ pub struct Loaded {
     pub config: Config,
     pub dialplan: Arc<Dialplan>,
     pub file: PathBuf,
+    /// Taken out by who starts or reloads.
+    pub tls: tls::Material,
 }
 
 /// Secrets from this process's environment and disk; relative paths are the configuration's folder's.
@@ -88,7 +91,14 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         faults.push(Fault { file: Arc::clone(&located.file), at: named.at, what, expected: hint });
     }
     faults.extend(not_yet(file, &config));
-    if faults.is_empty() { Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into() }) } else { Err(faults) }
+    let tls = tls::load(&config, std::time::SystemTime::now()).unwrap_or_else(|found| {
+        faults.extend(found.iter().map(|f| tls_fault(file, f)));
+        tls::Material::default()
+    });
+    match faults.is_empty() {
+        true => Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into(), tls }),
+        false => Err(faults),
+    }
 }
 
 /// What a configuration may say and this version has not.
@@ -104,11 +114,26 @@ fn not_yet(file: &Path, config: &Config) -> Vec<Fault> {
         let kind = config.store.split(':').next().unwrap_or_default();
         faults.push(fault(position(file, &["store"], None), format!("store: {kind}"), "expected sqlite"));
     }
-    for (n, listen) in config.sip.listen.iter().enumerate().filter(|(_, l)| l.scheme == Scheme::Tls) {
-        let at = position(file, &["sip", "listen"], Some(n));
-        faults.push(fault(at, format!("tls://{}: TLS", listen.address), "expected udp:// or tcp://"));
-    }
     faults
+}
+
+/// A certificate, key or list of authorities that cannot serve, where it is named.
+fn tls_fault(file: &Path, fault: &TlsFault) -> Fault {
+    let at = || {
+        let text = std::fs::read_to_string(file).ok()?;
+        let root = yaml::parse("", &text).ok()?;
+        let step = |node: &yaml::Node, key: &Key| match key {
+            Key::Name(key) => node.get(key).cloned(),
+            Key::Item(n) => node.items().get(*n).cloned(),
+        };
+        fault.place.iter().try_fold(root, |node, key| step(&node, key)).map(|node| node.at)
+    };
+    Fault {
+        file: file.display().to_string().into(),
+        at: at().unwrap_or_default(),
+        what: fault.what.clone(),
+        expected: fault.expected.into(),
+    }
 }
 
 /// Path and text of each dialplan file: files as named, of folders every `.yaml` and `.yml` by name, the configuration left out.

@@ -14,6 +14,7 @@ use super::ledger::{self, Condition};
 use super::logs;
 use super::mail::{Mail, Mailbox, mail};
 use super::media::{MediaEngine, MediaSettings, Prompts};
+use super::net::tls::Tls;
 use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
 use super::outside::Outside;
 use super::recording::{self, folder::OnDisk};
@@ -134,7 +135,8 @@ fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
     Ok(Grants { bound, http, store, prompts, folder, rows })
 }
 
-async fn start(loaded: Loaded) -> Result<Running, Refusal> {
+async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
+    let tls = Tls::new(std::mem::take(&mut loaded.tls));
     let files_max = raise_open_files();
     let Grants { bound, http, store, prompts, folder, rows } = acquire(&loaded)?;
     let system = |what: &str| {
@@ -147,9 +149,10 @@ async fn start(loaded: Loaded) -> Result<Running, Refusal> {
     let acks = mail.clone();
     let (ledger, condition, ledger_thread) =
         ledger::start(store, move |calls| acks.stored(calls)).map_err(system("the ledger's thread does not start"))?;
-    let streams = Streams::new(mail.clone(), Limits::default(), bound.tcp).map_err(system("the TCP listeners"))?;
+    let streams = Streams::new(mail.clone(), Limits::default(), bound.streams, tls.clone())
+        .map_err(system("the stream listeners"))?;
     let setup = setup(&loaded, listeners.clone()).await;
-    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts)));
+    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls));
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
     let seed = random().map_err(system("no random numbers"))?;

@@ -58,13 +58,38 @@ pub struct Listener {
 
 /// A way to a peer: the listener on our side, the peer's address, and for streams the connection.
 ///
-/// `connection` 0 on a stream means "the open connection to that peer, or a new one".
+/// `connection` 0 on a stream means "the open connection to that peer, or a new one"; from [`Flow::to_named`] it means the
+/// same of a peer that has to prove its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Flow {
     pub listener: ListenerId,
     pub transport: Transport,
     pub peer: SocketAddr,
     pub connection: u64,
+}
+
+/// A host name that a peer has to prove, by the number that the core gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct NameId(pub u32);
+
+/// Connections are numbered from 1; what is above this is a name.
+const NAMED: u64 = 1 << 63;
+
+impl Flow {
+    /// The way to the same peer by the open connection on which it has proved the name `id`, or a new one on which it must.
+    pub const fn to_named(self, id: NameId) -> Flow {
+        Flow { connection: NAMED | id.0 as u64, ..self }
+    }
+
+    /// The name that the peer has to prove; `None`: its address, or it is one connection that stands already.
+    pub const fn name(self) -> Option<NameId> {
+        if self.connection & NAMED == 0 { None } else { Some(NameId(self.connection as u32)) }
+    }
+
+    /// One connection and no other.
+    pub const fn is_connection(self) -> bool {
+        self.connection != 0 && self.connection & NAMED == 0
+    }
 }
 
 impl fmt::Display for Flow {

@@ -49,6 +49,7 @@ fn minimal() -> Config {
         media_direct: false,
         srtp: None,
         dtmf: Default::default(),
+        tls: None,
     };
     Config {
         recording: Config::default().recording,
@@ -61,6 +62,7 @@ fn minimal() -> Config {
             external_address: None,
             user_agent: "Tandem".into(),
             anonymous_context: None,
+            tls: None,
         },
         media: Media {
             io: Default::default(),
@@ -73,7 +75,13 @@ fn minimal() -> Config {
             srtp: Srtp::Optional,
             rtp_timeout: None,
         },
-        http: Http { listen: ([127, 0, 0, 1], 8080).into(), account_sid: None, auth_token: None, behind_proxy: false },
+        http: Http {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            account_sid: None,
+            auth_token: None,
+            behind_proxy: false,
+            tls: None,
+        },
         limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
         trunks: vec![trunk],
         users: Vec::new(),

@@ -37,6 +37,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             external_address: None,
             user_agent: "tandem".into(),
             anonymous_context: None,
+            tls: None,
         },
         media: Media {
             io: Default::default(),
@@ -54,6 +55,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             account_sid: None,
             auth_token: None,
             behind_proxy: false,
+            tls: None,
         },
         limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
         trunks: vec![],
@@ -80,6 +82,7 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         media_direct: false,
         srtp: None,
         dtmf: Default::default(),
+        tls: None,
     }
 }
 

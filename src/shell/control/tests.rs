@@ -4,6 +4,7 @@ use super::*;
 use crate::base::time::Wall;
 use crate::event::{CallId, CallRecord, Cdr, Class, Ending, Fact, Timeline};
 use crate::shell::mail::{Mail, mail};
+use crate::shell::net::tls::Tls;
 use crate::shell::net::{Limits, bind};
 use crate::shell::store::{Fault, Store};
 use crate::switch::{Operator, Reply};
@@ -158,7 +159,7 @@ pub fn parts(limits: Limits) -> (Parts<impl Core + Send + 'static, NoMedia>, Aro
     let (mail, mailbox) = mail().unwrap();
     let streams = {
         let _inside = runtime.enter();
-        Streams::new(mail.clone(), limits, bound.tcp).unwrap()
+        Streams::new(mail.clone(), limits, bound.streams, Tls::default()).unwrap()
     };
     let (acks, kept) = (mail.clone(), Arc::new(Mutex::default()));
     let store = Kept(Arc::clone(&kept));
@@ -324,7 +325,7 @@ mod streams {
         let (mail, mut mailbox) = mail().unwrap();
         let streams = {
             let _inside = runtime.enter();
-            Streams::new(mail, Limits::default(), Vec::new()).unwrap()
+            Streams::new(mail, Limits::default(), Vec::new(), Tls::default()).unwrap()
         };
         let far = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = far.local_addr().unwrap();

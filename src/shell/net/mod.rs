@@ -3,11 +3,12 @@
 mod address;
 mod poll;
 mod stream;
+pub mod tls;
 mod udp;
 
 pub use address::{advertised, raise_open_files};
 pub use poll::{Epoll, Ready, Waker};
-pub use stream::{Limits, Streams};
+pub use stream::{Limits, Line, Reports, Streams};
 pub use udp::{Flushed, Inbox, Udp, read_address, write_address};
 
 use crate::config::{Listen, Scheme};
@@ -23,11 +24,7 @@ pub struct BindFault {
 
 impl std::fmt::Display for BindFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = match self.listen.scheme {
-            Scheme::Udp => "udp",
-            Scheme::Tcp => "tcp",
-            Scheme::Tls => "tls",
-        };
+        let scheme = self.listen.scheme.as_str();
         write!(f, "could not listen on {scheme}://{}: {}", self.listen.address, describe(&self.error))?;
         if self.error.kind() == io::ErrorKind::AddrInUse { f.write_str("; is another switch running?") } else { Ok(()) }
     }
@@ -45,7 +42,7 @@ pub fn describe(error: &io::Error) -> String {
 #[derive(Default)]
 pub struct Bound {
     pub udp: Vec<Udp>,
-    pub tcp: Vec<(ListenerId, std::net::TcpListener)>,
+    pub streams: Vec<(ListenerId, Transport, std::net::TcpListener)>,
     /// Each address in the order of `sip.listen`, with what was bound.
     pub listeners: Vec<(ListenerId, Transport, std::net::SocketAddr)>,
 }
@@ -63,13 +60,13 @@ pub fn bind(listen: &[Listen]) -> Result<Bound, BindFault> {
                 bound.udp.push(udp);
                 (Transport::Udp, local)
             }
-            Scheme::Tcp => {
-                let tcp = stream::listen(l.address).map_err(fault)?;
-                let local = tcp.local_addr().map_err(fault)?;
-                bound.tcp.push((id, tcp));
-                (Transport::Tcp, local)
+            Scheme::Tcp | Scheme::Tls => {
+                let transport = if l.scheme == Scheme::Tls { Transport::Tls } else { Transport::Tcp };
+                let socket = stream::listen(l.address).map_err(fault)?;
+                let local = socket.local_addr().map_err(fault)?;
+                bound.streams.push((id, transport, socket));
+                (transport, local)
             }
-            Scheme::Tls => return Err(fault(io::Error::other("TLS is not yet available"))),
         };
         bound.listeners.push((id, transport, local));
     }

@@ -1,22 +1,24 @@
-//! SIP over TCP: listeners, connections found by number or by peer, framing, keep-alive.
+//! SIP over TCP, TLS and WebSockets: connections found by number or by peer, and what waits for each.
 //!
 //! Connections live on the runtime. The control thread hands messages over without waiting: each connection has a bounded
 //! queue, and one that does not drain is closed, for SIP over a stream repeats nothing.
 
+mod accept;
+mod converse;
+
+pub use accept::listen;
+
+use super::tls::Tls;
 use crate::shell::mail::Mail;
-use crate::sip::transport::{Flow, ListenerId, Transport};
-use crate::sip::wire::{Fault, Framer, Message, Writer};
+use crate::sip::transport::{Flow, ListenerId, NameId, Transport};
 use crate::switch::Input;
 use bytes::Bytes;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -27,6 +29,11 @@ pub struct Limits {
     /// Messages that wait for one slow peer; one more closes its connection.
     pub queue_max: usize,
     pub connect: Duration,
+    /// A TLS handshake must be over after so long, ours or the peer's.
+    pub handshake: Duration,
+    /// TLS handshakes under way, of all peers and of one address; one more is closed.
+    pub handshakes_max: usize,
+    pub handshakes_per_source_max: usize,
     /// One message must have left after so long.
     pub write: Duration,
     /// A connection that never gave a whole message is closed after so long …
@@ -38,27 +45,17 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            connections_max: 4_096,
+            connections_max: 16_384,
             queue_max: 256,
             connect: Duration::from_secs(3),
+            handshake: Duration::from_secs(5),
+            handshakes_max: 512,
+            handshakes_per_source_max: 64,
             write: Duration::from_secs(10),
             first_message: Duration::from_secs(32),
             idle: Duration::from_secs(3_700),
         }
     }
-}
-
-/// A nonblocking listening socket; the port can be bound again at once after a restart.
-pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1_024)?;
-    Ok(socket.into())
 }
 
 enum Job {
@@ -68,22 +65,48 @@ enum Job {
 
 struct Peer {
     flow: Flow,
+    /// The name that it has proved, if it was asked for one.
+    name: Option<NameId>,
     jobs: mpsc::Sender<Job>,
-    /// Messages were sent on it with connection 0: its failure is told under that flow too.
+    /// Messages were sent on it by its peer's address: its failure is told under that flow too.
     by_peer: bool,
+}
+
+impl Peer {
+    /// The flow by which it is found without its number.
+    const fn place(&self) -> Flow {
+        let flow = Flow { connection: 0, ..self.flow };
+        match self.name {
+            Some(name) => flow.to_named(name),
+            None => flow,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Table {
     last: u64,
     by_id: HashMap<u64, Peer>,
-    by_peer: HashMap<(ListenerId, SocketAddr), u64>,
+    by_place: HashMap<Flow, u64>,
+    /// Host names by their numbers, as the core gave them.
+    names: HashMap<NameId, Arc<str>>,
+}
+
+impl Table {
+    fn remove(&mut self, connection: u64) -> Option<Peer> {
+        let peer = self.by_id.remove(&connection)?;
+        if self.by_place.get(&peer.place()) == Some(&connection) {
+            self.by_place.remove(&peer.place());
+        }
+        Some(peer)
+    }
 }
 
 struct Shared {
     table: Mutex<Table>,
     mail: Mail,
     limits: Limits,
+    tls: Tls,
 }
 
 /// All stream connections; clones are the same.
@@ -94,13 +117,57 @@ pub struct Streams {
     listeners: Arc<[(ListenerId, SocketAddr)]>,
 }
 
+/// One connection as its task sees it; end it by [`Line::fail`].
+pub struct Line {
+    pub reports: Reports,
+    jobs: mpsc::Receiver<Job>,
+}
+
+/// What a connection tells the switch.
+#[derive(Clone)]
+pub struct Reports {
+    shared: Arc<Shared>,
+    pub flow: Flow,
+}
+
+impl Reports {
+    /// Hands a whole message over; false: the switch is gone.
+    pub async fn received(&self, bytes: Bytes) -> bool {
+        self.shared.mail.stream(Input::Received { flow: self.flow, bytes }).await
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+}
+
+impl Line {
+    /// What is to be sent next; `None`: close.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        match self.jobs.recv().await {
+            Some(Job::Write(bytes)) => Some(bytes),
+            Some(Job::Close) | None => None,
+        }
+    }
+
+    /// Ends the connection's life: nobody finds it any more, and the switch is told.
+    pub async fn fail(self) {
+        let Reports { shared, flow } = self.reports;
+        let gone = shared.table().remove(flow.connection);
+        if let Some(peer) = gone.filter(|p| p.by_peer) {
+            shared.mail.stream(Input::FlowFailed { flow: peer.place() }).await;
+        }
+        shared.mail.stream(Input::FlowFailed { flow }).await;
+    }
+}
+
 impl Shared {
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place in the table and a number; `None` when the table is full. `first` waits to be sent: we open this one.
-    fn enter(&self, mut flow: Flow, first: Option<Job>) -> Option<(Flow, mpsc::Receiver<Job>)> {
+    fn enter(self: &Arc<Self>, flow: Flow, first: Option<Job>) -> Option<Line> {
         let (jobs, inbox) = mpsc::channel(self.limits.queue_max);
         let by_peer = first.is_some();
         if let Some(first) = first {
@@ -111,39 +178,31 @@ impl Shared {
             return None;
         }
         table.last += 1;
-        flow.connection = table.last;
-        table.by_id.insert(flow.connection, Peer { flow, jobs, by_peer });
-        table.by_peer.insert((flow.listener, flow.peer), flow.connection);
-        Some((flow, inbox))
-    }
-
-    fn leave(&self, flow: Flow) -> bool {
-        let mut table = self.table();
-        if table.by_peer.get(&(flow.listener, flow.peer)) == Some(&flow.connection) {
-            table.by_peer.remove(&(flow.listener, flow.peer));
-        }
-        table.by_id.remove(&flow.connection).is_some_and(|p| p.by_peer)
-    }
-
-    /// Ends a connection's life: nobody finds it any more, and the switch is told.
-    async fn fail(&self, flow: Flow) {
-        if self.leave(flow) {
-            self.mail.stream(Input::FlowFailed { flow: Flow { connection: 0, ..flow } }).await;
-        }
-        self.mail.stream(Input::FlowFailed { flow }).await;
+        let (connection, name) = (table.last, flow.name());
+        let flow = Flow { connection, ..flow };
+        let peer = Peer { flow, name, jobs, by_peer };
+        table.by_place.insert(peer.place(), connection);
+        table.by_id.insert(connection, peer);
+        drop(table);
+        Some(Line { reports: Reports { shared: Arc::clone(self), flow }, jobs: inbox })
     }
 }
 
 impl Streams {
     /// Call it within the runtime.
-    pub fn new(mail: Mail, limits: Limits, bound: Vec<(ListenerId, std::net::TcpListener)>) -> io::Result<Streams> {
-        let shared = Arc::new(Shared { table: Mutex::default(), mail, limits });
+    pub fn new(
+        mail: Mail,
+        limits: Limits,
+        bound: Vec<(ListenerId, Transport, std::net::TcpListener)>,
+        tls: Tls,
+    ) -> io::Result<Streams> {
+        let shared = Arc::new(Shared { table: Mutex::default(), mail, limits, tls });
         let runtime = tokio::runtime::Handle::current();
         let mut listeners = Vec::with_capacity(bound.len());
-        for (id, listener) in bound {
+        for (id, transport, listener) in bound {
             listeners.push((id, listener.local_addr()?));
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            runtime.spawn(accept(Arc::clone(&shared), id, listener));
+            runtime.spawn(accept::accept(Arc::clone(&shared), id, transport, listener));
         }
         Ok(Streams { shared, runtime, listeners: listeners.into() })
     }
@@ -152,12 +211,22 @@ impl Streams {
         self.shared.table().by_id.len()
     }
 
+    /// The host name that flows with this number mean from now on. The core bounds how many there are.
+    pub fn name(&self, id: NameId, host: &str) {
+        self.shared.table().names.insert(id, host.into());
+    }
+
+    /// Takes a connection in that somebody else has accepted; `None` when the table is full.
+    pub fn join(&self, listener: ListenerId, transport: Transport, peer: SocketAddr) -> Option<Line> {
+        self.shared.enter(Flow { listener, transport, peer, connection: 0 }, None)
+    }
+
     /// Hands a message over; `false` if it cannot leave: then nothing more will be heard of it.
     #[must_use]
     pub fn send(&self, flow: Flow, bytes: Bytes) -> bool {
         match self.put(flow, Job::Write(bytes)) {
             Ok(()) => true,
-            Err(Some(job)) if flow.connection == 0 => self.connect(flow, job),
+            Err(Some(job)) if !flow.is_connection() => self.connect(flow, job),
             Err(_) => false,
         }
     }
@@ -171,36 +240,69 @@ impl Streams {
     /// Queues on an open connection; the job comes back if there is none.
     fn put(&self, flow: Flow, job: Job) -> Result<(), Option<Job>> {
         let mut table = self.shared.table();
-        let id = match flow.connection {
-            0 => table.by_peer.get(&(flow.listener, flow.peer)).copied(),
-            id => Some(id),
-        };
+        let is_one = flow.is_connection();
+        let id = if is_one { Some(flow.connection) } else { table.by_place.get(&flow).copied() };
         let Some(peer) = id.and_then(|id| table.by_id.get_mut(&id)) else { return Err(Some(job)) };
-        peer.by_peer |= flow.connection == 0;
+        peer.by_peer |= !is_one;
         match peer.jobs.try_send(job) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(job)) => Err(Some(job)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 // Dropping the sender ends the connection's task, which tells the switch.
-                let flow = peer.flow;
-                table.by_id.remove(&flow.connection);
-                table.by_peer.remove(&(flow.listener, flow.peer));
+                let connection = peer.flow.connection;
+                table.remove(connection);
                 Err(None)
             }
         }
     }
 
     fn connect(&self, flow: Flow, first: Job) -> bool {
-        let Some((flow, inbox)) = self.shared.enter(flow, Some(first)) else { return false };
+        // A browser cannot be connected to (RFC 7118 §5.2.4).
+        if !matches!(flow.transport, Transport::Tcp | Transport::Tls) {
+            return false;
+        }
+        let Some(line) = self.shared.enter(flow, Some(first)) else { return false };
         let local = self.listeners.iter().find(|(id, _)| *id == flow.listener).map(|(_, a)| *a);
-        let shared = Arc::clone(&self.shared);
-        self.runtime.spawn(async move {
-            match timeout(shared.limits.connect, open(local, flow.peer)).await {
-                Ok(Ok(stream)) => converse(shared, flow, stream, inbox).await,
-                _ => shared.fail(flow).await,
-            }
-        });
+        let name = flow.name().and_then(|id| self.shared.table().names.get(&id).cloned());
+        let host = name.unwrap_or_else(|| flow.peer.ip().to_string().into());
+        self.runtime.spawn(dial(line, local, host));
         true
+    }
+}
+
+/// Opens a connection of ours and talks on it.
+async fn dial(line: Line, local: Option<SocketAddr>, host: Arc<str>) {
+    let Reports { shared, flow } = line.reports.clone();
+    let (limits, peer) = (shared.limits, flow.peer);
+    let stream = match timeout(limits.connect, open(local, peer)).await {
+        Ok(Ok(stream)) => stream,
+        failed => {
+            let why =
+                failed.map_or_else(|_| "no answer".into(), |e| e.err().map_or(String::new(), |e| super::describe(&e)));
+            tracing::warn!(%peer, why, "a connection could not be opened");
+            return line.fail().await;
+        }
+    };
+    converse::prepare(&stream);
+    if flow.transport != Transport::Tls {
+        let (reading, writing) = stream.into_split();
+        return converse::converse(line, reading, writing).await;
+    }
+    let Some((connector, name)) = shared.tls.connector(&host) else {
+        tracing::warn!(%peer, %host, "TLS: no peer can have this name");
+        return line.fail().await;
+    };
+    match timeout(limits.handshake, connector.connect(name, stream)).await {
+        Ok(Ok(stream)) => {
+            let (reading, writing) = tokio::io::split(stream);
+            converse::converse(line, reading, writing).await;
+        }
+        failed => {
+            let why =
+                failed.map_or_else(|_| "it took too long".into(), |e| e.err().map_or(String::new(), |e| e.to_string()));
+            tracing::warn!(%peer, %host, why, "TLS: the handshake with a peer failed");
+            line.fail().await;
+        }
     }
 }
 
@@ -211,112 +313,4 @@ async fn open(local: Option<SocketAddr>, peer: SocketAddr) -> io::Result<TcpStre
         socket.bind(SocketAddr::new(local.ip(), 0))?;
     }
     socket.connect(peer).await
-}
-
-async fn accept(shared: Arc<Shared>, listener: ListenerId, socket: tokio::net::TcpListener) {
-    loop {
-        let (stream, peer) = match socket.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, mostly: the queue of the kernel holds the rest.
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let flow = Flow { listener, transport: Transport::Tcp, peer, connection: 0 };
-        match shared.enter(flow, None) {
-            Some((flow, inbox)) => drop(tokio::spawn(converse(Arc::clone(&shared), flow, stream, inbox))),
-            None => {
-                tracing::warn!(%peer, "a connection was refused: there are {} already", shared.limits.connections_max)
-            }
-        }
-    }
-}
-
-async fn converse(shared: Arc<Shared>, flow: Flow, stream: TcpStream, inbox: mpsc::Receiver<Job>) {
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)));
-    let (reading, writing) = stream.into_split();
-    // The reader answers through the writer, with room of its own.
-    let (own, own_out) = mpsc::channel(1);
-    tokio::select! {
-        () = read(&shared, flow, reading, own) => {}
-        () = write(shared.limits.write, writing, inbox, own_out) => {}
-    }
-    shared.fail(flow).await;
-}
-
-/// What the connection itself has to say.
-enum Own {
-    Pong,
-    /// The answer to what cannot be read; then the connection ends.
-    Last(Bytes),
-}
-
-/// The answer to a request at which the stream lost its frame, if enough of it can be read.
-fn refusal(framer: &Framer, fault: Fault, peer: SocketAddr) -> Option<Bytes> {
-    let Fault::BadRequest { status, reason } = fault else { return None };
-    let request = framer.partial().filter(Message::is_request)?;
-    Some(Writer::response_to(&request, status, reason, "", peer).finish())
-}
-
-async fn read(shared: &Shared, flow: Flow, mut half: OwnedReadHalf, own: mpsc::Sender<Own>) {
-    let (mut framer, mut buffer) = (Framer::default(), vec![0; 16 << 10]);
-    let mut patience = shared.limits.first_message;
-    loop {
-        let Ok(Ok(n @ 1..)) = timeout(patience, half.read(&mut buffer)).await else { return };
-        framer.push(buffer.get(..n).unwrap_or_default());
-        loop {
-            match framer.next_message() {
-                Ok(Some(bytes)) => {
-                    patience = shared.limits.idle;
-                    if !shared.mail.stream(Input::Received { flow, bytes }).await {
-                        return;
-                    }
-                }
-                Ok(None) => break,
-                Err(fault) => {
-                    tracing::debug!(%flow, ?fault, "a stream cannot be resynchronised");
-                    if let Some(answer) = refusal(&framer, fault, flow.peer) {
-                        let _ = own.send(Own::Last(answer)).await;
-                        // The writer ends the connection; the switch hears nothing more.
-                        std::future::pending::<()>().await;
-                    }
-                    return;
-                }
-            }
-        }
-        // One answer does for pings that came together.
-        if framer.take_pings() > 0 {
-            let _ = own.try_send(Own::Pong);
-        }
-    }
-}
-
-async fn write(
-    patience: Duration,
-    mut half: OwnedWriteHalf,
-    mut inbox: mpsc::Receiver<Job>,
-    mut own: mpsc::Receiver<Own>,
-) {
-    loop {
-        let (bytes, is_last) = tokio::select! {
-            job = inbox.recv() => match job {
-                Some(Job::Write(bytes)) => (bytes, false),
-                Some(Job::Close) | None => break,
-            },
-            Some(own) = own.recv() => match own {
-                Own::Pong => (Bytes::from_static(b"\r\n"), false),
-                Own::Last(bytes) => (bytes, true),
-            },
-        };
-        if !matches!(timeout(patience, half.write_all(&bytes)).await, Ok(Ok(()))) {
-            return;
-        }
-        if is_last {
-            break;
-        }
-    }
-    let _ = half.shutdown().await;
 }

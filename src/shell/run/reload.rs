@@ -1,9 +1,10 @@
 //! Reload: everything is read and checked, then handed to the core whole; or nothing changes, and every fault is told.
 
-use crate::config::Config;
+use crate::config::{Certificate, Config, Http};
 use crate::shell::files::{self, Loaded};
 use crate::shell::mail::Mail;
 use crate::shell::media::Prompts;
+use crate::shell::net::tls::Tls;
 use crate::sip::transport::Listener;
 use crate::switch::{Operator, Reply};
 use std::path::PathBuf;
@@ -16,14 +17,15 @@ pub struct Reloader {
     listeners: Vec<Listener>,
     mail: Mail,
     prompts: Arc<Prompts>,
+    tls: Tls,
     /// The configuration in force.
     current: Mutex<Config>,
 }
 
 impl Reloader {
-    pub fn new(loaded: &Loaded, listeners: Vec<Listener>, mail: Mail, prompts: Arc<Prompts>) -> Reloader {
+    pub fn new(loaded: &Loaded, listeners: Vec<Listener>, mail: Mail, prompts: Arc<Prompts>, tls: Tls) -> Reloader {
         let (file, current) = (loaded.file.clone(), Mutex::new(loaded.config.clone()));
-        Reloader { file, listeners, mail, prompts, current }
+        Reloader { file, listeners, mail, prompts, tls, current }
     }
 
     /// Applies the file as it is now; every fault, if it stays as it was.
@@ -46,6 +48,7 @@ impl Reloader {
         match self.mail.operator(Operator::Reload(Box::new(setup))).await {
             Some(Reply::Done) => {
                 *current = loaded.config;
+                self.tls.replace(loaded.tls);
                 Ok(())
             }
             Some(Reply::Refused(why)) => Err(vec![why]),
@@ -77,8 +80,14 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
             "recording.encryption",
             (&old.recording.key, &old.recording.old_keys) != (&new.recording.key, &new.recording.old_keys),
         ),
-        ("http", old.http != new.http),
+        ("http", without_certificate(&old.http) != without_certificate(&new.http)),
     ];
     let changed = keys.iter().filter(|(_, is_changed)| *is_changed);
     changed.map(|(key, _)| format!("{key} cannot change while the switch runs: drain and start it again")).collect()
+}
+
+/// Another certificate is taken, but not TLS where there was none.
+fn without_certificate(http: &Http) -> Http {
+    let tls = http.tls.as_ref().map(|_| Certificate { certificate: Default::default(), key: Default::default() });
+    Http { tls, ..http.clone() }
 }

@@ -141,7 +141,7 @@ impl Clients {
 
     pub fn flow_failed(&mut self, shared: &mut Shared, now: Instant, flow: Flow) {
         self.fail_awaiting(shared, now, flow);
-        if flow.connection != 0 {
+        if flow.is_connection() {
             self.fail_awaiting(shared, now, Flow { connection: 0, ..flow });
         }
     }
