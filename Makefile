@@ -6,7 +6,7 @@ CONFIG ?= dialplans/demo/tandem.yaml
 BUILD_PACKAGES := gcc libc6-dev cmake
 TEST_PACKAGES := g++ sip-tester baresip-core kamailio ffmpeg
 BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon
-# Eleven fuzz targets, two at a time: a minute each.
+# Twelve fuzz targets, two at a time: a minute each.
 export FUZZ_SECONDS ?= 360
 
 .PHONY: help run build test demo bench soak captures rust packages

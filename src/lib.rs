@@ -24,6 +24,7 @@ pub mod verb;
 
 pub mod b2bua;
 pub mod dialplan;
+pub mod markup;
 
 pub mod switch;
 

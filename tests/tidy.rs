@@ -22,13 +22,15 @@ const LAYERS: &[(&str, u8)] = &[
     ("verb", 3),
     ("b2bua", 4),
     ("dialplan", 4),
+    ("markup", 4),
     ("switch", 5),
     ("shell", 6),
 ];
 /// Inside these, each submodule imports only those declared above it in mod.rs.
 const ORDERED_INSIDE: &[&str] = &["sip", "media"];
 /// What a network or a file reaches: nothing here may panic on it.
-const REACHED_BY_INPUT: &[&str] = &["sip", "sdp", "rtp", "media", "config", "dialplan", "recording", "speech", "web"];
+const REACHED_BY_INPUT: &[&str] =
+    &["sip", "sdp", "rtp", "media", "config", "dialplan", "markup", "recording", "speech", "web"];
 const FUNCTION_LINES_MAX: usize = 100;
 const FILE_LINES_MAX: usize = 800;
 const TOP_LEVEL: &[&str] = &[

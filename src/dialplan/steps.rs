@@ -8,8 +8,8 @@ use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::verb::{
-    Beep, BlockId, Channels, Condition, ConferenceStep, DialRecord, DialStep, MediaMode, Outcome, Program, Record,
-    RecordCall, Step, Strategy, TargetKind, TargetStep, Text, Verb, variable_name,
+    AfterDial, Beep, BlockId, Channels, Condition, ConferenceHooks, ConferenceStep, DialRecord, DialStep, MediaMode,
+    Outcome, Program, Record, RecordCall, Step, Strategy, TargetKind, TargetStep, Text, Verb, variable_name,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ impl<'a> Compiler<'a> {
                 Verb::Conference(Box::new(self.conference(reader, &f)?))
             }
             "record" => Verb::Record(Box::new(record(reader, &short(&shapes::RECORD, "max_length")))),
-            "record_call" => Verb::RecordCall(record_call(&short(&shapes::RECORD_CALL, "action"))),
+            "record_call" => Verb::RecordCall(record_call(&short(&shapes::RECORD_CALL, "action")), None),
             "set" => self.set(reader, value),
             "branch" => self.branch(reader, value),
             "goto" => self.goto(reader, &short(&shapes::GOTO, "rule"))?,
@@ -188,6 +188,7 @@ impl<'a> Compiler<'a> {
             end_on_exit: f.flag("end_on_exit"),
             max_participants: f.int("max_participants"),
             wait: self.prompt(reader, f, "wait"),
+            hooks: ConferenceHooks::default(),
         })
     }
 
@@ -317,6 +318,8 @@ impl<'a> Compiler<'a> {
             ringback: f.text("ringback").map(Arc::from),
             record: f.text("record").and_then(DialRecord::parse).flatten(),
             headers,
+            after: AfterDial::default(),
+            callees: Vec::new(),
         })
     }
 
@@ -434,25 +437,43 @@ fn read_header_name(reader: &mut Reader, node: &Node) -> String {
 }
 
 pub(super) fn read_outcome(text: &str) -> Option<Outcome> {
-    let all = [Outcome::Done, Outcome::Failed, Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Cancelled];
+    let all = [
+        Outcome::Done,
+        Outcome::Failed,
+        Outcome::Answered,
+        Outcome::Busy,
+        Outcome::NoAnswer,
+        Outcome::Cancelled,
+        Outcome::None,
+    ];
     all.into_iter().find(|o| o.as_str() == text)
 }
 
 fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
     match verb {
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
+        Verb::Gather { .. } => &[Outcome::Done, Outcome::None, Outcome::Failed],
         Verb::Answer
+        | Verb::Say(_)
+        | Verb::SendDigits(_)
+        | Verb::Enqueue(_)
+        | Verb::Dequeue(_)
+        | Verb::Refer(_)
+        | Verb::Sms(_)
         | Verb::Play { .. }
         | Verb::Tone { .. }
         | Verb::Echo { .. }
         | Verb::Record(_)
-        | Verb::RecordCall(_)
+        | Verb::RecordCall(..)
         | Verb::Conference(_)
         | Verb::Pause(_) => &[Outcome::Done, Outcome::Failed],
         Verb::Reject { .. }
         | Verb::Set(_)
         | Verb::Branch { .. }
         | Verb::Goto(_)
+        | Verb::Leave
+        | Verb::Redirect(_)
+        | Verb::Unavailable(_)
         | Verb::Hangup { .. }
         | Verb::Log(_) => &[],
     }
@@ -483,6 +504,9 @@ fn record(reader: &mut Reader, f: &Fields<'_>) -> Record {
         timeout: f.duration("timeout").unwrap_or(MESSAGE_SILENCE),
         beep: f.text("beep") != Some("false"),
         trim: f.text("trim") != Some("false"),
+        action: None,
+        status: None,
+        transcribe: None,
     }
 }
 

@@ -18,7 +18,20 @@ pub fn action(action: &Action) -> String {
             format!("conference {}{coach}{muted}", conference.name)
         }
         Action::Record(record) => format!("record a message, {} s at most", record.max_length.as_secs()),
-        Action::RecordCall(_) => action.to_string(),
+        Action::RecordCall(..) => action.to_string(),
+        Action::Say(say) => format!("say {} characters", say.text.chars().count()),
+        Action::SendDigits(digits) => format!("send {} digits", digits.len()),
+        Action::Gather(gather) => {
+            let count = gather.digits.map_or(String::new(), |n| format!(", {n} digits"));
+            format!("gather {}{count}, {} s", gather.input(), gather.timeout.as_secs())
+        }
+        Action::Enqueue(enqueue) => format!("enqueue {}", enqueue.name),
+        Action::Dequeue(dequeue) => format!("dial queue {}, {} s", dequeue.name, dequeue.timeout.as_secs()),
+        Action::Leave => "leave".to_owned(),
+        Action::Redirect(redirect) => format!("redirect {}", redirect.to.shown()),
+        Action::Refer(refer) => format!("refer to {}", refer.uri),
+        Action::Sms(sms) => format!("message of {} characters", sms.text.chars().count()),
+        Action::Unavailable(unavailable) => unavailable.what.clone(),
         Action::Pause(duration) => format!("pause {} ms", duration.as_millis()),
         Action::Hangup { .. } => "hangup".to_owned(),
         Action::Log(_) => "log".to_owned(),

@@ -1,5 +1,7 @@
 //! What a script asks the switch to do, with every variable expanded, and how it went.
 
+use super::{Dequeue, Enqueue, Gather, Hook, Refer, Say, Sms, StatusHook, Unavailable};
+use crate::base::pii::Secret;
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use crate::media::command::Tone;
@@ -20,6 +22,10 @@ pub enum Action {
         file: Arc<str>,
         loops: u32,
     },
+    Say(Box<Say>),
+    /// Tones for the caller's side: 0-9, *, #, A-D, and w for half a second's wait.
+    SendDigits(String),
+    Gather(Box<Gather>),
     Tone {
         tone: Tone,
         /// "" for the configuration's.
@@ -33,7 +39,16 @@ pub enum Action {
     Dial(Box<Dial>),
     Conference(Box<Conference>),
     Record(Box<Record>),
-    RecordCall(RecordCall),
+    RecordCall(RecordCall, Option<Box<StatusHook>>),
+    Enqueue(Box<Enqueue>),
+    Dequeue(Box<Dequeue>),
+    /// Out of the queue in which this document is what is heard.
+    Leave,
+    /// What a document there says takes the place of this script.
+    Redirect(Redirect),
+    Refer(Box<Refer>),
+    Sms(Box<Sms>),
+    Unavailable(Box<Unavailable>),
     Pause(Duration),
     Hangup {
         /// SIP reason phrase or cause for the other side; "" for none.
@@ -41,6 +56,19 @@ pub enum Action {
     },
     /// A line for the timeline and the log.
     Log(String),
+}
+
+/// Another document, and where it is asked for if the first fails.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Redirect<T = String> {
+    pub to: Hook<T>,
+    pub fallback: Option<Hook<T>>,
+}
+
+impl<T> Redirect<T> {
+    pub fn map<U>(&self, f: &mut dyn FnMut(&T) -> U) -> Redirect<U> {
+        Redirect { to: self.to.map(f), fallback: self.fallback.as_ref().map(|hook| hook.map(f)) }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -64,6 +92,38 @@ pub struct Dial {
     pub record: Option<DialRecord>,
     /// Further headers for the INVITE, name and value.
     pub headers: Vec<(String, String)>,
+    pub after: AfterDial,
+    /// What is known of each target beyond its address, in the order of `targets`; may be shorter.
+    pub callees: Vec<Callee>,
+}
+
+/// What a dial tells, and what the caller may do in it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AfterDial {
+    /// Asked when the dial is over; its answer is what follows.
+    pub action: Option<Hook>,
+    /// The caller's * ends the talk, and not the call.
+    pub hangup_on_star: bool,
+    pub recording: Option<StatusHook>,
+    /// Cut silence off both ends of the recording.
+    pub trim: bool,
+    /// Where a REFER of the called side is told.
+    pub refer: Option<Hook>,
+}
+
+/// One who is called, beyond its address.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Callee {
+    /// A document for the one who answers, before both are joined.
+    pub url: Option<Hook>,
+    pub status: Option<StatusHook>,
+    /// Sent as tones after the answer; w is half a second.
+    pub send_digits: String,
+    pub credentials: Option<(String, Secret)>,
+    pub headers: Vec<(String, String)>,
+    /// Twilio's machineDetection: "Enable", "DetectMessageEnd"; "" for none.
+    pub machine_detection: String,
+    pub machine_status: Option<Hook>,
 }
 
 /// To join the conference of a name, until it ends or the caller hangs up. It begins when there are two and one of those who
@@ -83,6 +143,24 @@ pub struct Conference {
     pub max_participants: u32,
     /// Music before it begins and on hold; `None`: silence.
     pub wait: Option<Arc<str>>,
+    pub hooks: ConferenceHooks,
+}
+
+/// What a conference tells, and where its music is said.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConferenceHooks {
+    /// Asked when this one has left; its answer is what follows.
+    pub action: Option<Hook>,
+    /// Twilio's start, end, join, leave, mute, hold, modify, speaker, announcement.
+    pub status: Option<StatusHook>,
+    pub recording: Option<StatusHook>,
+    /// A document whose Play is the music.
+    pub wait: Option<Hook>,
+    pub time_limit: Option<Duration>,
+    pub hangup_on_star: bool,
+    /// From its beginning on.
+    pub record: bool,
+    pub label: String,
 }
 
 /// When all hear a beep for somebody.
@@ -154,6 +232,11 @@ pub struct Record {
     pub beep: bool,
     /// Cut silence off both ends.
     pub trim: bool,
+    /// Asked with the message's address; its answer is what follows.
+    pub action: Option<Hook>,
+    pub status: Option<StatusHook>,
+    /// Where the text goes when somebody has made one of it.
+    pub transcribe: Option<StatusHook>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -241,6 +324,8 @@ pub enum Outcome {
     Busy,
     NoAnswer,
     Cancelled,
+    /// Nothing was entered.
+    None,
 }
 
 impl Outcome {
@@ -253,6 +338,7 @@ impl Outcome {
             Outcome::Busy => "busy",
             Outcome::NoAnswer => "no_answer",
             Outcome::Cancelled => "cancelled",
+            Outcome::None => "none",
         }
     }
 }
@@ -264,12 +350,22 @@ impl Action {
             Action::Answer => "answer",
             Action::Reject { .. } => "reject",
             Action::Play { .. } => "play",
+            Action::Say(_) => "say",
+            Action::SendDigits(_) => "play",
+            Action::Gather(_) => "gather",
             Action::Tone { .. } => "tone",
             Action::Echo { .. } => "echo",
             Action::Dial(_) => "dial",
             Action::Conference(_) => "conference",
             Action::Record(_) => "record",
-            Action::RecordCall(_) => "record_call",
+            Action::RecordCall(..) => "record_call",
+            Action::Enqueue(_) => "enqueue",
+            Action::Dequeue(_) => "dequeue",
+            Action::Leave => "leave",
+            Action::Redirect(_) => "redirect",
+            Action::Refer(_) => "refer",
+            Action::Sms(_) => "message",
+            Action::Unavailable(_) => "unavailable",
             Action::Pause(_) => "pause",
             Action::Hangup { .. } => "hangup",
             Action::Log(_) => "log",
@@ -280,7 +376,23 @@ impl Action {
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();
         match self {
-            Action::Answer => {}
+            Action::Answer | Action::Leave => {}
+            Action::Say(say) => say.fields(&mut out),
+            Action::SendDigits(digits) => out.push(("digits", digits.clone())),
+            Action::Gather(gather) => gather.fields(&mut out),
+            Action::Enqueue(enqueue) => enqueue.fields(&mut out),
+            Action::Dequeue(dequeue) => out.push(("queue", dequeue.name.clone())),
+            Action::Redirect(redirect) => {
+                out.push(("url", redirect.to.url.clone()));
+                out.push(("method", redirect.to.method.as_str().to_owned()));
+            }
+            Action::Refer(refer) => out.push(("uri", refer.uri.clone())),
+            Action::Sms(sms) => {
+                out.push(("text", sms.text.clone()));
+                out.extend(sms.to.iter().map(|to| ("to", to.clone())));
+                out.extend(sms.from.iter().map(|from| ("from", from.clone())));
+            }
+            Action::Unavailable(unavailable) => out.push(("what", unavailable.what.clone())),
             Action::Reject { status, reason } => {
                 out.push(("status", status.to_string()));
                 out.push(("reason", reason.clone()));
@@ -298,7 +410,7 @@ impl Action {
             Action::Dial(dial) => dial.fields(&mut out),
             Action::Conference(conference) => conference.fields(&mut out),
             Action::Record(record) => record.fields(&mut out),
-            Action::RecordCall(asked) => asked.fields(&mut out),
+            Action::RecordCall(asked, _) => asked.fields(&mut out),
             Action::Pause(duration) => out.push(("duration", write_duration(*duration))),
             Action::Hangup { reason } => out.push(("reason", reason.clone())),
             Action::Log(line) => out.push(("text", line.clone())),
@@ -332,6 +444,10 @@ impl Dial {
         out.extend(self.record.iter().map(|r| ("record", r.to_string())));
         out.extend(self.ringback.iter().map(|c| ("ringback", c.to_string())));
         out.extend(self.headers.iter().map(|(name, value)| ("headers", format!("{name}: {value}"))));
+        out.extend(self.after.action.iter().map(|hook| ("action", hook.url.clone())));
+        if self.after.hangup_on_star {
+            out.push(("hangup_on_star", "true".to_owned()));
+        }
     }
 }
 
@@ -342,6 +458,7 @@ impl Record {
         out.push(("timeout", write_duration(self.timeout)));
         out.push(("beep", self.beep.to_string()));
         out.push(("trim", self.trim.to_string()));
+        out.extend(self.action.iter().map(|hook| ("action", hook.url.clone())));
     }
 }
 
@@ -388,7 +505,10 @@ pub const fn tone_name(tone: Tone) -> &'static str {
 }
 
 /// What a field is if nothing is said of it.
-const USUAL: [(&str, &str); 7] = [
+const USUAL: [(&str, &str); 10] = [
+    ("barge_in", "true"),
+    ("finish_on_key", "#"),
+    ("input", "dtmf"),
     ("loop", "1"),
     ("media", "anchored"),
     ("beep", "true"),

@@ -3,19 +3,25 @@
 
 mod action;
 mod condition;
+mod gather;
+mod hook;
 mod hours;
 mod pattern;
 mod program;
+mod queue;
 mod script;
 mod text;
 
 pub use action::{
-    Action, Beep, Channels, Conference, Dial, DialRecord, MediaMode, Outcome, Record, RecordCall, Strategy, Target,
-    tone_name,
+    Action, AfterDial, Beep, Callee, Channels, Conference, ConferenceHooks, Dial, DialRecord, MediaMode, Outcome,
+    Record, RecordCall, Redirect, Strategy, Target, tone_name,
 };
 pub use condition::{Condition, Wrong};
+pub use gather::{Gather, Listening, Prompt, Say};
+pub use hook::{Hook, StatusHook};
 pub use hours::{Dates, Hours, is_time_zone, parse_moment};
 pub use pattern::Pattern;
-pub use program::{BlockId, ConferenceStep, DialStep, Program, Step, TargetKind, TargetStep, Verb};
+pub use program::{BlockId, ConferenceStep, DialStep, Program, Step, TargetKind, TargetStep, Verb, is_url};
+pub use queue::{Dequeue, Enqueue, Refer, Sms, Unavailable};
 pub use script::{Cursor, Next, Script};
 pub use text::{TEXT_MAX, Text, Variables, clean, variable_name};

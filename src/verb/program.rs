@@ -2,7 +2,10 @@
 
 use super::condition::Condition;
 use super::text::{Text, variable_name};
-use super::{Beep, DialRecord, MediaMode, Outcome, Record, RecordCall, Strategy};
+use super::{
+    AfterDial, Beep, Callee, ConferenceHooks, Dequeue, DialRecord, Enqueue, Gather, MediaMode, Outcome, Prompt, Record,
+    RecordCall, Redirect, Refer, Say, Sms, StatusHook, Strategy, Unavailable,
+};
 use crate::base::time::Duration;
 use crate::media::command::Tone;
 use std::collections::BTreeSet;
@@ -40,6 +43,20 @@ pub enum Verb {
         file: Text,
         loops: u32,
     },
+    Say(Box<Say<Text>>),
+    SendDigits(Text),
+    Gather {
+        gather: Box<Gather<Text>>,
+        /// By what was entered; what is none of these is `Outcome::Done`.
+        cases: Vec<(String, BlockId)>,
+    },
+    Enqueue(Box<Enqueue<Text>>),
+    Dequeue(Box<Dequeue<Text>>),
+    Leave,
+    Redirect(Redirect<Text>),
+    Refer(Box<Refer<Text>>),
+    Sms(Box<Sms<Text>>),
+    Unavailable(Box<Unavailable>),
     Tone {
         tone: Tone,
         /// `None`: the configuration's.
@@ -60,7 +77,7 @@ pub enum Verb {
     /// Leaves all blocks and goes on there.
     Goto(BlockId),
     Record(Box<Record>),
-    RecordCall(RecordCall),
+    RecordCall(RecordCall, Option<Box<StatusHook>>),
     Pause(Duration),
     Hangup {
         reason: Text,
@@ -84,6 +101,9 @@ pub struct DialStep {
     pub ringback: Option<Arc<str>>,
     pub record: Option<DialRecord>,
     pub headers: Vec<(String, Text)>,
+    pub after: AfterDial,
+    /// In the order of `targets`; may be shorter.
+    pub callees: Vec<Callee>,
 }
 
 /// `conference` before its variables are expanded.
@@ -97,6 +117,7 @@ pub struct ConferenceStep {
     pub end_on_exit: bool,
     pub max_participants: u32,
     pub wait: Option<Text>,
+    pub hooks: ConferenceHooks,
 }
 
 #[derive(Debug)]
@@ -110,6 +131,12 @@ pub enum TargetKind {
     User(Text),
     Number { number: Text, trunks: Vec<Text> },
     Uri(Text),
+}
+
+/// What is fetched, and no file of ours.
+pub fn is_url(name: &str) -> bool {
+    let scheme = |s: &str| name.get(..s.len()).is_some_and(|head| head.eq_ignore_ascii_case(s));
+    scheme("http://") || scheme("https://")
 }
 
 impl Program {
@@ -139,9 +166,18 @@ impl Program {
         let files = self.steps().filter_map(|step| match &step.verb {
             Verb::Play { file, .. } => file.as_literal(),
             Verb::Conference(conference) => conference.wait.as_ref()?.as_literal(),
+            Verb::Enqueue(enqueue) => enqueue.music.as_ref()?.as_literal(),
             _ => None,
         });
-        files.collect::<BTreeSet<_>>().into_iter()
+        let asked = self.steps().flat_map(|step| match &step.verb {
+            Verb::Gather { gather, .. } => gather.prompts.as_slice(),
+            _ => &[],
+        });
+        let asked = asked.filter_map(|prompt| match prompt {
+            Prompt::Play { file, .. } => file.as_literal(),
+            Prompt::Say(_) | Prompt::Pause(_) => None,
+        });
+        files.chain(asked).filter(|file| !is_url(file)).collect::<BTreeSet<_>>().into_iter()
     }
 
     /// Names of the headers that some step reads.
@@ -170,12 +206,22 @@ impl Step {
             Verb::Conference(c) => {
                 [Some(&c.name), c.coach.as_ref(), c.wait.as_ref()].into_iter().flatten().for_each(text)
             }
+            Verb::Say(say) => drop(say.map(&mut text)),
+            Verb::SendDigits(digits) => text(digits),
+            Verb::Gather { gather, .. } => drop(gather.map(&mut text)),
+            Verb::Enqueue(enqueue) => drop(enqueue.map(&mut text)),
+            Verb::Dequeue(dequeue) => drop(dequeue.map(&mut text)),
+            Verb::Redirect(redirect) => drop(redirect.map(&mut text)),
+            Verb::Refer(refer) => drop(refer.map(&mut text)),
+            Verb::Sms(sms) => drop(sms.map(&mut text)),
             Verb::Answer
+            | Verb::Leave
+            | Verb::Unavailable(_)
             | Verb::Tone { .. }
             | Verb::Echo { .. }
             | Verb::Goto(_)
             | Verb::Record(_)
-            | Verb::RecordCall(_)
+            | Verb::RecordCall(..)
             | Verb::Pause(_) => {}
         }
     }

@@ -92,7 +92,10 @@ impl Script {
             for step in (0..).map_while(|index| self.program.step(block, index)) {
                 left.extend(step.on.iter().map(|(_, block)| *block));
                 match &step.verb {
-                    Verb::Conference(_) => return true,
+                    // Nobody knows what a document that is yet to be fetched will say.
+                    Verb::Conference(_) | Verb::Enqueue(_) | Verb::Dequeue(_) | Verb::Redirect(_) => return true,
+                    Verb::Gather { gather, .. } if gather.action.is_some() => return true,
+                    Verb::Gather { cases, .. } => left.extend(cases.iter().map(|(_, block)| *block)),
                     Verb::Goto(block) => left.push(*block),
                     Verb::Branch { cases, otherwise } => {
                         left.extend(cases.iter().map(|(_, block)| *block).chain(*otherwise));
@@ -155,6 +158,16 @@ impl Script {
             Verb::Answer => Action::Answer,
             Verb::Reject { status, reason } => Action::Reject { status: *status, reason: reason.expand(v) },
             Verb::Play { file, loops } => Action::Play { file: file.expand(v).into(), loops: *loops },
+            Verb::Say(say) => Action::Say(Box::new(say.map(&mut |t| t.expand(v)))),
+            Verb::SendDigits(digits) => Action::SendDigits(digits.expand(v)),
+            Verb::Gather { gather, .. } => Action::Gather(Box::new(gather.map(&mut |t| t.expand(v)))),
+            Verb::Enqueue(enqueue) => Action::Enqueue(Box::new(enqueue.map(&mut |t| t.expand(v)))),
+            Verb::Dequeue(dequeue) => Action::Dequeue(Box::new(dequeue.map(&mut |t| t.expand(v)))),
+            Verb::Leave => Action::Leave,
+            Verb::Redirect(redirect) => Action::Redirect(redirect.map(&mut |t| t.expand_uri(v))),
+            Verb::Refer(refer) => Action::Refer(Box::new(refer.map(&mut |t| t.expand_uri(v)))),
+            Verb::Sms(sms) => Action::Sms(Box::new(sms.map(&mut |t| t.expand(v)))),
+            Verb::Unavailable(what) => Action::Unavailable(what.clone()),
             Verb::Tone { tone, country, duration } => {
                 let country = country.clone().unwrap_or_else(|| Arc::from(""));
                 Action::Tone { tone: *tone, country, duration: *duration }
@@ -163,7 +176,7 @@ impl Script {
             Verb::Dial(dial) => Action::Dial(Box::new(self.dial(dial))),
             Verb::Conference(conference) => Action::Conference(Box::new(self.conference(conference))),
             Verb::Record(record) => Action::Record(record.clone()),
-            Verb::RecordCall(asked) => Action::RecordCall(*asked),
+            Verb::RecordCall(asked, status) => Action::RecordCall(*asked, status.clone()),
             Verb::Pause(duration) => Action::Pause(*duration),
             Verb::Hangup { reason } => Action::Hangup { reason: reason.expand(v) },
             Verb::Log(line) => Action::Log(line.expand(v)),
@@ -194,7 +207,7 @@ impl Script {
         let v = &self.variables;
         let expand = |text: &Option<Text>| text.as_ref().map(|t| t.expand(v)).filter(|t| !t.is_empty());
         let order = if step.weighted { self.draw(step) } else { (0..step.targets.len()).collect() };
-        let targets = order.into_iter().filter_map(|i| step.targets.get(i)).map(|target| match &target.kind {
+        let targets = order.iter().filter_map(|i| step.targets.get(*i)).map(|target| match &target.kind {
             TargetKind::User(name) => Target::User(name.expand(v)),
             TargetKind::Number { number, trunks } => {
                 let trunks = trunks.iter().map(|t| t.expand(v)).collect();
@@ -214,6 +227,8 @@ impl Script {
             ringback: step.ringback.clone(),
             record: step.record,
             headers: step.headers.iter().map(|(name, value)| (name.clone(), value.expand(v))).collect(),
+            after: step.after.clone(),
+            callees: order.iter().map(|i| step.callees.get(*i).cloned().unwrap_or_default()).collect(),
         }
     }
 
@@ -229,6 +244,7 @@ impl Script {
             end_on_exit: step.end_on_exit,
             max_participants: step.max_participants,
             wait: expand(&step.wait).map(Arc::from),
+            hooks: step.hooks.clone(),
         }
     }
 
@@ -270,9 +286,14 @@ impl Script {
             self.steps = 0;
         }
         let program = Arc::clone(&self.program);
+        let entered = self.variables.get("digits").cloned().unwrap_or_default();
         let block = self.cursor.0.last().and_then(|(block, index)| program.step(*block, *index)).and_then(|step| {
-            let on = step.on.iter().find(|(o, _)| *o == outcome);
-            on.map(|(_, block)| *block)
+            let case = match &step.verb {
+                Verb::Gather { cases, .. } if outcome == Outcome::Done => cases.iter().find(|(d, _)| *d == entered),
+                _ => None,
+            };
+            let on = step.on.iter().find(|(o, _)| *o == outcome).map(|(_, block)| *block);
+            case.map(|(_, block)| *block).or(on)
         });
         match (block, what.0) {
             (Some(block), _) => self.cursor.0.push((block, 0)),
@@ -294,9 +315,13 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
         Action::Dial(_) | Action::Play { .. } | Action::Echo { .. } | Action::Tone { .. } | Action::Conference(_) => {
             outcome != Outcome::Failed
         }
+        Action::Say(_) | Action::SendDigits(_) | Action::Gather(_) | Action::Enqueue(_) | Action::Dequeue(_) => {
+            outcome != Outcome::Failed
+        }
+        Action::Leave | Action::Redirect(_) | Action::Refer(_) | Action::Sms(_) | Action::Unavailable(_) => false,
         Action::Pause(duration) => !duration.is_zero(),
         Action::Record(_) => outcome != Outcome::Failed,
-        Action::Answer | Action::Reject { .. } | Action::RecordCall(_) | Action::Hangup { .. } | Action::Log(_) => {
+        Action::Answer | Action::Reject { .. } | Action::RecordCall(..) | Action::Hangup { .. } | Action::Log(_) => {
             false
         }
     }

@@ -70,8 +70,18 @@ impl Call {
                 self.set_timer(w, CallTimer::Step, duration);
                 None
             }
+            Action::Say(_)
+            | Action::SendDigits(_)
+            | Action::Gather(_)
+            | Action::Enqueue(_)
+            | Action::Dequeue(_)
+            | Action::Leave
+            | Action::Redirect(_)
+            | Action::Refer(_)
+            | Action::Sms(_)
+            | Action::Unavailable(_) => Some(Outcome::Failed),
             Action::Dial(dial) => self.dial(w, *dial),
-            Action::RecordCall(asked) => Some(self.record_call(w, asked)),
+            Action::RecordCall(asked, _) => Some(self.record_call(w, asked)),
             Action::Answer
             | Action::Play { .. }
             | Action::Tone { .. }

@@ -19,6 +19,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("srtp", parsers::srtp),
     ("yaml_config", parsers::yaml_config),
     ("yaml_dialplan", parsers::yaml_dialplan),
+    ("markup", parsers::markup),
     ("wav", parsers::wav),
     ("switch_packet", switch::packets),
 ];

@@ -238,6 +238,28 @@ pub fn yaml_dialplan(data: &[u8]) {
     }
 }
 
+/// What is accepted is run to its end, whatever comes of its steps; what is not says where.
+pub fn markup(data: &[u8]) {
+    match tandem::markup::read(data, "text/xml", "https://fuzz.example/voice?secret=1") {
+        Err(fault) => assert!(fault.at.line > 0 && fault.error.code() > 11_000, "{fault}"),
+        Ok(document) => {
+            assert!(document.warnings.len() <= 50);
+            let at = tandem::base::time::Wall(1_795_446_000_000_000);
+            let mut script = tandem::verb::Script::new(document.program.into(), document.entry, at);
+            for n in 0..1_000 {
+                let outcome = [tandem::verb::Outcome::Done, tandem::verb::Outcome::Failed][n % 2];
+                match script.next() {
+                    tandem::verb::Next::Do { action, .. } => {
+                        let _ = (action.to_string(), action.fields());
+                        script.finished(outcome);
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
 pub fn wav(data: &[u8]) {
     let path = std::path::PathBuf::from(format!("/dev/shm/tandem-fuzz-{}.wav", std::process::id()));
     if std::fs::write(&path, data).is_ok() {
