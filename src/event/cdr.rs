@@ -13,6 +13,8 @@ pub enum Direction {
 #[derive(Clone, Debug)]
 pub struct Cdr {
     pub call: CallId,
+    /// Outbound: the switch placed it itself.
+    pub direction: Direction,
     pub node: String,
     pub from: String,
     pub to: String,
@@ -30,7 +32,7 @@ pub struct Cdr {
     /// From INVITE in to the first INVITE out, if there was one.
     pub post_dial_delay_us: Option<u64>,
     pub ending: Ending,
-    /// The caller's leg first, then each leg that was tried, in order.
+    /// The caller's leg first, or the called party's that answered a call of ours; then each leg that was tried, in order.
     pub legs: Vec<LegCdr>,
 }
 

@@ -66,6 +66,17 @@ impl Timeline {
         }
     }
 
+    /// Two legs have changed places.
+    pub fn swap_legs(&mut self, a: u8, b: u8) {
+        for entry in &mut self.entries {
+            entry.side = match entry.side {
+                Side::Leg(leg) if leg == a => Side::Leg(b),
+                Side::Leg(leg) if leg == b => Side::Leg(a),
+                side => side,
+            };
+        }
+    }
+
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }

@@ -57,6 +57,14 @@ impl Client {
         self.read(request.send_empty())
     }
 
+    pub fn post_json(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).header("Content-Type", "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.read(request.send(body.to_string()))
+    }
+
     fn read(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Refusal> {
         let unreachable = |why: String| Refusal::Unreachable(format!("no switch answers at {}: {why}", self.base));
         let mut answer = answer.map_err(|e| match e {

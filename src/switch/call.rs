@@ -17,7 +17,7 @@ use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Leg, Peer, State};
 use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
-use crate::event::{CallId, Class, Ending, Fact, RecordingId, Side, Timeline, What};
+use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, What};
 use crate::media::command::{Hears, PlayId, TapId};
 use crate::verb::{Action, Outcome, Record, Script};
 use std::net::SocketAddr;
@@ -55,11 +55,18 @@ pub struct Call {
     /// The caller's number is known to us and shown to nobody (RFC 3325 §7).
     pub withheld: bool,
     pub to: String,
+    /// Outbound: the switch placed it.
+    pub direction: Direction,
+    /// Who called; of a call of ours, who is called.
     pub source: Peer,
     pub context: String,
     pub rule: String,
     pub started: Now,
+    /// When the party of a call of ours began to ring.
+    pub rang: Option<Now>,
     pub answered: Option<Now>,
+    /// The longest that it may last from its answer, where its own limit was given.
+    pub lasts: Option<Duration>,
     pub timeline: Timeline,
     pub legs: Vec<Leg>,
     pub script: Option<Script>,
@@ -85,6 +92,10 @@ pub struct Call {
 
 impl Call {
     pub fn new(id: CallId, key: CallKey, leg: Leg, source: Peer, now: Now) -> Call {
+        Call::with_legs(id, key, vec![leg], source, Direction::Inbound, now)
+    }
+
+    pub fn with_legs(id: CallId, key: CallKey, legs: Vec<Leg>, source: Peer, direction: Direction, now: Now) -> Call {
         Call {
             id,
             key,
@@ -92,13 +103,16 @@ impl Call {
             from_name: String::new(),
             withheld: false,
             to: String::new(),
+            direction,
             source,
             context: String::new(),
             rule: String::new(),
             started: now,
+            rang: None,
             answered: None,
+            lasts: None,
             timeline: Timeline::default(),
-            legs: vec![leg],
+            legs,
             script: None,
             doing: Doing::Nothing,
             ending: None,
@@ -292,11 +306,13 @@ impl Call {
             (_, Doing::Bridged(_)) => "bridged",
             (_, Doing::Conferring(_)) => "conference",
             _ if self.answered.is_some() => "answered",
+            _ if self.rang.is_some() => "ringing",
             (_, Doing::Dialing(_)) => "dialing",
             _ => "routing",
         };
         CallView {
             call: self.id,
+            direction: self.direction,
             from: self.from.clone(),
             to: self.to.clone(),
             trunk: matches!(self.source, Peer::Trunk(_)).then(|| self.source.as_str().to_owned()),
@@ -305,8 +321,10 @@ impl Call {
             state,
             started: self.started.wall,
             answered: self.answered.map(|n| n.wall),
-            peers: self.legs[1..]
+            peers: self
+                .legs
                 .iter()
+                .skip(1)
                 .filter(|l| l.state() != State::Gone)
                 .map(|l| l.peer.as_str().to_owned())
                 .collect(),

@@ -7,7 +7,7 @@ use crate::b2bua::hunt::{Hunt, Track};
 use crate::b2bua::leg::{Leg, Outgoing, Peer};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
-use crate::event::{Class, Ending, Side, What};
+use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{NameAddr, Uri};
@@ -43,6 +43,12 @@ pub struct Dialing {
     rang: bool,
 }
 
+impl Dialing {
+    pub fn new(dial: Dial, hunt: Hunt<Attempt>) -> Dialing {
+        Dialing { dial, hunt, early: None, rang: false }
+    }
+}
+
 impl Call {
     /// Begins a dial; its outcome if there is nothing to try.
     pub fn dial(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
@@ -71,13 +77,13 @@ impl Call {
         if let Some(DialRecord { from_ringing: true, channels }) = dial.record {
             self.record_dial(w, channels);
         }
-        self.doing = Doing::Dialing(Box::new(Dialing { dial, hunt, early: None, rang: false }));
+        self.doing = Doing::Dialing(Box::new(Dialing::new(dial, hunt)));
         self.set_timer(w, CallTimer::Ring, ring);
         self.pursue(w)
     }
 
     /// Targets to stages of tracks of attempts.
-    fn plan(&mut self, w: &mut World, dial: &Dial) -> Vec<Vec<Track<Attempt>>> {
+    pub fn plan(&mut self, w: &mut World, dial: &Dial) -> Vec<Vec<Track<Attempt>>> {
         let mut stages: Vec<Vec<Track<Attempt>>> = Vec::new();
         for target in &dial.targets {
             let tracks = match target {
@@ -128,9 +134,11 @@ impl Call {
         }
     }
 
-    fn pursue_and_go_on(&mut self, w: &mut World) {
-        if let Some(outcome) = self.pursue(w) {
-            self.step_done(w, outcome);
+    pub fn pursue_and_go_on(&mut self, w: &mut World) {
+        match self.pursue(w) {
+            Some(_) if self.seeks_party() => self.sought_in_vain(w),
+            Some(outcome) => self.step_done(w, outcome),
+            None => {}
         }
     }
 
@@ -190,8 +198,13 @@ impl Call {
             return;
         }
         let shared = dialing.dial.ringback.is_some() || dialing.hunt.is_parallel();
-        let (caller, others) = self.legs.split_at_mut(1);
-        let body = others[usize::from(index) - 1].session.offer(Some(&caller[0].session), shared);
+        let body = match self.legs.get_disjoint_mut([0, usize::from(index)]) {
+            Ok([caller, leg]) if self.answered.is_some() || self.direction == Direction::Inbound => {
+                leg.session.offer(Some(&caller.session), shared)
+            }
+            // A call of ours: whoever answers will hear what we play.
+            _ => self.legs[usize::from(index)].session.offer(None, true),
+        };
         self.send_invite(w, index, Some(body));
     }
 
@@ -200,6 +213,9 @@ impl Call {
     pub fn on_progress(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         let Doing::Dialing(dialing) = &mut self.doing else { return };
+        if self.direction == Direction::Outbound && self.answered.is_none() {
+            return self.on_party_rings(w, index, status, body.as_ref());
+        }
         if self.direct {
             dialing.early = dialing.early.or(body.as_ref().map(|_| index));
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, body.as_ref()));
@@ -254,6 +270,9 @@ impl Call {
             self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
             return;
         }
+        if self.seeks_party() {
+            return self.on_party_answered(w, index, body.as_ref());
+        }
         let session = &mut self.legs[usize::from(index)].session;
         if !self.direct {
             let agreed = body.as_ref().map_or(Ok(()), |b| session.take_answer(b));
@@ -293,7 +312,7 @@ impl Call {
         if was_heard {
             dialing.early = None;
         }
-        let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
+        let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
         dialing.hunt.refused(index, status, reason);
         if status >= 600 {
             self.end_attempts(w, &ringing);
@@ -325,7 +344,7 @@ impl Call {
     /// The stage has rung long enough.
     pub fn on_ring_out(&mut self, w: &mut World) {
         let Doing::Dialing(dialing) = &mut self.doing else { return };
-        let ringing: Vec<u8> = (1..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
+        let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
         dialing.hunt.ring_out();
         let was_heard = !self.direct && dialing.early.take().is_some();
         self.end_attempts(w, &ringing);
@@ -335,7 +354,7 @@ impl Call {
         self.pursue_and_go_on(w);
     }
 
-    fn hunt_over(&mut self, w: &mut World, hunt: &Hunt<Attempt>) -> Outcome {
+    pub fn hunt_over(&mut self, w: &mut World, hunt: &Hunt<Attempt>) -> Outcome {
         self.dial_recorded(w);
         let (outcome, status, _) = hunt.outcome();
         self.cause = Some(match outcome {
@@ -354,9 +373,9 @@ impl Call {
         outcome
     }
 
-    /// Ends all attempts of a dial but the one that won; leg 0 is the caller's and never an attempt.
-    fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
-        let losers: Vec<u8> = (1..self.legs.len() as u8).filter(|i| *i != winner).collect();
+    /// Ends all attempts of a dial but the one that won; leg 0 is the caller's, and an attempt only while a call of ours has none.
+    pub fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
+        let losers: Vec<u8> = (u8::from(!self.seeks_party())..self.legs.len() as u8).filter(|i| *i != winner).collect();
         self.end_attempts(w, &losers);
         self.cancel_timer(w, CallTimer::Unreachable(winner));
     }

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::dialplan::Dialplan;
-use crate::event::{CallId, Fact};
+use crate::event::{CallId, Direction, Fact};
 use crate::media::command as media;
 use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Listener};
@@ -75,6 +75,8 @@ pub enum Operator {
     Trunks,
     Registrations,
     Hangup(CallId),
+    /// Places a call; answered by [`Reply::Placed`] before it rings.
+    Originate(Box<super::Originate>),
     Reload(Box<Setup>),
     Drain,
     Undrain,
@@ -88,6 +90,8 @@ pub enum Reply {
     Conferences(Vec<ConferenceView>),
     Trunks(Vec<TrunkView>),
     Registrations(Vec<RegistrationView>),
+    /// A call of ours has begun.
+    Placed(CallId),
     Done,
     NotFound,
     Refused(String),
@@ -117,12 +121,13 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct CallView {
     pub call: CallId,
+    pub direction: Direction,
     pub from: String,
     pub to: String,
     pub trunk: Option<String>,
     pub user: Option<String>,
     pub rule: String,
-    /// "routing", "dialing", "answered", "bridged", "conference", "ending".
+    /// "routing", "dialing", "ringing" (a call of ours), "answered", "bridged", "conference", "ending".
     pub state: &'static str,
     pub started: crate::base::time::Wall,
     pub answered: Option<crate::base::time::Wall>,

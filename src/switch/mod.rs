@@ -12,6 +12,7 @@ mod identify;
 mod inbound;
 mod io;
 mod operator;
+mod originate;
 mod pings;
 mod recording;
 mod registrant;
@@ -33,6 +34,8 @@ pub use io::{
     TrunkView,
 };
 pub use registrant::RegistrationState;
+
+pub use originate::{Originate, Runs};
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;

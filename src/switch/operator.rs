@@ -24,6 +24,7 @@ impl Switch {
             Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
             Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
+            Operator::Originate(asked) => self.originate(&asked),
             Operator::Hangup(call) => self.hang_up(call),
             Operator::Reload(setup) => self.reload(*setup),
             Operator::Drain => {

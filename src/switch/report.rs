@@ -27,6 +27,7 @@ impl Call {
         let named = |wanted: bool| wanted.then(|| self.source.as_str().to_owned());
         Cdr {
             call: self.id,
+            direction: self.direction,
             node: w.config.node.clone(),
             from: self.from.clone(),
             to: self.to.clone(),

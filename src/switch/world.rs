@@ -233,6 +233,23 @@ impl World {
         self.clients.remove(&id)
     }
 
+    /// Two legs of a call have changed places: whatever names one of them names the other's place from now on.
+    #[expect(clippy::disallowed_methods, reason = "each entry is changed by itself, so the order changes nothing")]
+    pub fn swap_legs(&mut self, call: CallKey, a: u8, b: u8) {
+        let swap = |me: &mut LegRef| match me.leg {
+            _ if me.call != call => {}
+            leg if leg == a => me.leg = b,
+            leg if leg == b => me.leg = a,
+            _ => {}
+        };
+        self.dialogs.values_mut().for_each(swap);
+        self.servers.values_mut().for_each(swap);
+        self.clients.values_mut().for_each(|purpose| match purpose {
+            Purpose::Leg(me, _) => swap(me),
+            Purpose::Ping(_) | Purpose::Register(_) => {}
+        });
+    }
+
     // ---- media -----------------------------------------------------------------------------------------------------
 
     /// Numbers a media leg for a call and asks for its ports, where the other legs of `group` are.

@@ -13,6 +13,8 @@
 //! bob: 180                          the answer to the last open request at bob
 //! bob: 200 BYE                      … to the last open BYE
 //! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port]
+//! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
+//! operator: hangup
 //! wait 32s
 //! ```
 //!

@@ -7,6 +7,8 @@ use super::text::Msg;
 use std::collections::BTreeMap;
 use tandem::base::time::Duration;
 use tandem::config::Srtp;
+use tandem::switch::{Operator, Originate, Runs};
+use tandem::verb::Target;
 
 /// Between two lines of a script.
 const STEP: Duration = Duration::from_millis(10);
@@ -59,6 +61,11 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
     }
     let (name, what) = line.split_once(": ").ok_or("expected `who: what`")?;
     let words: Vec<&str> = what.split(' ').collect();
+    if name == "operator" {
+        let done = operate(stage, &words);
+        stage.pass(STEP);
+        return done;
+    }
     let done = match words[0].parse::<u16>() {
         Ok(status) => answer(stage, name, status, &words[1..]),
         Err(_) => match words[0] {
@@ -70,6 +77,33 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
     };
     stage.pass(STEP);
     done
+}
+
+/// What the operator asks.
+fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
+    match words {
+        ["hangup"] => stage.operate(Operator::Hangup(stage.placed.ok_or("no call was placed")?)),
+        ["place", to, then] => {
+            let target = match to.strip_prefix('+') {
+                Some(_) => Target::Number { number: (*to).into(), trunks: vec!["acme".into(), "beta".into()] },
+                None => Target::User((*to).into()),
+            };
+            stage.operate(Operator::Originate(Box::new(Originate {
+                targets: vec![target],
+                to: (*to).into(),
+                from: "+1888".into(),
+                from_name: "Tandem".into(),
+                timeout: Duration::from_secs(20),
+                time_limit: None,
+                headers: vec![],
+                codecs: vec![],
+                runs: Runs::Context { context: "all".into(), to: (*then).into() },
+                variables: vec![],
+            })));
+        }
+        _ => return Err("expected place or hangup".into()),
+    }
+    Ok(())
 }
 
 /// A request out of the blue; its words: user, then options.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use tandem::base::rng::Rng;
 use tandem::base::time::{Duration, Instant, Now, Wall};
 use tandem::config::{Config, Srtp, Trunk, User};
-use tandem::event::{CallRecord, Fact};
+use tandem::event::{CallId, CallRecord, Fact};
 use tandem::media::command::Event;
 use tandem::sip::transport::{Flow, ListenerId, Transport};
-use tandem::switch::{Input, Output, Setup, Switch};
+use tandem::switch::{Input, Operator, Output, Reply, Setup, Switch};
 
 const PHONES: [&str; 3] = ["alice", "bob", "carol"];
 const TRUNKS: [&str; 3] = ["acme", "beta", "gamma"];
@@ -58,6 +58,8 @@ pub struct Stage {
     quiet: bool,
     due: Vec<(Instant, Back)>,
     records: Vec<CallRecord>,
+    /// The call that the operator placed last.
+    pub placed: Option<CallId>,
     serial: u32,
     /// The Contact that the switch registered last.
     pub bound: String,
@@ -110,6 +112,7 @@ pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>, trunks
         quiet: false,
         due: Vec::new(),
         records: Vec::new(),
+        placed: None,
         serial: 0,
         bound: String::new(),
     };
@@ -133,6 +136,11 @@ impl Stage {
         format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{party}{n:06}", address(party))
     }
 
+    /// What an operator asks of the switch.
+    pub fn operate(&mut self, ask: Operator) {
+        self.feed(Input::Operator { id: 1, ask });
+    }
+
     pub fn send(&mut self, party: &str, msg: &Msg) {
         self.draw(party, "tandem", msg);
         let flow = Flow { listener: ListenerId(0), transport: Transport::Udp, peer: address(party), connection: 0 };
@@ -153,6 +161,14 @@ impl Stage {
                     self.received(flow.peer, msg);
                 }
                 Output::Media(command) => self.media.command(command),
+                Output::Reply { reply: Reply::Placed(call), .. } => self.placed = Some(call),
+                Output::Reply { reply: Reply::Refused(why), .. } => {
+                    let (from, to) = (String::from("tandem"), String::from("operator"));
+                    for name in [&from, &to].into_iter().filter(|n| !self.columns.contains(n)).collect::<Vec<_>>() {
+                        self.columns.push(name.clone());
+                    }
+                    self.rungs.push(Rung { at: self.now, from, to, text: format!("refused: {why}") });
+                }
                 Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
                 _ => {}
             }

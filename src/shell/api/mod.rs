@@ -8,6 +8,7 @@ mod conferences;
 mod door;
 pub mod metrics;
 mod operate;
+mod originate;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ type Routes = Vec<(&'static str, &'static str, MethodRouter<Arc<Api>>)>;
 fn routes() -> Routes {
     vec![
         ("get", "/tandem/v1/calls", get(calls::list)),
+        ("post", "/tandem/v1/calls", post(originate::place)),
         ("get", "/tandem/v1/calls/{call}", get(calls::one)),
         ("delete", "/tandem/v1/calls/{call}", delete(calls::hangup)),
         ("get", "/tandem/v1/calls/{call}/timeline", get(calls::timeline)),

@@ -24,6 +24,7 @@ fn sample(call: CallId) -> Box<CallRecord> {
 fn view(call: CallId) -> CallView {
     CallView {
         call,
+        direction: crate::event::Direction::Inbound,
         from: "+1".into(),
         to: "100".into(),
         trunk: None,
@@ -61,6 +62,8 @@ fn reply(ask: Operator) -> Reply {
         Operator::Announce { conference, .. } | Operator::EndConference { conference, .. } if conference == "sales" => {
             Reply::Done
         }
+        Operator::Originate(asked) if asked.to == "busy" => Reply::Refused("limit_calls".into()),
+        Operator::Originate(_) => Reply::Placed(LIVE),
         Operator::Hangup(LIVE) | Operator::Drain | Operator::Undrain => Reply::Done,
         Operator::Trunks => Reply::Trunks(vec![TrunkView {
             name: "acme".into(),
@@ -195,7 +198,8 @@ fn each_path_answers() {
         ("GET", "/metrics", 200, "tandem_media_legs 9"),
         ("GET", "/metrics", 200, "tandem_control_turns_total 42"),
         ("GET", "/tandem/v1/nothing", 404, "openapi.json"),
-        ("POST", "/tandem/v1/calls", 405, "method_not_allowed"),
+        ("POST", "/tandem/v1/calls", 400, "the body is not"),
+        ("PUT", "/tandem/v1/calls", 405, "method_not_allowed"),
         ("GET", "/healthz", 200, "ok"),
         ("GET", "/readyz", 200, "ready"),
     ];
@@ -221,6 +225,24 @@ fn a_participant_is_changed_by_a_body() {
     ];
     for (path, body, status, part) in rows {
         let (got, answer) = served.ask_with("POST", path, &served.authorization, body);
+        assert!(got == status && answer.contains(part), "{body}: {got}\n{answer}");
+    }
+}
+
+#[test]
+fn a_call_is_placed_by_a_body() {
+    let served = serve_api();
+    let rows = [
+        (r#"{"to":"100","do":"[ echo ]"}"#, 200, "CA00000000000000000000000000000001"),
+        (r#"{"to":"100","context":"internal","number":"200","timeout_s":5}"#, 200, "CA0"),
+        (r#"{"to":"busy","do":"[ echo ]"}"#, 409, "limit_calls"),
+        (r#"{"to":"100"}"#, 400, "name either"),
+        (r#"{"to":"100","do":"[ dance ]"}"#, 400, "dance"),
+        (r#"{"to":"100","do":"[ echo ]","timeout_s":0}"#, 400, "1 to 600"),
+        (r#"{"to":"100","do":"[ echo ]","wait":0}"#, 400, "unknown field"),
+    ];
+    for (body, status, part) in rows {
+        let (got, answer) = served.ask_with("POST", "/tandem/v1/calls", &served.authorization, body);
         assert!(got == status && answer.contains(part), "{body}: {got}\n{answer}");
     }
 }

@@ -81,6 +81,8 @@ pub enum Command {
         #[command(subcommand)]
         command: RecordingsCommand,
     },
+    /// Place a call; what happens once it is answered is a rule of the dialplan, or one step
+    Originate(Originate),
     /// Apply the changed configuration, or refuse it whole
     Reload,
     /// Take no new calls; the switch ends with the last one
@@ -111,6 +113,30 @@ pub struct Explain {
     /// The moment of the call, as RFC 3339; now without it
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Originate {
+    /// A user, a number, or a SIP URI
+    #[arg(long)]
+    pub to: String,
+    /// The number to show
+    #[arg(long, default_value = "")]
+    pub from: String,
+    /// Call the number by this trunk; without it by each, in their order
+    #[arg(long)]
+    pub trunk: Vec<String>,
+    /// How long it may ring, in seconds
+    #[arg(long, default_value_t = 60)]
+    pub timeout: u64,
+    /// Then do what a call to --number in this context does
+    #[arg(long, requires = "number", conflicts_with = "app")]
+    pub context: Option<String>,
+    #[arg(long, requires = "context")]
+    pub number: Option<String>,
+    /// Then do this step: `echo`, `play:menu.wav`, `conference:sales`, or steps in YAML: `[ answer, { play: menu.wav } ]`
+    #[arg(long, required_unless_present = "context")]
+    pub app: Option<String>,
 }
 
 #[derive(clap::Args, Debug)]

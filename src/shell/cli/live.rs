@@ -1,6 +1,6 @@
 //! Commands that ask a running switch.
 
-use super::args::Common;
+use super::args::{Common, Originate};
 use super::table::{moment, table};
 use super::{Sentence, print};
 use crate::base::pii::Secret;
@@ -173,6 +173,31 @@ pub fn hangup(common: &Common, call: &str) -> Result<(), Sentence> {
     let value = client(common)?.post(&format!("/tandem/v1/calls/{}/hangup", plain(call)?))?;
     print(&if common.json { format!("{value:#}\n") } else { format!("{} is being ended\n", cell(&value["call"])) });
     Ok(())
+}
+
+pub fn originate(common: &Common, asked: &Originate) -> Result<(), Sentence> {
+    let mut body = serde_json::json!({
+        "to": asked.to, "from": asked.from, "trunks": asked.trunk, "timeout_s": asked.timeout,
+    });
+    let then = match (&asked.context, &asked.number, &asked.app) {
+        (Some(context), Some(number), _) => serde_json::json!({ "context": context, "number": number }),
+        (_, _, app) => serde_json::json!({ "do": steps_of(app.as_deref().unwrap_or_default()) }),
+    };
+    if let (Some(body), Value::Object(then)) = (body.as_object_mut(), then) {
+        body.extend(then);
+    }
+    let value = client(common)?.post_json("/tandem/v1/calls", &body)?;
+    print(&if common.json { format!("{value:#}\n") } else { format!("{}\n", cell(&value["call"])) });
+    Ok(())
+}
+
+/// Steps in YAML as they are; `name` and `name:argument` as the one step that they mean.
+fn steps_of(app: &str) -> String {
+    match app.split_once(':') {
+        _ if app.trim_start().starts_with(['[', '-']) => app.to_owned(),
+        Some((name, argument)) => format!("[ {{ {name}: {} }} ]", Value::from(argument)),
+        None => format!("[ {app} ]"),
+    }
 }
 
 /// A call's name that can stand in a path.

@@ -25,6 +25,7 @@ struct Echo {
 
 pub fn record(call: CallId) -> Box<CallRecord> {
     let cdr = Cdr {
+        direction: crate::event::Direction::Inbound,
         call,
         node: "n".into(),
         from: "+12125550123".into(),

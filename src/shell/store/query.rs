@@ -107,7 +107,7 @@ pub struct Reader {
 }
 
 const COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status FROM cdr";
+    billable_us, post_dial_delay_us, class, reason, status, direction FROM cdr";
 
 impl Reader {
     /// Records a page at most.
@@ -230,6 +230,7 @@ fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
     let pdd: Option<i64> = row.get("post_dial_delay_us")?;
     let view = CdrView {
         call: call_id(row)?.to_string(),
+        direction: row.get("direction")?,
         node: row.get("node")?,
         from: row.get("from_")?,
         to: row.get("to_")?,

@@ -72,6 +72,9 @@ CREATE TABLE recording (
 CREATE INDEX recording_started ON recording (started);
 CREATE INDEX recording_call ON recording (call);
 ",
+    "
+ALTER TABLE cdr ADD COLUMN direction TEXT NOT NULL DEFAULT 'inbound';
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

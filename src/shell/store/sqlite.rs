@@ -31,7 +31,7 @@ impl Sqlite {
 }
 
 const CDR: &str = "INSERT INTO cdr (call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+    billable_us, post_dial_delay_us, class, reason, status, direction) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
     ON CONFLICT (call) DO NOTHING";
 const LEG: &str = "INSERT INTO leg (cdr, place, direction, peer, sip_call_id, flow, started, answered, ended, status, codec, \
     quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -67,6 +67,13 @@ fn signed(us: u64) -> i64 {
     i64::try_from(us).unwrap_or(i64::MAX)
 }
 
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    }
+}
+
 fn insert_cdr(statement: &mut CachedStatement<'_>, c: &Cdr) -> Result<usize, Fault> {
     Ok(statement.execute(params![
         c.call.0.to_be_bytes().as_slice(),
@@ -86,18 +93,15 @@ fn insert_cdr(statement: &mut CachedStatement<'_>, c: &Cdr) -> Result<usize, Fau
         c.ending.class.as_str(),
         c.ending.reason,
         c.ending.status,
+        direction(c.direction),
     ])?)
 }
 
 fn insert_leg(statement: &mut CachedStatement<'_>, cdr: i64, place: usize, l: &LegCdr) -> Result<(), Fault> {
-    let direction = match l.direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
-    };
     statement.execute(params![
         cdr,
         i64::try_from(place).unwrap_or(i64::MAX),
-        direction,
+        direction(l.direction),
         l.peer,
         l.sip_call_id,
         l.flow,

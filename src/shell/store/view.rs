@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CallView {
     pub call: String,
+    #[serde(default = "inbound")]
+    pub direction: String,
     pub from: String,
     pub to: String,
     pub trunk: Option<String>,
@@ -22,10 +24,23 @@ pub struct CallView {
     pub peers: Vec<String>,
 }
 
+fn inbound() -> String {
+    direction(Direction::Inbound)
+}
+
+fn direction(direction: Direction) -> String {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    }
+    .into()
+}
+
 impl From<&switch::CallView> for CallView {
     fn from(c: &switch::CallView) -> Self {
         CallView {
             call: c.call.to_string(),
+            direction: direction(c.direction),
             from: c.from.clone(),
             to: c.to.clone(),
             trunk: c.trunk.clone(),
@@ -43,6 +58,9 @@ impl From<&switch::CallView> for CallView {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CdrView {
     pub call: String,
+    /// `outbound`: the switch placed it itself. Missing in records of before it did.
+    #[serde(default = "inbound")]
+    pub direction: String,
     pub node: String,
     pub from: String,
     pub to: String,
@@ -147,11 +165,7 @@ impl From<&Quality> for QualityView {
 impl From<&LegCdr> for LegView {
     fn from(l: &LegCdr) -> Self {
         LegView {
-            direction: match l.direction {
-                Direction::Inbound => "inbound",
-                Direction::Outbound => "outbound",
-            }
-            .into(),
+            direction: direction(l.direction),
             peer: l.peer.clone(),
             sip_call_id: l.sip_call_id.clone(),
             flow: l.flow.clone(),
@@ -169,6 +183,7 @@ impl From<&Cdr> for CdrView {
     fn from(c: &Cdr) -> Self {
         CdrView {
             call: c.call.to_string(),
+            direction: direction(c.direction),
             node: c.node.clone(),
             from: c.from.clone(),
             to: c.to.clone(),

@@ -12,7 +12,8 @@ impl Call {
     pub fn on_asked(&mut self, w: &mut World, index: u8, asked: Asked) {
         match asked {
             Asked::Nothing => {}
-            Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(Class::Caller, "hangup", 0)),
+            Asked::Bye { reason: _ } if self.seeks_party() => self.on_refused(w, index, 487, ""),
+            Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(self.class_of_party(), "hangup", 0)),
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
@@ -38,7 +39,7 @@ impl Call {
     /// A leg that was up is gone or going: the caller's ends the call, the joined one's leaves the rest to the script.
     pub fn on_leg_lost(&mut self, w: &mut World, index: u8, ending: Ending) {
         match self.doing {
-            _ if index == 0 => self.finish(w, ending),
+            _ if index == 0 && !self.seeks_party() => self.finish(w, ending),
             Doing::Bridged(callee) if callee == index => self.on_callee_left(w, ending),
             _ => {}
         }
@@ -80,7 +81,7 @@ impl Call {
 
     pub fn on_media_opened(&mut self, w: &mut World, leg: media::LegId, rtp: SocketAddr) {
         let seed = w.ep.rng().next_u64();
-        if self.legs[0].session.media() == Some(leg) {
+        if !self.seeks_party() && self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.opened(rtp, seed);
             match std::mem::replace(&mut self.doing, Doing::Nothing) {
                 Doing::AwaitMedia(action) => self.go_on_with(w, action),
@@ -93,7 +94,7 @@ impl Call {
 
     pub fn on_media_open_failed(&mut self, w: &mut World, leg: media::LegId, why: &'static str) {
         self.note(w, Side::Call, What::Media(format!("no media port: {why}").into()));
-        if self.legs[0].session.media() == Some(leg) {
+        if !self.seeks_party() && self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.forget();
             self.finish(w, Ending::new(Class::Tandem, "no_media_port", 503));
         } else {

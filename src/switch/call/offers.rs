@@ -3,10 +3,10 @@
 use super::{Call, Doing};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::session::Unacceptable;
-use crate::event::{Class, Ending, Fact, Side, What};
+use crate::event::{Class, Ending, Side, What};
 use crate::media::command::Hears;
 use crate::switch::io::Output;
-use crate::switch::world::{CallTimer, World};
+use crate::switch::world::World;
 
 impl Call {
     /// Answers the caller with 200 unless that is done; false if it cannot be, and the call is being ended.
@@ -27,14 +27,8 @@ impl Call {
 
     pub fn send_answer(&mut self, w: &mut World, body: Option<&Body>) {
         self.with_leg(w, 0, |leg, ep, now| leg.accept(ep, now, body));
-        self.answered = Some(w.now);
         self.invite_body = None;
-        w.counters.calls_answered += 1;
-        w.fact(Fact::CallAnswered { call: self.id });
-        let limit = w.config.limits.call_duration;
-        if !limit.is_zero() {
-            self.set_timer(w, CallTimer::CallLimit, limit);
-        }
+        self.is_answered(w);
     }
 
     /// Sends a provisional response with our description; false if there is none that fits.
