@@ -162,12 +162,12 @@ impl Stage {
                 }
                 Output::Media(command) => self.media.command(command),
                 Output::Reply { reply: Reply::Placed(call), .. } => self.placed = Some(call),
-                Output::Reply { reply: Reply::Refused(why), .. } => {
+                Output::Reply { reply: Reply::Refused(_), .. } => {
                     let (from, to) = (String::from("tandem"), String::from("operator"));
                     for name in [&from, &to].into_iter().filter(|n| !self.columns.contains(n)).collect::<Vec<_>>() {
                         self.columns.push(name.clone());
                     }
-                    self.rungs.push(Rung { at: self.now, from, to, text: format!("refused: {why}") });
+                    self.rungs.push(Rung { at: self.now, from, to, text: "refused".into() });
                 }
                 Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
                 _ => {}
