@@ -14,7 +14,7 @@ use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Direction, Ending, Fact, Side, What};
 use crate::media::command::Hears;
 use crate::sip::wire::Uri;
-use crate::verb::{Dial, MediaMode, Script, Strategy, Target};
+use crate::verb::{AfterDial, Dial, MediaMode, Script, Strategy, Target};
 
 /// A call that somebody asks the switch to place.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ impl Originate {
             ringback: None,
             record: None,
             headers: self.headers.clone(),
+            after: AfterDial::default(),
+            callees: Vec::new(),
         }
     }
 }
