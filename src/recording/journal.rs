@@ -83,6 +83,15 @@ pub struct End {
     pub bytes: u64,
     pub samples: u64,
     pub sha256: String,
+    /// It ended before it was to: the disk was full or too slow.
+    pub is_partial: bool,
+}
+
+impl End {
+    /// As rows say it.
+    pub const fn status(&self) -> &'static str {
+        if self.is_partial { "partial" } else { "complete" }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,7 +128,7 @@ impl Record {
                 b.key.as_deref().unwrap_or("-")
             ),
             Record::Segment(s) => write!(text, "segment {} {} {:08x} {}", s.offset, s.len, s.crc, s.samples),
-            Record::End(e) => write!(text, "end {} {} {}", e.bytes, e.samples, e.sha256),
+            Record::End(e) => write!(text, "end {} {} {} {}", e.bytes, e.samples, e.sha256, e.status()),
         };
         format!("{:08x} {text}\n", Crc::of(text.as_bytes()))
     }
@@ -146,10 +155,16 @@ impl Record {
                 crc: u32::from_str_radix(crc, 16).ok()?,
                 samples: samples.parse().ok()?,
             }),
-            ["end", bytes, samples, sha256] => Record::End(End {
+            ["end", bytes, samples, sha256, ref status @ ..] => Record::End(End {
                 bytes: bytes.parse().ok()?,
                 samples: samples.parse().ok()?,
                 sha256: sha256.to_owned(),
+                // Before it said which, an end was told of as whole.
+                is_partial: match status {
+                    [] | ["complete"] => false,
+                    ["partial"] => true,
+                    _ => return None,
+                },
             }),
             _ => return None,
         })
@@ -206,7 +221,7 @@ mod tests {
             Record::Begin(begin),
             Record::Segment(Segment { offset: 0, len: 100, crc: 0xdead_beef, samples: 800 }),
             Record::Segment(Segment { offset: 100, len: 50, crc: 1, samples: 1_200 }),
-            Record::End(End { bytes: 150, samples: 1_200, sha256: "00ff".into() }),
+            Record::End(End { bytes: 150, samples: 1_200, sha256: "00ff".into(), is_partial: true }),
         ]
     }
 

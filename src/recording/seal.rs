@@ -21,6 +21,8 @@ const PREFIX_LEN: usize = 7;
 const LAST: u32 = 1 << 31;
 /// Longest chunk in bytes of plain text.
 pub const CHUNK_MAX: usize = 1 << 20;
+/// Longest chunk in bytes of the file.
+pub const SEALED_MAX: usize = 4 + CHUNK_MAX + TAG_LEN;
 /// Random bytes that a file takes: its key, the nonce of the wrapping, the prefix of its nonces.
 pub const RANDOM_LEN: usize = 32 + 12 + PREFIX_LEN;
 

@@ -206,8 +206,12 @@ impl Call {
             Event::Stopped { tap, duration, heard } => self.on_recorded(w, tap, duration, heard),
             Event::Failed { tap, why } => {
                 self.note(w, Side::Call, What::Media(format!("the recording failed: {why}").into()));
-                if matches!(self.doing, Doing::Recording(_)) && self.recording.is_some_and(|r| r.tap == tap) {
-                    self.end_recording(w);
+                if self.recording.is_none_or(|r| r.tap != tap) {
+                    return;
+                }
+                // It is over, so that another one can begin.
+                self.end_recording(w);
+                if matches!(self.doing, Doing::Recording(_)) {
                     self.step_done(w, Outcome::Failed);
                 }
             }

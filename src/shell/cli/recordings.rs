@@ -6,9 +6,9 @@ use super::table::{duration, moment, table};
 use super::{Sentence, print};
 use crate::event::{CallId, RecordingId};
 use crate::shell::files;
-use crate::shell::recording::{self, Settings, folder::OnDisk, recover};
+use crate::shell::recording::{self, Settings, export, folder::OnDisk, recover};
 use crate::shell::store::{self, Recordings, Stored};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -91,18 +91,28 @@ fn export(settings: &Settings, database: &Path, typed: &str, output: Option<&Pat
     };
     let row = found.map_err(|f| recording::sentence(database, &f))?;
     let row = row.ok_or_else(|| format!("there is no recording {typed}"))?;
-    // Nothing that does not hold is to lie there under the name of what does: it is opened whole, then written.
-    let mut plain = Vec::new();
-    recover::export(settings, &row, &mut plain)?;
-    let Some(path) = output else {
-        return match BufWriter::new(std::io::stdout().lock()).write_all(&plain) {
-            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("could not write: {e}").into()),
-            _ => Ok(()),
-        };
-    };
-    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
-    let written = file.and_then(|mut file| file.write_all(&plain));
-    written.map_err(|e| format!("{}: {}", path.display(), crate::shell::net::describe(&e)).into())
+    // Nothing that does not hold is to lie there under the name of what does: the file is made when all of it was checked.
+    let written = export::export(settings, &row, || -> Result<Box<dyn Write>, String> {
+        let Some(path) = output else { return Ok(Box::new(Patient(std::io::stdout().lock()))) };
+        let file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
+        Ok(Box::new(file.map_err(|e| format!("{}: {}", path.display(), crate::shell::net::describe(&e)))?))
+    });
+    written.map_err(Sentence::from)
+}
+
+/// Whoever reads may stop: `tandem recordings export last | head -c 44` is no failure.
+struct Patient<W>(W);
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().or_else(|e| if e.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
+    }
 }
 
 fn recovered(common: &Common, settings: &Settings, database: &Path) -> Result<(), Sentence> {

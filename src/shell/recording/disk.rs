@@ -1,9 +1,8 @@
-//! The disk's thread: files, journals, rows. It may be held up for seconds; what waits for it is bounded, and what finds no room
-//! ends its recording, never its call.
+//! The disk's thread: files and journals. It may be held up for seconds; what waits for it is bounded, and what finds no room
+//! ends its recording, never its call. What takes its time (checksums, rows, what an earlier process left) is the keeper's.
 
+use super::Settings;
 use super::folder::{Folder, Written};
-use super::{Settings, recover};
-use crate::base::time::{Duration, Wall};
 use crate::event::RecordingId;
 use crate::media::command::TapId;
 use crate::recording::command::Event;
@@ -12,24 +11,18 @@ use crate::recording::journal::{Begin, End, Record, Segment};
 use crate::recording::seal::{RANDOM_LEN, Sealer};
 use crate::recording::tape::Summary;
 use crate::recording::wav::Layout;
-use crate::shell::clock::Clock;
-use crate::shell::store::{Recordings, Stored};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 
 /// Bytes that may wait for the disk: 500 dual-channel calls of PCM for eight seconds.
 pub const WAITING_MAX: u64 = 128 << 20;
 /// A segment ends after so much sound or so many bytes, and the journal tells of it.
 const SEGMENT_SECONDS: u64 = 5;
 const SEGMENT_BYTES: u64 = 256 << 10;
-/// How often recordings that are too old are looked for.
-const SWEEP: std::time::Duration = std::time::Duration::from_secs(3_600);
-/// Recordings that are removed in one look.
-const SWEEP_MAX: usize = 1_000;
 
 /// What `/metrics` reads.
 #[derive(Debug, Default)]
@@ -43,6 +36,16 @@ pub struct Condition {
     pub written: AtomicU64,
     /// The disk refuses to be written; told once until it takes something again.
     pub is_refusing: AtomicBool,
+}
+
+impl Condition {
+    /// Says once that the disk refuses, until it takes something again.
+    pub fn refused(&self, folder: &Path, error: &io::Error) {
+        if !self.is_refusing.swap(true, Ordering::Relaxed) {
+            let why = crate::shell::net::describe(error);
+            tracing::error!(folder = %folder.display(), "recordings cannot be written: {why}; calls go on");
+        }
+    }
 }
 
 /// A recording that is over.
@@ -99,10 +102,10 @@ impl Queue {
 }
 
 /// A file that is being written.
-struct Open {
-    begin: Begin,
+pub struct Open {
+    pub begin: Begin,
     tap: TapId,
-    path: PathBuf,
+    pub path: PathBuf,
     file: Box<dyn Written>,
     journal: Box<dyn Written>,
     sealer: Option<Sealer>,
@@ -115,49 +118,37 @@ struct Open {
     why: Option<&'static str>,
 }
 
+/// A file to which nothing comes any more.
+pub struct Closing {
+    pub open: Open,
+    pub saved: Saved,
+}
+
+/// What the thread works with.
+pub struct Desk<F, T> {
+    pub settings: Settings,
+    pub folder: Arc<F>,
+    pub condition: Arc<Condition>,
+    pub tell: T,
+    /// To the keeper. Should it be full, the disk's thread waits.
+    pub closings: SyncSender<Closing>,
+}
+
 /// The thread's state.
 pub struct Disk<F, T> {
-    settings: Settings,
-    folder: F,
-    rows: Recordings,
-    condition: Arc<Condition>,
-    tell: T,
-    clock: Clock,
+    desk: Desk<F, T>,
     open: HashMap<RecordingId, Open>,
 }
 
 impl<F: Folder, T: Fn(Event)> Disk<F, T> {
-    pub fn new(
-        settings: Settings,
-        folder: F,
-        rows: Recordings,
-        condition: Arc<Condition>,
-        tell: T,
-        clock: Clock,
-    ) -> Disk<F, T> {
-        Disk { settings, folder, rows, condition, tell, clock, open: HashMap::new() }
+    pub fn new(desk: Desk<F, T>) -> Disk<F, T> {
+        Disk { desk, open: HashMap::new() }
     }
 
     /// Runs until the recorder is gone and all that it gave is written.
     pub fn run(&mut self, jobs: &Receiver<Job>) {
-        self.recover();
-        self.sweep();
-        loop {
-            match jobs.recv_timeout(SWEEP) {
-                Ok(job) => self.job(job),
-                Err(RecvTimeoutError::Timeout) => self.sweep(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// What an earlier process could not end.
-    fn recover(&mut self) {
-        for (path, result) in recover::recover(&self.settings, &mut self.rows) {
-            match result {
-                Ok(row) => tracing::info!(recording = %row.id, call = %row.call, "recording recovered"),
-                Err(why) => tracing::warn!(path = %path.display(), "recording not recovered: {why}"),
-            }
+        while let Ok(job) = jobs.recv() {
+            self.job(job);
         }
     }
 
@@ -166,36 +157,28 @@ impl<F: Folder, T: Fn(Event)> Disk<F, T> {
         match job {
             Job::Begin(begin, tap) => {
                 if let Err(error) = self.begin(*begin, tap) {
-                    self.refused(&error);
-                    self.condition.failed.fetch_add(1, Ordering::Relaxed);
-                    self.condition.active.fetch_sub(1, Ordering::Relaxed);
-                    (self.tell)(Event::Failed { tap, why: reason(&error) });
+                    self.desk.condition.refused(&self.desk.settings.folder, &error);
+                    self.desk.condition.failed.fetch_add(1, Ordering::Relaxed);
+                    self.desk.condition.active.fetch_sub(1, Ordering::Relaxed);
+                    (self.desk.tell)(Event::Failed { tap, why: reason(&error) });
                 }
             }
             Job::Portion(id, bytes, samples) => {
                 self.portion(id, &bytes, samples);
-                self.condition.waiting.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
+                self.desk.condition.waiting.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
             }
             Job::Overrun(id) => self.fail(id, "the disk is too slow"),
-            Job::End(id, saved) => self.end(id, &saved),
-        }
-    }
-
-    /// Says once that the disk refuses, until it takes something again.
-    fn refused(&self, error: &io::Error) {
-        if !self.condition.is_refusing.swap(true, Ordering::Relaxed) {
-            let why = crate::shell::net::describe(error);
-            tracing::error!(folder = %self.settings.folder.display(), "recordings cannot be written: {why}; calls go on");
+            Job::End(id, saved) => self.end(id, saved),
         }
     }
 
     fn begin(&mut self, begin: Begin, tap: TapId) -> io::Result<()> {
         let path = path_of(&begin);
-        let mut file = self.folder.create(&path)?;
-        let mut journal = self.folder.create(&journal_of(&path))?;
+        let mut file = self.desk.folder.create(&path)?;
+        let mut journal = self.desk.folder.create(&journal_of(&path))?;
         journal.append(Record::Begin(begin.clone()).line().as_bytes())?;
         let (mut sealer, mut len, mut crc) = (None, 0, Crc::default());
-        if let Some(key) = self.settings.keys.first().filter(|_| begin.key.is_some()) {
+        if let Some(key) = self.desk.settings.keys.first().filter(|_| begin.key.is_some()) {
             let random: [u8; RANDOM_LEN] = super::super::run::random()?;
             if let Some((new, header)) = Sealer::new(key, &random) {
                 file.append(&header)?;
@@ -214,13 +197,13 @@ impl<F: Folder, T: Fn(Event)> Disk<F, T> {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.why.is_none()) else { return };
         match open.append(bytes, samples, false) {
             Ok(written) => {
-                self.condition.written.fetch_add(written, Ordering::Relaxed);
-                if self.condition.is_refusing.swap(false, Ordering::Relaxed) {
+                self.desk.condition.written.fetch_add(written, Ordering::Relaxed);
+                if self.desk.condition.is_refusing.swap(false, Ordering::Relaxed) {
                     tracing::info!("recordings are written again");
                 }
             }
             Err(error) => {
-                self.refused(&error);
+                self.desk.condition.refused(&self.desk.settings.folder, &error);
                 self.fail(id, reason(&error));
             }
         }
@@ -230,62 +213,16 @@ impl<F: Folder, T: Fn(Event)> Disk<F, T> {
     fn fail(&mut self, id: RecordingId, why: &'static str) {
         let Some(open) = self.open.get_mut(&id).filter(|open| open.why.is_none()) else { return };
         open.why = Some(why);
-        self.condition.failed.fetch_add(1, Ordering::Relaxed);
+        self.desk.condition.failed.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(recording = %id, call = %open.begin.call, "recording ended before its call: {why}");
-        (self.tell)(Event::Failed { tap: open.tap, why });
+        (self.desk.tell)(Event::Failed { tap: open.tap, why });
     }
 
-    fn end(&mut self, id: RecordingId, saved: &Saved) {
+    fn end(&mut self, id: RecordingId, saved: Saved) {
         let Some(open) = self.open.remove(&id) else { return };
-        self.condition.active.fetch_sub(1, Ordering::Relaxed);
-        let (path, begin, is_partial) = (open.path.clone(), open.begin.clone(), open.why.is_some());
-        match open.close(saved) {
-            Ok((end, mut journal)) => {
-                let line = Record::End(end.clone()).line();
-                let status = if is_partial { "partial" } else { "complete" };
-                let row = row(&begin, &end, &path, status, Some(&saved.summary));
-                // The journal goes when the row is there: until then the next start makes it.
-                let kept = journal.append(line.as_bytes()).and_then(|()| journal.sync());
-                match self.rows.insert(&row) {
-                    Ok(()) => {
-                        self.condition.saved.fetch_add(1, Ordering::Relaxed);
-                        let _ = self.folder.remove(&journal_of(&path));
-                        tracing::info!(recording = %id, call = %begin.call, bytes = end.bytes, status, "recording saved");
-                    }
-                    Err(fault) => {
-                        tracing::error!(recording = %id, journal = kept.is_ok(), "recording has no row: {fault}")
-                    }
-                }
-            }
-            Err(error) => {
-                self.refused(&error);
-                tracing::warn!(recording = %id, "recording not ended; `tandem recordings recover` mends it");
-            }
-        }
-    }
-
-    /// Removes what is older than is to be kept.
-    fn sweep(&mut self) {
-        let Some(retention) = self.settings.retention else { return };
-        let now = self.clock.now().wall;
-        let us = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
-        let before = Wall(now.as_micros().saturating_sub(us));
-        let old = match self.rows.before(before, SWEEP_MAX) {
-            Ok(old) => old,
-            Err(fault) => return tracing::warn!("old recordings cannot be looked for: {fault}"),
-        };
-        for row in old {
-            match self.folder.remove(Path::new(&row.path)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(recording = %row.id, "recording cannot be removed: {error}");
-                }
-                _ => {
-                    if let Err(fault) = self.rows.remove(row.id) {
-                        tracing::warn!(recording = %row.id, "recording's row cannot be removed: {fault}");
-                    }
-                }
-            }
-        }
+        self.desk.condition.active.fetch_sub(1, Ordering::Relaxed);
+        // The keeper outlives this thread.
+        let _ = self.desk.closings.send(Closing { open, saved });
     }
 }
 
@@ -321,7 +258,7 @@ impl Open {
     }
 
     /// The file's last bytes, its true header, its checksum; the journal is given back.
-    fn close(mut self, saved: &Saved) -> io::Result<(End, Box<dyn Written>)> {
+    pub fn close(mut self, saved: &Saved) -> io::Result<(End, Box<dyn Written>)> {
         if self.sealer.is_some() {
             self.append(&[], self.samples, true)?;
         }
@@ -335,7 +272,8 @@ impl Open {
         self.file.sync()?;
         let mut sha = Sha::default();
         self.file.review(&mut |portion| sha.update(portion))?;
-        Ok((End { bytes: self.len, samples: self.samples, sha256: hex(&sha.finish()) }, self.journal))
+        let (bytes, samples, is_partial) = (self.len, self.samples, self.why.is_some());
+        Ok((End { bytes, samples, sha256: hex(&sha.finish()), is_partial }, self.journal))
     }
 }
 
@@ -348,29 +286,9 @@ fn path_of(begin: &Begin) -> PathBuf {
 }
 
 /// `RE….journal` beside `RE….wav` or `RE….wav.sealed`.
-fn journal_of(path: &Path) -> PathBuf {
+pub fn journal_of(path: &Path) -> PathBuf {
     let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.split('.').next()).unwrap_or("recording");
     path.with_file_name(format!("{name}.journal"))
-}
-
-/// A recording's row.
-pub fn row(begin: &Begin, end: &End, path: &Path, status: &'static str, summary: Option<&Summary>) -> Stored {
-    Stored {
-        id: begin.id,
-        call: begin.call,
-        started: begin.started,
-        duration: Duration::from_micros(end.samples.saturating_mul(1_000_000) / u64::from(begin.rate.max(1))),
-        format: begin.format.as_str().to_owned(),
-        channels: begin.channels,
-        rate: begin.rate,
-        bytes: end.bytes,
-        sha256: end.sha256.clone(),
-        key: begin.key.clone(),
-        status: status.to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        silence: summary.map(|s| s.measure.silence_ratio()),
-        crosstalk: summary.map(|s| s.measure.crosstalk_ratio()),
-    }
 }
 
 /// For the timeline.

@@ -17,10 +17,10 @@ pub trait Written: Send {
 }
 
 /// Makes files.
-pub trait Folder: Send + 'static {
+pub trait Folder: Send + Sync + 'static {
     /// A new file at a path below the folder; what lies between is made.
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn Written>>;
-    fn remove(&mut self, path: &Path) -> io::Result<()>;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Written>>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A folder of the disk, for its owner's eyes only. The lock on it says that a switch records here.
@@ -43,7 +43,7 @@ impl OnDisk {
 }
 
 impl Folder for OnDisk {
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn Written>> {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Written>> {
         let path = self.root.join(path);
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -51,7 +51,7 @@ impl Folder for OnDisk {
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path)?;
         Ok(Box::new(file))
     }
-    fn remove(&mut self, path: &Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(self.root.join(path))
     }
 }

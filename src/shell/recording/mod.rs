@@ -1,12 +1,15 @@
-//! Recordings on threads of their own: one decodes and aligns what taps copy, one writes to the disk and keeps the rows. Neither
-//! is ever waited for by a call.
+//! Recordings on threads of their own: one decodes and aligns what taps copy, one writes to the disk, one sees to what is over.
+//! None is ever waited for by a call.
 //!
 //! ```text
-//!  shards ═ rings ═► recorder (tapes; every 40 ms) ─ portions, at most 128 MiB on the way ─► disk (files, journals, rows)
+//!  shards ═ rings ═► recorder (tapes; every 40 ms) ─ portions, at most 128 MiB on the way ─► disk (files, journals)
+//!                                       keeper (checksums, rows, recovery, retention) ◄─ what is over ─┘
 //! ```
 
 pub mod disk;
+pub mod export;
 pub mod folder;
+pub mod keeper;
 pub mod recover;
 pub mod worker;
 
@@ -22,9 +25,10 @@ use crate::shell::clock::Clock;
 use crate::shell::store::{Fault, Recordings};
 use disk::{Condition, Disk};
 use folder::Folder;
+use keeper::Keeper;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 /// What recordings are made with.
@@ -99,17 +103,27 @@ pub fn start<F: Folder>(parts: Parts<F>, tell: impl Fn(Event) + Send + Clone + '
     let Parts { settings, folder, rows, taps, clock } = parts;
     let condition = Arc::new(Condition::default());
     let (jobs, waiting) = channel();
-    let format = settings.format;
-    let key = settings.keys.first().map(|key| key.id().to_owned());
-    let mut disk = Disk::new(settings, folder, rows, Arc::clone(&condition), tell.clone(), clock);
+    let (closings, closed) = sync_channel(keeper::CLOSINGS_MAX);
+    let folder = Arc::new(folder);
+    let making = worker::Making { format: settings.format, key: settings.keys.first().map(|key| key.id().to_owned()) };
+    let desk = keeper::Desk {
+        settings: settings.clone(),
+        folder: Arc::clone(&folder),
+        rows,
+        condition: Arc::clone(&condition),
+        clock,
+    };
+    let mut keeper = Keeper::new(desk);
+    let desk = disk::Desk { settings, folder, condition: Arc::clone(&condition), tell: tell.clone(), closings };
+    let mut disk = Disk::new(desk);
     let queue = disk::Queue::new(jobs, Arc::clone(&condition));
-    let worker = worker::Making { format, key };
     let (orders, ordered) = channel();
-    let disk = std::thread::Builder::new().name("disk".into()).spawn(move || disk.run(&waiting))?;
-    let worker = std::thread::Builder::new()
-        .name("recorder".into())
-        .spawn(move || worker::Worker::new(worker, ordered, taps, queue, clock, tell).run())?;
-    Ok(Recorder { orders: Some(orders), threads: vec![worker, disk], condition })
+    let desk = worker::Desk { making, orders: ordered, taps, disk: queue, clock, tell };
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    let keeper = thread("keeper").spawn(move || keeper.run(&closed))?;
+    let disk = thread("disk").spawn(move || disk.run(&waiting))?;
+    let worker = thread("recorder").spawn(move || worker::Worker::new(desk).run())?;
+    Ok(Recorder { orders: Some(orders), threads: vec![worker, disk, keeper], condition })
 }
 
 /// A fault as operators read it.

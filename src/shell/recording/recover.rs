@@ -1,11 +1,12 @@
 //! What a process that was killed left behind: each journal's recording is checked, cut to what holds, ended, and gets its row.
 
 use super::Settings;
-use super::disk::row;
+use super::export::Chunks;
+use super::keeper::row;
 use crate::recording::crc::{Crc, Sha, hex};
 use crate::recording::journal::{End, Format, Journal, Record};
 use crate::recording::ogg;
-use crate::recording::seal::{Chunk, Key, Opener, Sealer};
+use crate::recording::seal::{Key, Sealer};
 use crate::recording::wav::{Coding, Layout};
 use crate::shell::net::describe;
 use crate::shell::store::{Recordings, Stored};
@@ -20,7 +21,8 @@ pub fn recover(settings: &Settings, rows: &mut Recordings) -> Vec<(PathBuf, Resu
     journals.into_iter().map(|path| (path.clone(), one(settings, rows, &path))).collect()
 }
 
-fn journals(folder: &Path) -> Vec<PathBuf> {
+/// The journals below the folder.
+pub fn journals(folder: &Path) -> Vec<PathBuf> {
     let listed = |folder: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     };
@@ -31,7 +33,8 @@ fn journals(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn one(settings: &Settings, rows: &mut Recordings, path: &Path) -> Result<Stored, String> {
+/// Ends what a journal tells of, unless its process did, and makes its row.
+pub fn one(settings: &Settings, rows: &mut Recordings, path: &Path) -> Result<Stored, String> {
     let said = std::fs::read(path).map_err(|e| describe(&e))?;
     let journal = Journal::read(&said).ok_or("its journal does not hold from the first line on")?;
     let begin = &journal.begin;
@@ -39,7 +42,7 @@ fn one(settings: &Settings, rows: &mut Recordings, path: &Path) -> Result<Stored
         if begin.key.is_some() { format!("{}.sealed", begin.format.ending()) } else { begin.format.ending().into() };
     let file = path.with_extension(&ending);
     let (end, status) = match &journal.end {
-        Some(end) => (end.clone(), "complete"),
+        Some(end) => (end.clone(), end.status()),
         None => (mend(&journal, &file, &settings.keys)?, "recovered"),
     };
     let below = file.strip_prefix(&settings.folder).unwrap_or(&file);
@@ -74,11 +77,11 @@ fn mend(journal: &Journal, path: &Path, keys: &[Key]) -> Result<End, String> {
     file.sync_data().map_err(|e| describe(&e))?;
     let mut sha = Sha::default();
     portions(&file, 0, bytes, |p| sha.update(p)).map_err(|e| describe(&e))?;
-    Ok(End { bytes, samples, sha256: hex(&sha.finish()) })
+    Ok(End { bytes, samples, sha256: hex(&sha.finish()), is_partial: false })
 }
 
 /// Hands out `len` bytes from `offset` on.
-fn portions(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+pub fn portions(file: &File, offset: u64, len: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; 256 << 10];
     let mut at = 0;
     while at < len {
@@ -131,78 +134,26 @@ fn mend_plain(file: &File, holds: u64, layout: Option<Layout>) -> io::Result<(u6
 
 /// A sealed file needs its key: its last chunk says that nothing is missing behind it.
 fn mend_sealed(file: &File, layout: Option<Layout>, keys: &[Key]) -> Result<(u64, u64), String> {
-    let len = file.metadata().map_err(|e| describe(&e))?.len();
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut bytes, 0).map_err(|e| describe(&e))?;
-    let (mut opener, mut at) = Opener::new(keys, &bytes).map_err(|fault| fault.to_string())?;
+    let mut chunks = Chunks::new(file, keys).map_err(|fault| fault.to_string())?;
     let (mut plain, mut ended) = (0, false);
+    // Of Opus the pages are looked at when they are together: some ten MiB an hour.
     let mut sound = Vec::new();
-    while let Ok(Chunk::Whole { plain: p, len, last }) = opener.open(bytes.get(at..).unwrap_or_default()) {
+    while let Ok(Some((p, last))) = chunks.read() {
         plain += p.len() as u64;
         if layout.is_none() {
             sound.extend(p);
         }
-        at += len;
         ended = last;
-        if last {
-            break;
-        }
     }
+    let (opener, at) = chunks.into_parts();
     let mut tail = Vec::new();
     if !ended {
         Sealer::resume(opener).seal(&[], true, &mut tail);
     }
-    file.set_len(at as u64).and_then(|()| file.write_all_at(&tail, at as u64)).map_err(|e| describe(&e))?;
+    file.set_len(at).and_then(|()| file.write_all_at(&tail, at)).map_err(|e| describe(&e))?;
     let samples = match layout {
         Some(layout) => plain.saturating_sub(layout.header_len() as u64) / u64::from(layout.block().max(1)),
         None => ogg::whole(&sound).1 / 48 * 8,
     };
-    Ok(((at + tail.len()) as u64, samples))
-}
-
-/// Opens a recording: its plain bytes go to `out`, with a WAV's true header. An error is a sentence; nothing that does not hold
-/// is ever given out.
-pub fn export(settings: &Settings, row: &Stored, out: &mut dyn Write) -> Result<(), String> {
-    let path = settings.folder.join(&row.path);
-    let bytes = std::fs::read(&path).map_err(|e| format!("{}: {}", path.display(), describe(&e)))?;
-    if hex(&Sha::of(&bytes)) != row.sha256 {
-        return Err(format!("{}: the file is not what was recorded: its SHA-256 differs", path.display()));
-    }
-    let plain = if row.key.is_some() { unseal(&settings.keys, &bytes)? } else { bytes };
-    let header = row.key.is_some().then(|| header_of(row, plain.len())).flatten();
-    let skip = header.as_ref().map_or(0, Vec::len);
-    let write = |part: &[u8], out: &mut dyn Write| {
-        out.write_all(part).map_err(|e| format!("could not write: {}", describe(&e)))
-    };
-    write(&header.unwrap_or_default(), out)?;
-    write(plain.get(skip..).unwrap_or_default(), out)
-}
-
-/// The header with true sizes for a WAV whose own could not be written when it was sealed.
-fn header_of(row: &Stored, plain: usize) -> Option<Vec<u8>> {
-    let coding = match row.format.parse() {
-        Ok(Format::Wav) => Coding::Pcm16,
-        Ok(Format::Ulaw) => Coding::Ulaw,
-        _ => return None,
-    };
-    let layout = Layout { coding, channels: u16::from(row.channels), rate: row.rate };
-    Some(layout.header(Some((plain as u64).checked_sub(layout.header_len() as u64)?)))
-}
-
-fn unseal(keys: &[Key], bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let (mut opener, mut at) = Opener::new(keys, bytes).map_err(|fault| fault.to_string())?;
-    let mut plain = Vec::with_capacity(bytes.len());
-    loop {
-        match opener.open(bytes.get(at..).unwrap_or_default()) {
-            Ok(Chunk::Whole { plain: p, len, last }) => {
-                plain.extend(p);
-                at += len;
-                if last {
-                    return Ok(plain);
-                }
-            }
-            Ok(Chunk::Cut) => return Err(crate::recording::seal::Fault::Unfinished.to_string()),
-            Err(fault) => return Err(fault.to_string()),
-        }
-    }
+    Ok((at + tail.len() as u64, samples))
 }

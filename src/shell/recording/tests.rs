@@ -1,7 +1,8 @@
 //! The disk's thread driven by hand: jobs that are given, files and rows that are looked at.
 
-use super::disk::{Condition, Disk, Job, Queue, Saved};
+use super::disk::{Closing, Condition, Disk, Job, Queue, Saved};
 use super::folder::{Folder, OnDisk, Written};
+use super::keeper::Keeper;
 use super::worker::{Making, Worker};
 use super::*;
 use crate::base::time::{Instant, Now, Wall};
@@ -75,7 +76,8 @@ impl Rig {
         let making = Making { format: settings.format, key: settings.keys.first().map(|k| k.id().to_owned()) };
         let queue = Queue::new(jobs, condition.clone());
         let tell: Box<dyn Fn(Event)> = Box::new(move |event| tell.send(event).unwrap());
-        let worker = Worker::new(making, ordered, vec![tap], queue, Clock::new(), tell);
+        let (taps, clock) = (vec![tap], Clock::new());
+        let worker = Worker::new(worker::Desk { making, orders: ordered, taps, disk: queue, clock, tell });
         Rig { worker, ring, orders, told, jobs: waiting, condition }
     }
 
@@ -116,11 +118,50 @@ impl Rig {
     /// Carries out what the disk was given so far, and forgets the disk: as if the process had been killed then.
     fn to_disk<F: Folder>(&self, settings: &Settings, folder: F, rows: Recordings) -> Vec<Event> {
         let (tell, told) = channel();
-        let tell = move |event| tell.send(event).unwrap();
-        let mut disk = Disk::new(settings.clone(), folder, rows, self.condition.clone(), tell, Clock::new());
-        self.jobs.try_iter().for_each(|job| disk.job(job));
+        let (mut disk, mut keeper, closed) =
+            threads(settings, folder, rows, &self.condition, move |event| tell.send(event).unwrap());
+        for job in self.jobs.try_iter() {
+            disk.job(job);
+            closed.try_iter().for_each(|closing| keeper.close(closing));
+        }
         told.try_iter().collect()
     }
+}
+
+type Threads<F, T> = (Disk<F, T>, Keeper<F>, Receiver<Closing>);
+
+fn threads<F: Folder, T: Fn(Event)>(
+    settings: &Settings,
+    folder: F,
+    rows: Recordings,
+    condition: &Arc<Condition>,
+    tell: T,
+) -> Threads<F, T> {
+    let (folder, (closings, closed)) = (Arc::new(folder), sync_channel(100));
+    let (settings, condition) = (settings.clone(), condition.clone());
+    let (folder_too, condition_too) = (folder.clone(), condition.clone());
+    let desk = keeper::Desk {
+        settings: settings.clone(),
+        folder: folder_too,
+        rows,
+        condition: condition_too,
+        clock: Clock::new(),
+    };
+    let disk = Disk::new(disk::Desk { settings, folder, condition, tell, closings });
+    (disk, Keeper::new(desk), closed)
+}
+
+/// As [`start`] has it, on two threads; they end when the jobs do.
+fn running<F: Folder>(
+    settings: &Settings,
+    folder: F,
+    rows: Recordings,
+    condition: &Arc<Condition>,
+) -> (Sender<Job>, [JoinHandle<()>; 2]) {
+    let (jobs, waiting) = channel();
+    let (mut disk, mut keeper, closed) = threads(settings, folder, rows, condition, |_| ());
+    let disk = std::thread::spawn(move || disk.run(&waiting));
+    (jobs, [disk, std::thread::spawn(move || keeper.run(&closed))])
 }
 
 fn on_disk(scratch: &Scratch) -> OnDisk {
@@ -129,7 +170,7 @@ fn on_disk(scratch: &Scratch) -> OnDisk {
 
 fn exported(settings: &Settings, row: &crate::shell::store::Stored) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    recover::export(settings, row, &mut out).map(|()| out)
+    export::export(settings, row, || Ok(&mut out)).map(|()| out)
 }
 
 #[test]
@@ -251,10 +292,10 @@ struct OddFile {
 }
 
 impl Folder for Odd {
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn Written>> {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Written>> {
         Ok(Box::new(OddFile { file: self.disk.create(path)?, gate: self.gate.clone(), room: self.room.clone() }))
     }
-    fn remove(&mut self, path: &Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
         self.disk.remove(path)
     }
 }
@@ -285,9 +326,7 @@ fn a_disk_that_stalls_for_seconds_loses_nothing() {
     let closed = gate.lock().unwrap();
     let odd = Odd { disk: on_disk(&scratch), gate: gate.clone(), room };
     let mut rig = Rig::new(&settings);
-    let (jobs, waiting) = channel();
-    let (rows, condition, used) = (scratch.rows(), rig.condition.clone(), settings.clone());
-    let disk = std::thread::spawn(move || Disk::new(used, odd, rows, condition, |_| (), Clock::new()).run(&waiting));
+    let (jobs, threads) = running(&settings, odd, scratch.rows(), &rig.condition);
     // 40 recordings; the disk takes nothing for all of their five seconds. None of the recorder's turns waits for it.
     (1..=40).for_each(|n| rig.start(n));
     for from in (0..5_000).step_by(40) {
@@ -300,7 +339,7 @@ fn a_disk_that_stalls_for_seconds_loses_nothing() {
     rig.worker.turn(at(5_280));
     rig.jobs.try_iter().for_each(|job| jobs.send(job).unwrap());
     drop(jobs);
-    disk.join().unwrap();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
     let rows = scratch.rows().list(None, 100).unwrap();
     assert_eq!(rows.len(), 40);
     assert!(
@@ -322,12 +361,13 @@ fn a_full_disk_ends_the_recording_keeps_what_is_there_and_is_told_once() {
     // What the end writes finds room again, as when somebody has tidied up.
     let (tell, told) = channel();
     let tell = move |event| tell.send(event).unwrap();
-    let mut disk = Disk::new(settings.clone(), odd, scratch.rows(), rig.condition.clone(), tell, Clock::new());
+    let (mut disk, mut keeper, closed) = threads(&settings, odd, scratch.rows(), &rig.condition, tell);
     for job in rig.jobs.try_iter() {
         if matches!(job, Job::End(..)) {
             *room.lock().unwrap() = u64::MAX;
         }
         disk.job(job);
+        closed.try_iter().for_each(|closing| keeper.close(closing));
     }
     let told: Vec<Event> = told.try_iter().collect();
     assert_eq!(told, [Event::Failed { tap: TapId(1), why: "the disk is full" }]);
@@ -355,16 +395,84 @@ fn old_recordings_go() {
     let scratch = Scratch::new("retention");
     let mut settings = scratch.settings(Format::Wav, &[]);
     let mut rig = Rig::new(&settings);
-    rig.start(1);
-    rig.talk(1, 0, 1_000);
-    rig.stop(1, 1_000);
+    let make = |rig: &mut Rig, n| {
+        rig.start(n);
+        rig.talk(n, 0, 1_000);
+        rig.stop(n, 1_000);
+    };
+    make(&mut rig, 1);
     rig.to_disk(&settings, on_disk(&scratch), scratch.rows());
-    for (retention, left) in [(Duration::from_secs(86_400 * 36_500), 1), (Duration::from_micros(1), 0)] {
+    let left = || (scratch.rows().list(None, 10).unwrap().len(), scratch.files().len());
+    for (retention, expected) in [(Duration::from_secs(86_400 * 36_500), 1), (Duration::from_micros(1), 0)] {
         settings.retention = Some(retention);
-        // A disk with nothing to do looks for old recordings when it begins.
-        let (_, none) = channel::<Job>();
-        let condition = Arc::default();
-        Disk::new(settings.clone(), on_disk(&scratch), scratch.rows(), condition, |_| (), Clock::new()).run(&none);
-        assert_eq!((scratch.rows().list(None, 10).unwrap().len(), scratch.files().len()), (left, left));
+        let (_, mut keeper, _) = threads(&settings, on_disk(&scratch), scratch.rows(), &rig.condition, |_| ());
+        keeper.tend(Clock::new().mono() + Duration::from_secs(1));
+        assert_eq!(left(), (expected, expected));
+    }
+    // They are looked for each hour, however much there is to do in between.
+    let (mut disk, mut keeper, closed) = threads(&settings, on_disk(&scratch), scratch.rows(), &rig.condition, |_| ());
+    let begun = Clock::new().mono() + Duration::from_secs(1);
+    keeper.tend(begun);
+    for (n, minute, expected) in [(2, 30, 1), (3, 59, 2), (4, 60, 0), (5, 61, 1), (6, 119, 2), (7, 120, 0)] {
+        make(&mut rig, n);
+        rig.jobs.try_iter().for_each(|job| disk.job(job));
+        closed.try_iter().for_each(|closing| keeper.close(closing));
+        keeper.tend(begun + Duration::from_secs(60 * minute));
+        assert_eq!(left(), (expected, expected), "minute {minute}");
+    }
+}
+
+#[test]
+fn what_was_left_is_recovered_beside_what_goes_on_one_at_a_time() {
+    let scratch = Scratch::new("beside");
+    let settings = scratch.settings(Format::Wav, &[]);
+    let mut rig = Rig::new(&settings);
+    for n in 1..=3 {
+        rig.start(n);
+        rig.talk(n, 0, 2_000);
+    }
+    rig.to_disk(&settings, on_disk(&scratch), scratch.rows());
+    let (mut disk, mut keeper, _) = threads(&settings, on_disk(&scratch), scratch.rows(), &rig.condition, |_| ());
+    let mut rig = Rig::new(&settings);
+    rig.start(4);
+    rig.talk(4, 0, 2_000);
+    rig.jobs.try_iter().for_each(|job| disk.job(job));
+    let now = Clock::new().mono();
+    for recovered in [1, 2, 3, 3] {
+        keeper.tend(now);
+        let rows = scratch.rows().list(None, 10).unwrap();
+        assert_eq!(rows.iter().filter(|r| r.status == "recovered").count(), recovered);
+        assert_eq!(rows.len(), recovered, "what goes on is left alone");
+    }
+    assert_eq!(scratch.files().iter().filter(|f| f.ends_with(".journal")).count(), 1);
+}
+
+#[test]
+fn a_recording_that_ended_early_and_got_no_row_is_recovered_as_partial() {
+    for (why, status) in [(None, "complete"), (Some("the disk is too slow"), "partial")] {
+        let scratch = Scratch::new(&format!("left-{status}"));
+        let settings = scratch.settings(Format::Wav, &[]);
+        let mut rig = Rig::new(&settings);
+        rig.start(1);
+        rig.talk(1, 0, 2_000);
+        let (mut disk, mut keeper, closed) =
+            threads(&settings, on_disk(&scratch), scratch.rows(), &rig.condition, |_| ());
+        rig.jobs.try_iter().for_each(|job| disk.job(job));
+        if why.is_some() {
+            disk.job(Job::Overrun(RecordingId(1)));
+        }
+        rig.stop(1, 2_000);
+        rig.jobs.try_iter().for_each(|job| disk.job(job));
+        // The journal has its end, the row was never written: a kill between the two.
+        let day = folder(&scratch.0).join("2026-11-22");
+        let journal = day.join(scratch.files().into_iter().find(|f| f.ends_with(".journal")).unwrap());
+        let closing = closed.recv().unwrap();
+        let kept = journal.with_extension("kept");
+        std::fs::hard_link(&journal, &kept).unwrap();
+        keeper.close(closing);
+        std::fs::rename(&kept, &journal).unwrap();
+        scratch.rows().remove(RecordingId(1)).unwrap();
+        let row = recover::recover(&settings, &mut scratch.rows()).remove(0).1.unwrap();
+        assert_eq!(row.status, status);
     }
 }

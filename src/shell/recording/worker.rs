@@ -36,48 +36,45 @@ struct Take {
     sent_at: Instant,
 }
 
+/// What the thread works with.
+pub struct Desk<T> {
+    pub making: Making,
+    pub orders: Receiver<Order>,
+    pub taps: Vec<Consumer<Frame>>,
+    pub disk: Queue,
+    pub clock: Clock,
+    pub tell: T,
+}
+
 /// The thread's state.
 pub struct Worker<T> {
-    making: Making,
-    orders: Receiver<Order>,
-    taps: Vec<Consumer<Frame>>,
-    disk: Queue,
-    clock: Clock,
-    tell: T,
+    desk: Desk<T>,
     places: HashMap<TapId, usize>,
     takes: Vec<Option<Take>>,
     free: Vec<usize>,
 }
 
 impl<T: Fn(Event)> Worker<T> {
-    pub fn new(
-        making: Making,
-        orders: Receiver<Order>,
-        taps: Vec<Consumer<Frame>>,
-        disk: Queue,
-        clock: Clock,
-        tell: T,
-    ) -> Worker<T> {
-        let (places, takes, free) = (HashMap::new(), Vec::new(), Vec::new());
-        Worker { making, orders, taps, disk, clock, tell, places, takes, free }
+    pub fn new(desk: Desk<T>) -> Worker<T> {
+        Worker { desk, places: HashMap::new(), takes: Vec::new(), free: Vec::new() }
     }
 
     /// Runs until nobody gives orders any more; then ends what is being made.
     pub fn run(mut self) {
-        let mut next = self.clock.mono();
+        let mut next = self.desk.clock.mono();
         loop {
             if self.places.is_empty() {
-                match self.orders.recv() {
+                match self.desk.orders.recv() {
                     Ok(order) => self.order(order),
                     Err(_) => return,
                 }
-                next = self.clock.mono();
+                next = self.desk.clock.mono();
             }
-            let patience = (next + TURN).since(self.clock.mono());
-            match self.orders.recv_timeout(patience) {
+            let patience = (next + TURN).since(self.desk.clock.mono());
+            match self.desk.orders.recv_timeout(patience) {
                 Ok(order) => self.order(order),
                 Err(RecvTimeoutError::Timeout) => {
-                    next = self.clock.mono();
+                    next = self.desk.clock.mono();
                     self.turn(next);
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
@@ -104,9 +101,9 @@ impl<T: Fn(Event)> Worker<T> {
 
     fn start(&mut self, start: Start) {
         if self.places.len() >= TAPES_MAX || self.places.contains_key(&start.tap) {
-            return (self.tell)(Event::Failed { tap: start.tap, why: "too many recordings" });
+            return (self.desk.tell)(Event::Failed { tap: start.tap, why: "too many recordings" });
         }
-        let settings = Settings { format: self.making.format, sides: start.sides, trim: start.trim };
+        let settings = Settings { format: self.desk.making.format, sides: start.sides, trim: start.trim };
         let tape = Tape::new(settings, start.at.mono, start.id.0 as u32);
         let (tap, sent_at) = (start.tap, start.at.mono);
         let take = Take { start, tape, begun: false, quiet_told: false, sent_at };
@@ -122,7 +119,7 @@ impl<T: Fn(Event)> Worker<T> {
 
     /// Empties the rings, and gives the disk what has come together.
     pub fn turn(&mut self, now: Instant) {
-        for ring in &mut self.taps {
+        for ring in &mut self.desk.taps {
             let Ok(frames) = ring.read_chunk(ring.slots()) else { continue };
             let (first, second) = frames.as_slices();
             for frame in first.iter().chain(second) {
@@ -138,13 +135,13 @@ impl<T: Fn(Event)> Worker<T> {
             take.tape.advance(now);
             let quiet = take.start.quiet_after.is_some_and(|after| take.tape.quiet() >= after);
             if quiet && !std::mem::replace(&mut take.quiet_told, true) {
-                (self.tell)(Event::Quiet { tap: take.start.tap });
+                (self.desk.tell)(Event::Quiet { tap: take.start.tap });
             }
             if take.tape.is_over(now) {
                 self.finish(place);
             } else if now.since(take.sent_at) >= PORTION {
                 take.sent_at = now;
-                hand_over(&self.making, &self.disk, take);
+                hand_over(&self.desk.making, &self.desk.disk, take);
             }
         }
     }
@@ -154,18 +151,18 @@ impl<T: Fn(Event)> Worker<T> {
         self.places.remove(&take.start.tap);
         self.free.push(place);
         take.tape.finish();
-        hand_over(&self.making, &self.disk, &mut take);
+        hand_over(&self.desk.making, &self.desk.disk, &mut take);
         let summary = take.tape.summary();
         let (id, layout) = (take.start.id, take.tape.layout());
         let samples = take.tape.samples();
-        self.disk.end(id, Saved { tap: take.start.tap, layout, samples, summary: Box::new(summary) });
+        self.desk.disk.end(id, Saved { tap: take.start.tap, layout, samples, summary: Box::new(summary) });
         let Start { tap, .. } = take.start;
-        (self.tell)(Event::Stopped { tap, duration: summary.duration, heard: summary.heard });
+        (self.desk.tell)(Event::Stopped { tap, duration: summary.duration, heard: summary.heard });
     }
 
     /// Nobody is left: what is being made ends now.
     fn end(&mut self) {
-        let now = self.clock.mono();
+        let now = self.desk.clock.mono();
         self.turn(now);
         for place in 0..self.takes.len() {
             if let Some(take) = self.takes.get_mut(place).and_then(Option::as_mut) {

@@ -166,3 +166,21 @@ fn a_dial_is_recorded_from_the_answer_or_from_the_ringing() {
         assert_eq!((b.stops(), b.tap()), (1, None), "{record}: what follows the dial is not recorded");
     }
 }
+
+#[test]
+fn a_recording_that_failed_makes_room_for_another() {
+    let mut b = called(
+        "[ answer, record_call, { pause: 1s }, { record_call: start, on: { failed: { log: twice } } }, { pause: 1s } ]",
+    );
+    ack(&mut b);
+    let tap = b.tap().expect("the call is tapped");
+    b.recorder(Event::Failed { tap, why: "the disk is full" });
+    assert_eq!((b.tap(), b.stops()), (None, 1), "nothing is copied for nobody");
+    b.pass(Duration::from_millis(1_500));
+    assert!(b.tap().is_some_and(|second| second != tap));
+    // The first one's failure, told again, is not the second one's.
+    b.recorder(Event::Failed { tap, why: "the disk is full" });
+    assert!(b.tap().is_some());
+    b.pass(Duration::from_secs(10));
+    assert!(!b.logged().iter().any(|l| l == "twice"));
+}
