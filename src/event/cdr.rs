@@ -63,10 +63,11 @@ pub struct Quality {
     pub packets_lost: u64,
     pub packets_duplicate: u64,
     pub packets_reordered: u64,
-    /// Not RTP, an unknown payload type, or from a foreign source.
+    /// Not RTP, an unknown payload type, from a foreign source, or of a second SSRC at once.
     pub packets_refused: u64,
-    /// Of the refused, those that the peer's SRTP key did not protect, or that came again; 0 on a plain leg.
+    /// Of the refused, those that the peer's SRTP key did not protect, and those that came again; 0 on a plain leg.
     pub packets_unprotected: u64,
+    pub packets_replayed: u64,
     /// Interarrival jitter (RFC 3550 §6.4.1): mean and maximum of the running estimate, milliseconds.
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,

@@ -5,6 +5,7 @@
 
 use super::command::Codec;
 use super::frame::Rate;
+use crate::rtp::stats::{self, Impairment};
 use codecs::g711;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +51,15 @@ impl Codec {
             Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::ComfortNoise => 8_000,
             Codec::Opus => 48_000,
             Codec::Opaque { clock_rate } => clock_rate,
+        }
+    }
+
+    /// How well it bears loss, for the E-model.
+    pub const fn impairment(self) -> Impairment {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::ComfortNoise | Codec::Opaque { .. } => stats::G711,
+            Codec::G722 => stats::G722,
+            Codec::Opus => stats::OPUS,
         }
     }
 

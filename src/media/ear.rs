@@ -41,6 +41,8 @@ pub struct Heard {
     /// Samples given, and those of them that were made up for lost or late packets.
     pub samples: u64,
     pub concealed: u64,
+    /// Of these, what was put in to wait longer: nothing was lost there.
+    pub inserted: u64,
     /// Packets that came after their time, and that were skipped as too many waited.
     pub late: u64,
     pub overflow: u64,
@@ -57,6 +59,7 @@ impl Heard {
         Heard {
             samples: self.samples + before.samples,
             concealed: self.concealed + before.concealed,
+            inserted: self.inserted + before.inserted,
             late: self.late + before.late,
             overflow: self.overflow + before.overflow,
             delay_us: self.delay_us,
@@ -69,6 +72,11 @@ impl Heard {
     /// Share of the sound that was made up, 0 to 1; `None` where nothing was heard.
     pub fn concealed_share(&self) -> Option<f32> {
         (self.samples > 0).then(|| self.concealed as f32 / self.samples as f32)
+    }
+
+    /// Share of the sound that was lost or too late, 0 to 1; `None` where nothing was heard.
+    pub fn lost_share(&self) -> Option<f32> {
+        (self.samples > 0).then(|| self.concealed.saturating_sub(self.inserted) as f32 / self.samples as f32)
     }
 
     /// How long packets waited in milliseconds: mean and maximum.
@@ -193,14 +201,16 @@ impl Ear {
         self.trim();
         if insert {
             // After what waits, so that it goes on from there.
-            self.heard.concealed += self.append_made_up(wanted) as u64;
+            let inserted = self.append_made_up(wanted) as u64;
+            self.heard.concealed += inserted;
+            self.heard.inserted += inserted;
         }
         self.fill(wanted);
         self.give(frame);
         (self.residue, self.seen) = (self.residue.min(self.queued), self.seen + 1);
         (frame.kind, frame.source) = (self.kind, self.source);
         self.quiet = codecs::level::peak(frame.samples()) < QUIET;
-        self.jitter.done(due, self.queued as i64 * self.rate.ticks());
+        self.jitter.done(due, self.queued as i64 * self.rate.ticks(), self.quiet);
         self.count();
         true
     }
@@ -213,7 +223,7 @@ impl Ear {
         let dropped = self.rate.frame().min(self.queued);
         self.drop_front(dropped);
         self.jitter.pass((self.rate.frame() - dropped) as i64 * self.rate.ticks());
-        self.jitter.done(due, self.queued as i64 * self.rate.ticks());
+        self.jitter.done(due, self.queued as i64 * self.rate.ticks(), self.quiet);
     }
 
     /// Changes the delay, if now is the moment. `true` if this frame is to be made up.

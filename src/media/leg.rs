@@ -12,6 +12,7 @@ use super::mouth::Mouth;
 use super::player::Player;
 use super::protection::{self, Protection};
 use super::report::{NtpClock, Reports};
+use super::source::Sources;
 use super::stream::{Origin, Relayed, Stream};
 use super::tap::Tapped;
 use super::tones::{Found, Listening};
@@ -20,7 +21,7 @@ use crate::base::time::{Duration, Instant};
 use crate::event::Quality;
 use crate::rtp::packet::{Fields, Header};
 use crate::rtp::rtcp::REPORT_LEN_MAX;
-use crate::rtp::srtp::OVERHEAD_MAX;
+use crate::rtp::srtp::{OVERHEAD_MAX, Refused};
 use crate::rtp::stats::{Arrival, G711, Reception, mos};
 use crate::rtp::telephone_event::{self as telephone, Digit};
 use std::net::SocketAddr;
@@ -33,6 +34,8 @@ const DIGIT_PAUSE: Duration = Duration::from_millis(150);
 const FRAME_MAX: usize = 480;
 /// What a listener's packet and its playout buffer add to the way there, for the E-model, in milliseconds.
 const PLAYOUT_MS: f32 = 40.0;
+/// The packet alone, where the buffer's part has been measured.
+const PACKET_MS: f32 = 20.0;
 
 /// Room for a report, protected or not.
 pub const REPORT_ROOM: usize = REPORT_LEN_MAX + OVERHEAD_MAX;
@@ -105,6 +108,7 @@ pub struct Leg {
     pub id: LegId,
     setting: Box<Setting>,
     latch: Latch,
+    sources: Sources,
     formats: [Option<Format>; FORMATS_MAX],
     reception: Reception,
     events: telephone::Receiver,
@@ -129,12 +133,15 @@ pub struct Leg {
     origin: Origin,
     /// Clock rate of the latest media that came, in Hz.
     receive_rate: u32,
+    receive_codec: Option<Codec>,
     /// When RTP last came, or began to be expected.
     heard_at: Instant,
     timeout_told: bool,
     refused: u64,
     /// Of them, those that the peer's key did not protect.
     unprotected: u64,
+    /// And those that came again.
+    replayed: u64,
     digits: u32,
     account: Box<Quality>,
 }
@@ -146,6 +153,7 @@ impl Leg {
             id,
             setting,
             latch: Latch::default(),
+            sources: Sources::default(),
             formats: [None; FORMATS_MAX],
             reception: Reception::default(),
             events: telephone::Receiver::default(),
@@ -162,10 +170,12 @@ impl Leg {
             rtcp_source: None,
             origin: Origin { leg: id, run: 0 },
             receive_rate: 8_000,
+            receive_codec: None,
             heard_at: now,
             timeout_told: false,
             refused: 0,
             unprotected: 0,
+            replayed: 0,
             digits: 0,
             account,
         }
@@ -250,12 +260,16 @@ impl Leg {
     }
 
     /// What came, decrypted in place if the leg has keys; an error if the peer's key does not protect it, which says whether it
-    /// is the first such packet.
+    /// is the first such packet. One that came before is refused too, and nothing to tell: networks double packets.
     #[inline]
     pub fn open<'b>(&mut self, is_rtcp: bool, bytes: &'b mut [u8]) -> Result<&'b mut [u8], bool> {
         let Some(protection) = &mut self.setting.protection else { return Ok(bytes) };
-        protection.open(is_rtcp, bytes).ok_or_else(|| {
+        protection.open(is_rtcp, bytes).map_err(|why| {
             self.refused += 1;
+            if why == Refused::Replayed {
+                self.replayed += 1;
+                return false;
+            }
             self.unprotected += 1;
             self.unprotected == 1
         })
@@ -293,6 +307,10 @@ impl Leg {
             return received;
         }
         self.heard_at = now;
+        if matches!(carried, Carried::Media(_)) && !self.sources.admit(now, header.ssrc) {
+            self.refused += 1;
+            return received;
+        }
         match self.reception.packet(header.ssrc, header.sequence, header.payload_range().len()) {
             Arrival::Next | Arrival::Late => {}
             Arrival::First => {
@@ -308,6 +326,7 @@ impl Leg {
         let duration = match carried {
             Carried::Media(codec) => {
                 self.receive_rate = codec.clock_rate();
+                self.receive_codec = codec.rate().map_or(self.receive_codec, |_| Some(codec));
                 self.reception.timestamp(now, header.timestamp, self.receive_rate);
                 codec.duration(payload).max(1)
             }
@@ -461,8 +480,13 @@ impl Leg {
         let round_trip_ms = reports.round_trip_ms();
         let heard = self.heard();
         let (buffer_ms, buffer_ms_max) = heard.delay_ms().unzip();
-        let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms + PLAYOUT_MS;
+        // What an ear measured; else what a listener's buffer is likely to be.
+        let playout_ms = buffer_ms.map_or(2.0 * jitter_ms + PLAYOUT_MS, |ms| ms + PACKET_MS);
+        let delay_ms = round_trip_ms.unwrap_or(0.0) / 2.0 + playout_ms;
+        // Packets that come too late are lost to who listens.
         let loss = lost as f32 / (received + lost).max(1) as f32;
+        let loss = heard.lost_share().map_or(loss, |share| share.max(loss));
+        let impairment = self.receive_codec.map_or(G711, Codec::impairment);
         Quality {
             packets_received: received,
             bytes_received: reception.bytes(),
@@ -473,6 +497,7 @@ impl Leg {
             packets_reordered: reception.late(),
             packets_refused: self.refused,
             packets_unprotected: self.unprotected,
+            packets_replayed: self.replayed,
             jitter_ms,
             jitter_ms_max,
             concealed: heard.concealed_share(),
@@ -483,7 +508,7 @@ impl Leg {
             remote_lost: reports.remote_lost(),
             remote_jitter_ms: reports.remote_jitter_ms(),
             round_trip_ms,
-            mos: (received > 0).then(|| mos(G711, loss, delay_ms)),
+            mos: (received > 0).then(|| mos(impairment, loss, delay_ms)),
             digits: self.digits,
         }
     }

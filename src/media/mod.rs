@@ -6,6 +6,7 @@ pub mod command;
 
 pub mod latch;
 
+pub mod source;
 pub mod stream;
 
 pub mod frame;

@@ -1,6 +1,6 @@
 //! SRTP of a leg: what stands between its ports and all else, where keys have been agreed on.
 
-use crate::rtp::srtp::{Keys, OVERHEAD_MAX, Session};
+use crate::rtp::srtp::{Keys, OVERHEAD_MAX, Refused, Session};
 
 /// The longest packet that is protected: what Ethernet carries, less what it grows by. Longer ones are not sent.
 const PACKET_MAX: usize = 1_500 - OVERHEAD_MAX;
@@ -49,8 +49,8 @@ impl Protection {
 
     /// Checks and decrypts what came, in place.
     #[inline]
-    pub fn open<'b>(&mut self, is_rtcp: bool, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
+    pub fn open<'b>(&mut self, is_rtcp: bool, bytes: &'b mut [u8]) -> Result<&'b mut [u8], Refused> {
         let taken = if is_rtcp { self.session.unprotect_rtcp(bytes) } else { self.session.unprotect_rtp(bytes) };
-        bytes.get_mut(..taken.ok()?)
+        bytes.get_mut(..taken?).ok_or(Refused::Malformed)
     }
 }

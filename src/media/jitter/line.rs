@@ -44,12 +44,20 @@ pub struct Line {
 }
 
 impl Line {
-    /// Places a packet. Where the line is joined, it begins at `expected` ticks, or a packet of 20 ms after the newest.
-    pub fn place(&mut self, now: Instant, packet: Numbers, expected: Option<i64>) -> Place {
-        let Some((newest, at)) = self.newest else {
-            let place = Place { sequence: 0, begin: expected.unwrap_or(0), joined: true };
-            return self.set(now, packet, place);
-        };
+    /// Places a packet. Where the line is joined, it begins at `expected` ticks, or a packet of 20 ms after the newest. `None` for
+    /// an event of another source than the sound's (some gateways have one for digits): it has no place among its numbers.
+    pub fn place(&mut self, now: Instant, packet: Numbers, expected: Option<i64>) -> Option<Place> {
+        match self.newest {
+            Some((newest, _)) if packet.is_event && newest.ssrc != packet.ssrc => None,
+            Some((newest, at)) => Some(self.follow(now, packet, expected, newest, at)),
+            None => {
+                let place = Place { sequence: 0, begin: expected.unwrap_or(0), joined: true };
+                Some(self.set(now, packet, place))
+            }
+        }
+    }
+
+    fn follow(&mut self, now: Instant, packet: Numbers, expected: Option<i64>, newest: Numbers, at: Place) -> Place {
         let ahead = i32::from(packet.sequence.wrapping_sub(newest.sequence) as i16);
         let moved = i64::from(packet.timestamp.wrapping_sub(newest.timestamp) as i32);
         let moved = moved * TICKS / i64::from(packet.clock_rate.max(1));
@@ -107,7 +115,7 @@ mod tests {
         ];
         for (ms, ssrc, sequence, timestamp, clock_rate, expected, begin_ms) in rows {
             let packet = Numbers { ssrc, sequence, timestamp, clock_rate, is_event: false };
-            let place = line.place(Instant::from_micros(ms * 1_000), packet, Some(ms as i64 * 48));
+            let place = line.place(Instant::from_micros(ms * 1_000), packet, Some(ms as i64 * 48)).unwrap();
             assert_eq!((place.sequence, place.begin), (expected, begin_ms * 48), "{ms}");
         }
     }
@@ -118,7 +126,7 @@ mod tests {
         let packet =
             |sequence, timestamp, is_event| Numbers { ssrc: 1, sequence, timestamp, clock_rate: 8_000, is_event };
         let mut place = |ms: u64, p| {
-            let place = line.place(Instant::from_micros(ms * 1_000), p, None);
+            let place = line.place(Instant::from_micros(ms * 1_000), p, None).unwrap();
             (place.sequence, place.begin / 48)
         };
         assert_eq!(place(0, packet(10, 0, false)), (0, 0));
@@ -126,5 +134,19 @@ mod tests {
             assert_eq!(place(u64::from(n) * 20, packet(10 + n, 160, true)), (i64::from(n), 20));
         }
         assert_eq!(place(4_000, packet(210, 32_000, false)), (200, 4_000));
+    }
+
+    #[test]
+    fn digits_of_a_source_of_their_own_take_nothing_of_the_sounds() {
+        let mut line = Line::default();
+        for n in 0..100u16 {
+            let now = Instant::from_micros(u64::from(n) * 20_000);
+            let sound =
+                Numbers { ssrc: 1, sequence: n, timestamp: u32::from(n) * 160, clock_rate: 8_000, is_event: false };
+            let place = line.place(now, sound, None).unwrap();
+            assert_eq!((place.sequence, place.begin / 48), (i64::from(n), i64::from(n) * 20));
+            let digit = Numbers { ssrc: 2, sequence: 5_000 + n, timestamp: 77, is_event: true, ..sound };
+            assert_eq!(line.place(now, digit, None), None);
+        }
     }
 }

@@ -128,6 +128,8 @@ pub struct Jitter {
     behind: u32,
     behind_since: Instant,
     behind_us: i64,
+    /// What is heard is a pause.
+    quiet: bool,
     counts: Counts,
 }
 
@@ -155,6 +157,7 @@ impl Jitter {
             behind: 0,
             behind_since: Instant::ZERO,
             behind_us: 0,
+            quiet: false,
             counts: Counts::default(),
         }
     }
@@ -203,7 +206,7 @@ impl Jitter {
         let now_ticks = now.as_micros() as i64 * TICKS / 1_000_000;
         let expected = self.delay.edge_us().map(|edge| now_ticks - edge * TICKS / 1_000_000);
         let numbers = Numbers { ssrc, sequence, timestamp, clock_rate, is_event };
-        let place = self.line.place(now, numbers, expected);
+        let Some(place) = self.line.place(now, numbers, expected) else { return };
         self.heard_at = now;
         if self.state == State::Idle {
             if is_event {
@@ -213,7 +216,7 @@ impl Jitter {
         }
         let mut late_us = 0;
         if !is_event {
-            late_us = self.delay.packet(now, now.as_micros() as i64 - place.begin * 1_000_000 / TICKS);
+            late_us = self.delay.packet(now, now.as_micros() as i64 - place.begin * 1_000_000 / TICKS, self.quiet);
             self.look(now, place.begin, late_us);
         }
         let waiting = Waiting::new(place.sequence, place.begin, duration, codec, sequence);
@@ -339,8 +342,10 @@ impl Jitter {
         }
     }
 
-    /// The pull that was due is over; `left` ticks of sound stay with the owner.
-    pub fn done(&mut self, due: Instant, left: i64) {
+    /// The pull that was due is over; `left` ticks of sound stay with the owner. In a pause (`quiet`) a delay that is no longer
+    /// needed is given back sooner.
+    pub fn done(&mut self, due: Instant, left: i64, quiet: bool) {
+        self.quiet = quiet;
         self.due = due + Duration::from_millis(FRAME_MS);
         self.play = self.position - left;
     }

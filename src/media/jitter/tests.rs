@@ -70,7 +70,7 @@ impl Player {
             }
         }
         names.dedup();
-        self.jitter.done(due, waiting(&self.queue));
+        self.jitter.done(due, waiting(&self.queue), false);
         names.join("+")
     }
 }
@@ -233,7 +233,7 @@ fn any_packets_are_taken_within_bounds() {
                     jitter.pass(ticks.min(FRAME));
                 }
             }
-            jitter.done(now, 0);
+            jitter.done(now, 0, false);
             assert!(jitter.newest - jitter.play <= FRAME * 10 + DURATION_MAX, "{}", jitter.newest - jitter.play);
         }
     }

@@ -113,6 +113,8 @@ pub struct QualityView {
     /// Missing in records of before it was counted.
     #[serde(default)]
     pub packets_unprotected: u64,
+    #[serde(default)]
+    pub packets_replayed: u64,
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,
     /// These five are missing in records of before there was a jitter buffer.
@@ -146,6 +148,7 @@ impl From<&Quality> for QualityView {
             packets_reordered: q.packets_reordered,
             packets_refused: q.packets_refused,
             packets_unprotected: q.packets_unprotected,
+            packets_replayed: q.packets_replayed,
             jitter_ms: rounded(q.jitter_ms),
             jitter_ms_max: rounded(q.jitter_ms_max),
             concealed: q.concealed.map(|share| (share * 1e6).round() / 1e6),
