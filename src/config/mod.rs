@@ -11,7 +11,7 @@ mod uri;
 pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
-pub use edge::Register;
+pub use edge::{Ban, Guard, Register};
 pub use print::to_yaml;
 pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
@@ -50,6 +50,7 @@ pub struct Sip {
     pub tls: Option<ListenerTls>,
     /// Context of calls from a source that is no trunk and gives no credentials; `None`: they are challenged, then refused.
     pub anonymous_context: Option<String>,
+    pub guard: Guard,
 }
 
 /// PEM files of a certificate chain and of its private key.

@@ -1,6 +1,8 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
-use super::{Certificate, Config, Credentials, ListenerTls, MediaIo, Register, Trunk, TrunkTls, User, UserSecret};
+use super::{
+    Certificate, Config, Credentials, Guard, ListenerTls, MediaIo, Register, Trunk, TrunkTls, User, UserSecret,
+};
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use serde_yaml::{Mapping, Value};
@@ -37,6 +39,7 @@ fn sip(config: &Config) -> Value {
     m.extend(config.sip.tls.as_ref().map(|tls| ("tls", listener_tls(tls))));
     m.push(("user_agent", text(&config.sip.user_agent)));
     m.extend(config.sip.anonymous_context.iter().map(|c| ("anonymous_context", text(c))));
+    m.push(("guard", guard(&config.sip.guard)));
     map(m)
 }
 
@@ -64,6 +67,20 @@ fn trunk_tls(tls: &TrunkTls) -> Value {
     m.push(("pin", list(pins)));
     m.push(("verify", Value::Bool(tls.verify)));
     map(m)
+}
+
+fn guard(guard: &Guard) -> Value {
+    let ban = map([
+        ("failures", guard.ban.failures.into()),
+        ("within", duration(guard.ban.within)),
+        ("for", duration(guard.ban.duration)),
+    ]);
+    map([
+        ("requests", text(&format!("{}/s", guard.requests))),
+        ("ban", ban),
+        ("allow", list(guard.allow.iter().map(|n| format!("{}/{}", n.address, n.prefix)))),
+        ("late", duration(guard.late)),
+    ])
 }
 
 fn media(config: &Config) -> Value {

@@ -93,7 +93,7 @@ impl Default for Config {
 }
 
 /// Stands for a section that is missing.
-static EMPTY: Node = Node { at: Position { line: 0, column: 0 }, kind: Kind::Null, written: None };
+pub(super) static EMPTY: Node = Node { at: Position { line: 0, column: 0 }, kind: Kind::Null, written: None };
 
 struct Found {
     reader: Reader,
@@ -160,6 +160,7 @@ impl Found {
             user_agent: f.string("user_agent"),
             tls: f.get("tls").map(listener_tls),
             anonymous_context: self.context(f, "anonymous_context", "anonymous calls"),
+            guard: edge::guard(&Fields::of(f.get("guard").unwrap_or(&EMPTY), &edge::GUARD)),
         }
     }
 

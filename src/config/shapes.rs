@@ -58,6 +58,7 @@ pub static SIP: Shape = Shape {
             "",
             "Where calls enter that are from no trunk and give no credentials; they are refused if missing.",
         ),
+        key("guard", Type::Map(&super::edge::GUARD), "", "Who is kept out."),
     ],
     prefixed: None,
 };
@@ -302,7 +303,7 @@ pub static TRUNK: Shape = Shape {
     prefixed: None,
 };
 
-static NETWORK: Type = Type::Form("an address or a network such as 192.0.2.0/24", is_network);
+pub(super) static NETWORK: Type = Type::Form("an address or a network such as 192.0.2.0/24", is_network);
 
 pub static TARGET: Shape = Shape {
     name: "target",

@@ -54,6 +54,8 @@ dialplans: [dialplans/]
 
 /// A trunk that uses every word of the edge.
 const EDGE: &str = r#"
+sip:
+  guard: { requests: 20/s, ban: { failures: 5, within: 2m, for: 1h }, allow: [10.0.0.0/8], late: 50ms }
 trunks:
   - name: gamma
     context: c
@@ -63,7 +65,13 @@ trunks:
 
 #[test]
 fn the_edge_of_a_trunk_is_read() {
-    let trunk = read(EDGE).unwrap().config.trunks.remove(0);
+    let mut config = read(EDGE).unwrap().config;
+    let trunk = config.trunks.remove(0);
+    let guard = config.sip.guard;
+    assert_eq!((guard.requests, guard.ban.failures, guard.late), (20, 5, Duration::from_millis(50)));
+    assert_eq!((guard.ban.duration, guard.allow.len()), (Duration::from_secs(3600), 1));
+    let default = Config::default().sip.guard;
+    assert!(default.allow.iter().any(|n| n.contains("127.0.0.9".parse().unwrap())) && default.requests == 50);
     let (expires, text) = (Duration::from_secs(300), |t: &str| Some(t.to_owned()));
     let want = Register { expires, contact_user: text("4930123"), domain: text("gamma.example") };
     assert_eq!(trunk.register, Some(want));

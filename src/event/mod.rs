@@ -11,7 +11,7 @@ pub use timeline::{Entry, Side, Timeline, What};
 use crate::base::pii::Pii;
 use crate::base::time::Wall;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A call's public name: `CA` and 32 hexadecimal digits, the form that Twilio's SDKs check.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,6 +111,16 @@ pub enum Fact {
     Denied {
         source: SocketAddr,
         what: &'static str,
+        why: &'static str,
+    },
+    /// What comes from the source is dropped for so long.
+    Banned {
+        source: IpAddr,
+        why: &'static str,
+        for_s: u32,
+    },
+    Unbanned {
+        source: IpAddr,
         why: &'static str,
     },
     /// A message that could not be understood; `why` is a fixed phrase.

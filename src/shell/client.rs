@@ -65,6 +65,14 @@ impl Client {
         self.read(request.send(body.to_string()))
     }
 
+    pub fn delete(&self, path: &str) -> Result<Value, Refusal> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.read(request.call())
+    }
+
     fn read(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Refusal> {
         let unreachable = |why: String| Refusal::Unreachable(format!("no switch answers at {}: {why}", self.base));
         let mut answer = answer.map_err(|e| match e {

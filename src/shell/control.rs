@@ -115,6 +115,10 @@ pub struct Control<C, M> {
     commanded: bool,
     /// A queue was longer than a turn's share: come back without waiting.
     again: bool,
+    /// Since when a turn has always left something waiting: how late we are.
+    behind: Option<Instant>,
+    /// What the core was told of it, in ms.
+    late_ms: u64,
     report: Report,
 }
 
@@ -168,6 +172,8 @@ impl<C: Core, M: Media> Control<C, M> {
             peers,
             commanded: false,
             again: false,
+            behind: None,
+            late_ms: 0,
             report,
         })
     }
@@ -199,6 +205,8 @@ impl<C: Core, M: Media> Control<C, M> {
 
     fn turn(&mut self) {
         let begin = self.clock.mono();
+        self.tell_lateness(begin);
+        let mut left = false;
         for flow in std::mem::take(&mut self.failed) {
             self.hand(Input::FlowFailed { flow });
         }
@@ -219,7 +227,7 @@ impl<C: Core, M: Media> Control<C, M> {
                     if ready.error {
                         self.hear_refusals(socket);
                     }
-                    self.receive(socket);
+                    left |= !self.receive(socket);
                 }
             }
         }
@@ -232,7 +240,17 @@ impl<C: Core, M: Media> Control<C, M> {
         let now = self.clock.mono();
         self.ledger.turn(now);
         self.media.turn(now);
+        self.behind = (left || self.again).then(|| self.behind.unwrap_or(begin));
         self.account(begin);
+    }
+
+    /// While no turn takes all that waits, the queue grows by the time that passes; so long, the next message will have waited.
+    fn tell_lateness(&mut self, now: Instant) {
+        let late_ms = self.behind.map_or(0, |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX));
+        if late_ms != self.late_ms {
+            self.late_ms = late_ms;
+            self.hand(Input::Late { by: Duration::from_millis(late_ms) });
+        }
     }
 
     fn account(&mut self, begin: Instant) {
@@ -286,12 +304,16 @@ impl<C: Core, M: Media> Control<C, M> {
         }
     }
 
-    fn receive(&mut self, socket: usize) {
+    /// A turn's share of a socket's datagrams; false if more may wait.
+    fn receive(&mut self, socket: usize) -> bool {
         for _ in 0..BATCHES_MAX {
-            let Some(udp) = self.udp.get(socket) else { return };
+            let Some(udp) = self.udp.get(socket) else { return true };
             let (id, n) = match self.inbox.receive(udp) {
                 Ok(n) => (udp.id(), n),
-                Err(error) => return tracing::error!(%error, local = %udp.local(), "could not receive"),
+                Err(error) => {
+                    tracing::error!(%error, local = %udp.local(), "could not receive");
+                    return true;
+                }
             };
             for i in 0..n {
                 let Some((bytes, peer)) = self.inbox.datagram(i) else { continue };
@@ -300,9 +322,10 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.hand(Input::Received { flow, bytes });
             }
             if n < Inbox::BATCH {
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn hear_refusals(&mut self, socket: usize) {
@@ -384,6 +407,7 @@ impl<C: Core, M: Media> Control<C, M> {
             }
             Ask::Report => {
                 self.report.counters = self.core.counters().clone();
+                self.report.late_ms = self.late_ms;
                 self.report.is_drained = self.core.is_drained();
                 self.report.datagrams_dropped = self.udp.iter().map(Udp::dropped).sum();
                 self.report.datagrams_waiting = self.udp.iter().map(|u| u.backlog() as u64).sum();

@@ -83,7 +83,12 @@ pub fn fact(fact: &Fact) {
         Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
         Fact::TrunkRegistered { trunk, target, expires_s } => info!(trunk, target, expires_s, "registered with trunk"),
         Fact::TrunkUnregistered { trunk, target, why } => warn!(trunk, target, why, "not registered with trunk"),
-        Fact::Denied { source, what, why } => warn!(%source, what, why, "denied"),
+        // What a program such as fail2ban reads: `event` and `source` (an address without its port) are for it.
+        Fact::Denied { source, what, why } => {
+            warn!(event = "denied", source = %source.ip(), port = source.port(), what, why, "security");
+        }
+        Fact::Banned { source, why, for_s } => warn!(event = "banned", %source, why, for_s, "security"),
+        Fact::Unbanned { source, why } => info!(event = "unbanned", %source, why, "security"),
         Fact::BadMessage { source, why } => debug!(%source, why, "bad message"),
     }
 }

@@ -34,6 +34,7 @@ pub enum Answer {
 /// What the control thread says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    pub late_ms: u64,
     pub counters: Counters,
     pub is_drained: bool,
     /// How often each deadline woke the switch.

@@ -1,5 +1,6 @@
 //! Who is calling: a trunk by its source or its credentials, a user by digest, or nobody that we know.
 
+use super::guard::Offence;
 use super::world::World;
 use crate::b2bua::leg::Peer;
 use crate::config::UserSecret;
@@ -23,7 +24,10 @@ impl World {
     /// calls as a user of our domain, is challenged; then the trunk over whose registration it came, then the one whose source it is; then `sip.anonymous_context`.
     pub fn identify(&mut self, id: ServerId, request: &Message, flow: Flow) -> Option<Known> {
         match self.verify(request) {
-            Ok(known) => return Some(known),
+            Ok(known) => {
+                self.proven(flow);
+                return Some(known);
+            }
             // Another realm's credentials, left in by whom the call came through, are none.
             Err(denied) if denied.reason == Reason::Absent => {}
             Err(denied) => {
@@ -42,6 +46,7 @@ impl World {
                 return Some(Known { peer: Peer::Uri(flow.to_string()), context: context.clone() });
             }
         }
+        self.offence(flow, Offence::Unproven);
         self.challenge(id, false);
         None
     }
@@ -81,9 +86,12 @@ impl World {
 
     /// Refuses credentials: challenged anew, so that a wrong password and an unknown user look the same.
     pub fn deny(&mut self, id: ServerId, flow: Flow, what: &'static str, denied: Denied) {
-        if !denied.stale && denied.reason != Reason::Absent {
+        if denied.reason == Reason::Absent {
+            self.offence(flow, Offence::Unproven);
+        } else if !denied.stale {
             self.counters.messages_denied += 1;
-            self.fact(Fact::Denied { source: flow.peer, what, why: denied.reason.as_str() });
+            self.offence(flow, Offence::Credentials);
+            self.tell(Fact::Denied { source: flow.peer, what, why: denied.reason.as_str() });
         }
         self.challenge(id, denied.stale);
     }

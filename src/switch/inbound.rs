@@ -2,6 +2,7 @@
 
 use super::Switch;
 use super::call::Call;
+use super::guard::Offence;
 use super::identify::Known;
 use super::web::Signalled;
 use super::world::{LegRef, World};
@@ -18,6 +19,9 @@ const DRAINING_RETRY_AFTER_S: u32 = 60;
 
 impl Switch {
     pub(super) fn on_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
+        if self.world.sheds(id, request) {
+            return;
+        }
         if let Some(refusal) = refusal_of(request) {
             return self.world.refuse_once(id, refusal, request);
         }
@@ -271,7 +275,8 @@ impl Call {
 /// Lets go of a fact that has no other reader than the log.
 pub(super) fn bad_message(w: &mut World, flow: Flow, why: &'static str) {
     w.counters.messages_bad += 1;
-    w.fact(Fact::BadMessage { source: flow.peer, why });
+    w.offence(flow, Offence::Malformed);
+    w.tell(Fact::BadMessage { source: flow.peer, why });
 }
 
 /// Where the answer to what cannot be read goes (RFC 3261 §18.2.2): over a stream, back; over UDP, as its Via says.

@@ -1,5 +1,6 @@
 //! What goes into the switch and what comes out.
 
+use crate::base::time::Duration;
 use crate::config::Config;
 use crate::dialplan::Dialplan;
 use crate::event::{CallId, Direction, Fact};
@@ -8,7 +9,7 @@ use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Listener};
 use crate::{speech, web};
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What a switch is built from and what a reload replaces, whole.
@@ -40,6 +41,10 @@ pub enum Input {
     /// The store has the call's record.
     Stored {
         call: CallId,
+    },
+    /// How long what comes waits until it is handed over; told when it changes.
+    Late {
+        by: Duration,
     },
     /// The deadline has come.
     Tick,
@@ -74,6 +79,9 @@ pub enum Operator {
     },
     Trunks,
     Registrations,
+    Bans,
+    /// Lifts the ban of a source.
+    Unban(IpAddr),
     Hangup(CallId),
     /// Places a call; answered by [`Reply::Placed`] before it rings.
     Originate(Box<super::Originate>),
@@ -92,6 +100,7 @@ pub enum Reply {
     Registrations(Vec<RegistrationView>),
     /// A call of ours has begun.
     Placed(CallId),
+    Bans(Vec<BanView>),
     Done,
     NotFound,
     Refused(String),
@@ -182,6 +191,17 @@ pub struct RegistrationView {
     pub user_agent: String,
 }
 
+/// A source whose messages are dropped.
+#[derive(Clone, Debug)]
+pub struct BanView {
+    /// An IPv4 address, or the first of an IPv6 network of 64 bits.
+    pub source: IpAddr,
+    pub why: &'static str,
+    pub for_s: u64,
+    /// How many bans this one makes.
+    pub times: u32,
+}
+
 /// Counters and gauges since the start; `/metrics` prints them all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counters {
@@ -203,6 +223,16 @@ pub struct Counters {
     pub messages_sent: u64,
     pub messages_bad: u64,
     pub messages_denied: u64,
+    /// Dropped unread since their source is banned.
+    pub messages_banned: u64,
+    /// Dropped since their source sends too many.
+    pub messages_limited: u64,
+    pub bans_total: u64,
+    pub sources_known: u64,
+    pub sources_banned: u64,
+    pub security_lines_dropped: u64,
+    /// Calls and registrations refused because we were late.
+    pub overload_refused: u64,
     pub retransmissions_sent: u64,
     pub retransmissions_received: u64,
     pub draining: bool,

@@ -8,6 +8,7 @@ mod conference;
 mod describe;
 mod dialing;
 mod digits;
+mod guard;
 mod identify;
 mod inbound;
 mod io;
@@ -30,8 +31,8 @@ mod tests;
 
 pub use conference::Change;
 pub use io::{
-    CallView, ConferenceView, Counters, Input, Operator, Output, ParticipantView, RegistrationView, Reply, Setup,
-    TrunkView,
+    BanView, CallView, ConferenceView, Counters, Input, Operator, Output, ParticipantView, RegistrationView, Reply,
+    Setup, TrunkView,
 };
 pub use registrant::RegistrationState;
 
@@ -51,6 +52,7 @@ use crate::sip::transport::Flow;
 use crate::sip::wire::{Fault, Message, Method, Writer, parse_ip};
 use bytes::Bytes;
 use call::Call;
+use guard::{Offence, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use world::{CallKey, CallKind, LegRef, Purpose, TimerKey, World};
 
@@ -102,6 +104,7 @@ impl Switch {
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }
+            Input::Late { by } => self.world.late = by,
             Input::Tick => self.on_tick(),
             Input::Operator { id, ask } => self.on_operator(id, ask),
         }
@@ -116,7 +119,12 @@ impl Switch {
 
     fn on_bytes(&mut self, flow: Flow, bytes: Bytes) {
         self.world.counters.messages_received += 1;
+        let verdict = self.world.guard_admits(flow, &bytes);
+        if !matches!(verdict, Verdict::Exempt | Verdict::Admitted) {
+            return;
+        }
         match Message::parse(bytes) {
+            Ok(message) if verdict == Verdict::Admitted && self.world.guard_drops(flow, &message) => {}
             Ok(message) => self.world.ep.transactions.receive(self.world.now.mono, flow, message),
             Err((fault, partial)) => self.on_fault(flow, fault, partial.as_ref()),
         }
@@ -179,6 +187,8 @@ impl Switch {
         w.counters.registrations = w.registrar.counts().0 as u64;
         w.counters.cdrs_unacknowledged = self.unstored.len() as u64;
         w.counters.trunks_registered = w.registrants.held() as u64;
+        let (sources, banned) = w.guard.counts();
+        (w.counters.sources_known, w.counters.sources_banned) = (sources as u64, banned as u64);
         w.counters.draining = w.draining;
     }
 
@@ -239,6 +249,7 @@ impl Switch {
 
     fn on_dialog_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
         let Some(me) = self.dialog_of(request) else {
+            self.world.offence(flow, Offence::Unproven);
             return self.world.refuse_once(id, (481, ""), request);
         };
         self.world.add_server(id, me);

@@ -25,6 +25,8 @@ impl Switch {
             Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Originate(asked) => self.originate(&asked),
+            Operator::Bans => Reply::Bans(self.world.guard.bans(self.world.now.mono)),
+            Operator::Unban(source) => found(self.world.lift_ban(source)),
             Operator::Hangup(call) => self.hang_up(call),
             Operator::Reload(setup) => self.reload(*setup),
             Operator::Drain => {
@@ -82,6 +84,7 @@ impl Switch {
         w.dialplan = setup.dialplan;
         w.start_pings();
         w.register_trunks(&setup.config);
+        w.guard.reload(&setup.config, w.now.mono);
         Reply::Done
     }
 }

@@ -1,5 +1,6 @@
 //! REGISTER: users' phones say where they are.
 
+use super::guard::Offence;
 use super::io::RegistrationView;
 use super::world::World;
 use crate::b2bua::leg::Peer;
@@ -15,7 +16,10 @@ impl World {
     pub fn on_register(&mut self, id: ServerId, request: &Message, flow: Flow) {
         let aor = match self.verify(request) {
             Ok(known) => match known.peer {
-                Peer::User(name) => name,
+                Peer::User(name) => {
+                    self.proven(flow);
+                    name
+                }
                 // A trunk's credentials do not make a phone.
                 _ => return self.refuse(id, (403, ""), request),
             },
@@ -24,7 +28,8 @@ impl World {
         let asked = request.to().and_then(|to| to.parsed_uri()).map(|uri| uri.user_decoded().into_owned());
         if asked.as_deref() != Some(aor.as_str()) {
             let denied = Denied { reason: Reason::UnknownUser, stale: false };
-            self.fact(Fact::Denied {
+            self.offence(flow, Offence::Credentials);
+            self.tell(Fact::Denied {
                 source: flow.peer,
                 what: "REGISTER for another user",
                 why: denied.reason.as_str(),

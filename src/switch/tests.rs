@@ -3,6 +3,7 @@
 mod conference;
 mod digits;
 mod edge;
+mod guard;
 mod recording;
 mod registrant;
 mod web;
@@ -63,6 +64,7 @@ fn minimal() -> Config {
             user_agent: "Tandem".into(),
             anonymous_context: None,
             tls: None,
+            guard: Config::default().sip.guard,
         },
         media: Media {
             io: Default::default(),

@@ -1,6 +1,7 @@
 //! What all calls share: the endpoint, the configuration in force, registrations, trunks, timers, and the way out.
 
 use super::conference::Conferences;
+use super::guard::Guard;
 use super::io::{Counters, Output, Setup};
 use super::registrant::Registrants;
 use super::trunks::Trunks;
@@ -10,7 +11,7 @@ use crate::b2bua::security::Security;
 use crate::base::id::Id;
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
-use crate::base::time::{Instant, Now};
+use crate::base::time::{Duration, Instant, Now};
 use crate::base::timers::Timers;
 use crate::config::{Config, Srtp};
 use crate::dialplan::Dialplan;
@@ -112,6 +113,9 @@ pub struct World {
     pub counters: Counters,
     pub conferences: Conferences,
     pub draining: bool,
+    pub guard: Guard,
+    /// How long messages wait for us, as the shell says.
+    pub late: Duration,
     /// Calls a second of the whole switch.
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
@@ -159,6 +163,8 @@ impl World {
             counters: Counters::default(),
             conferences: Conferences::default(),
             draining: false,
+            guard: Guard::new(&setup.config, now.mono),
+            late: Duration::ZERO,
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
             out: VecDeque::new(),

@@ -8,6 +8,7 @@
 //! limit calls 1                     of the whole switch; or `limit TRUNK 1`
 //! srtp bob required                 a user's or trunk's policy, where it is not `optional`
 //! trunk gamma register: true        a trunk's own words in tandem.yaml, beside name, context, targets and inbound
+//! sip guard: { requests: 5/s }      words of the sip section
 //! registered bob carol              phones that have registered before it begins
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob

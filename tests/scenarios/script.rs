@@ -27,13 +27,14 @@ pub fn run(text: &str) -> Result<String, String> {
     }
     let trunks = text.lines().filter_map(|l| l.strip_prefix("trunk ")).filter_map(|l| l.split_once(' '));
     let trunks = trunks.map(|(name, words)| (name.to_string(), words.to_string())).collect();
-    let mut stage = stage::new(&limits, &srtp, &trunks);
+    let sip = text.lines().find_map(|l| l.strip_prefix("sip ")).unwrap_or_default();
+    let mut stage = stage::new(&limits, &srtp, &trunks, sip);
     let mut head = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
-        } else if !line.is_empty() && !["limit ", "srtp ", "trunk "].iter().any(|word| line.starts_with(word)) {
+        } else if !line.is_empty() && !["limit ", "srtp ", "trunk ", "sip "].iter().any(|word| line.starts_with(word)) {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
     }

@@ -84,9 +84,17 @@ fn worded(name: &str, words: &str) -> Trunk {
 }
 
 /// Limits, SRTP and trunks by the names that a script gives them.
-pub fn new(limits: &BTreeMap<String, u32>, srtp: &BTreeMap<String, Srtp>, trunks: &BTreeMap<String, String>) -> Stage {
+pub fn new(
+    limits: &BTreeMap<String, u32>,
+    srtp: &BTreeMap<String, Srtp>,
+    trunks: &BTreeMap<String, String>,
+    sip: &str,
+) -> Stage {
     let addresses = node_addresses(0);
     let mut config = config("tandem", &addresses);
+    let text = format!("sip: {{ {sip} }}");
+    let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
+    config.sip.guard = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.sip.guard;
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| User { srtp: srtp.get(*p).copied(), ..user(p, "secret") }).collect();
     for name in TRUNKS {

@@ -38,6 +38,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             user_agent: "tandem".into(),
             anonymous_context: None,
             tls: None,
+            guard: Config::default().sip.guard,
         },
         media: Media {
             io: Default::default(),

@@ -77,6 +77,8 @@ fn routes() -> Routes {
         ("delete", "/tandem/v1/conferences/{name}/participants/{call}", delete(conferences::remove)),
         ("get", "/tandem/v1/trunks", get(operate::trunks)),
         ("get", "/tandem/v1/registrations", get(operate::registrations)),
+        ("get", "/tandem/v1/bans", get(operate::bans)),
+        ("delete", "/tandem/v1/bans/{source}", delete(operate::unban)),
         ("get", "/tandem/v1/cdrs", get(cdrs::list)),
         ("post", "/tandem/v1/reload", post(operate::reload)),
         ("post", "/tandem/v1/drain", post(operate::drain)),

@@ -4,7 +4,7 @@ use super::calls::unexpected;
 use super::{Api, Problem};
 use crate::switch::{Operator, Reply};
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -42,6 +42,27 @@ pub async fn registrations(State(api): State<Arc<Api>>) -> Result<Json<Value>, P
         })
     };
     Ok(Json(json!({ "registrations": registrations.iter().map(view).collect::<Vec<_>>() })))
+}
+
+pub async fn bans(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    let bans = match api.mail.operator(Operator::Bans).await {
+        Some(Reply::Bans(bans)) => bans,
+        Some(other) => return Err(unexpected(&other)),
+        None => return Err(Problem::gone()),
+    };
+    let view = |b: &crate::switch::BanView| json!({ "source": b.source.to_string(), "why": b.why, "for_s": b.for_s, "times": b.times });
+    Ok(Json(json!({ "bans": bans.iter().map(view).collect::<Vec<_>>() })))
+}
+
+pub async fn unban(State(api): State<Arc<Api>>, Path(source): Path<String>) -> Result<Json<Value>, Problem> {
+    let nobody = || Problem::not_found(format!("no source {source} is banned"));
+    let ip = source.parse().map_err(|_| nobody())?;
+    match api.mail.operator(Operator::Unban(ip)).await {
+        Some(Reply::Done) => Ok(Json(json!({ "done": true }))),
+        Some(Reply::NotFound) => Err(nobody()),
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
 }
 
 pub async fn reload(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {

@@ -67,6 +67,11 @@ pub enum Command {
     Trunks,
     /// Registered contacts
     Registrations,
+    /// Banned sources
+    Bans {
+        #[command(subcommand)]
+        command: Option<BansCommand>,
+    },
     /// Queues (not yet available)
     Queues,
     /// A call's timeline as a ladder
@@ -143,6 +148,17 @@ pub struct Originate {
 pub struct Cdr {
     #[command(subcommand)]
     pub command: CdrCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum BansCommand {
+    /// Those that are banned now
+    Ls,
+    /// Lift a ban
+    Rm {
+        /// The address
+        source: std::net::IpAddr,
+    },
 }
 
 #[derive(Subcommand, Debug)]

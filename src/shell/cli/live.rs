@@ -149,6 +149,20 @@ pub fn registrations(common: &Common) -> Result<(), Sentence> {
     Ok(())
 }
 
+pub fn bans(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/bans")?;
+    show(common, &value, "bans", &["SOURCE", "WHY", "FOR", "TIMES"], "nobody is banned", |b| {
+        vec![cell(&b["source"]), cell(&b["why"]), format!("{}s", b["for_s"]), cell(&b["times"])]
+    });
+    Ok(())
+}
+
+pub fn unban(common: &Common, source: std::net::IpAddr) -> Result<(), Sentence> {
+    let value = client(common)?.delete(&format!("/tandem/v1/bans/{source}"))?;
+    print(&if common.json { format!("{value:#}\n") } else { format!("{source} is heard again\n") });
+    Ok(())
+}
+
 /// Asks for something that answers with nothing to read.
 pub fn post(common: &Common, what: &str, said: &str) -> Result<(), Sentence> {
     let value = client(common)?.post(&format!("/tandem/v1/{what}"))?;

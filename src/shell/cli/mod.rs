@@ -9,7 +9,7 @@ mod table;
 mod trace;
 
 use crate::shell::client::Refusal;
-use args::{Args, Command};
+use args::{Args, BansCommand, Command};
 use clap::Parser;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -38,6 +38,8 @@ fn perform(args: &Args) -> u8 {
         Command::Conferences => live::conferences(&args.common),
         Command::Trunks => live::trunks(&args.common),
         Command::Registrations => live::registrations(&args.common),
+        Command::Bans { command: None | Some(BansCommand::Ls) } => live::bans(&args.common),
+        Command::Bans { command: Some(BansCommand::Rm { source }) } => live::unban(&args.common, *source),
         Command::Queues => Err("queues are not yet available: this version has no contact center".into()),
         Command::Trace { call } => trace::trace(&args.common, call),
         Command::Recordings { command } => recordings::recordings(&args.common, command),

@@ -78,7 +78,7 @@ impl Core for Echo {
                 self.counters.cdrs_unacknowledged -= 1;
             }
             Input::FlowFailed { flow } => self.inputs.lock().unwrap().push(format!("failed {}", flow.connection)),
-            Input::Recording(_) => {}
+            Input::Recording(_) | Input::Late { .. } => {}
             Input::Media(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Web(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Speech(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
