@@ -4,7 +4,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::sip::dialog::{Dialog, Tag};
 use crate::sip::transaction::{ClientId, ServerId, Transactions};
-use crate::sip::transport::{Flow, Listener, Transport};
+use crate::sip::transport::{Flow, Listener, NameId, Transport};
 use crate::sip::wire::{HeaderName, Method, Uri, Writer, reason_phrase};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -135,6 +135,8 @@ impl Endpoint {
     pub fn contact(&self, flow: Flow) -> String {
         match flow.transport {
             Transport::Udp => format!("<sip:{}>", self.advertised(flow)),
+            // RFC 7118 §5.2.1: WSS has no parameter of its own.
+            Transport::Wss => format!("<sip:{};transport=ws>", self.advertised(flow)),
             other => format!("<sip:{};transport={}>", self.advertised(flow), other.as_param()),
         }
     }
@@ -164,12 +166,12 @@ impl Endpoint {
         let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
         let peer = match uri.params.get("maddr").and_then(|m| m.parse().ok()).or(uri.ip()) {
             Some(ip) => SocketAddr::new(ip, port),
-            None => {
-                let known = self.resolved.get(uri.host)?.first()?;
-                SocketAddr::new(known.ip(), uri.port.unwrap_or(known.port()))
-            }
+            None => SocketAddr::new(self.resolved.get(uri.host)?.first()?.ip(), port),
         };
-        self.flow_to_address(peer, transport)
+        let flow = self.flow_to_address(peer, transport)?;
+        // Over TLS a peer that was called by a name has to prove that name (RFC 5922 §4).
+        let is_named = transport == Transport::Tls && uri.ip().is_none();
+        Some(if is_named { flow.to_named(NameId::of(uri.host)) } else { flow })
     }
 
     /// The way to an address: the listener of that transport and family, loopback with loopback where there is a choice.

@@ -8,7 +8,7 @@ use super::api::metrics::Sample;
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::mail::{Answer, Ask, Mailbox, Report};
-use super::net::{Epoll, Flushed, Inbox, Streams, Udp};
+use super::net::{Epoll, Flushed, Inbox, Streams, Udp, stun};
 use super::outside::Outside;
 use crate::base::time::{Duration, Instant, Now};
 use crate::media::command as media;
@@ -318,6 +318,12 @@ impl<C: Core, M: Media> Control<C, M> {
             for i in 0..n {
                 let Some((bytes, peer)) = self.inbox.datagram(i) else { continue };
                 self.report.datagrams_received += 1;
+                if stun::is_stun(&bytes) {
+                    if let (Some(answer), Some(udp)) = (stun::answer(&bytes, peer), self.udp.get_mut(socket)) {
+                        udp.queue(answer, peer);
+                    }
+                    continue;
+                }
                 let flow = Flow { listener: id, transport: Transport::Udp, peer, connection: 0 };
                 self.hand(Input::Received { flow, bytes });
             }

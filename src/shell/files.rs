@@ -227,6 +227,12 @@ pub fn credentials(http: &Http) -> Option<Credentials> {
     Some(Credentials { account_sid, auth_token })
 }
 
+/// Where a client on this machine finds the API.
+pub fn base(http: &Http) -> String {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(http.listen))
+}
+
 /// An address that a client on this machine can connect to.
 pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {

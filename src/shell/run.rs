@@ -143,7 +143,9 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         let what = what.to_owned();
         move |e: std::io::Error| Refusal(BAD, format!("{what}: {}", describe(&e)))
     };
-    let listeners = listeners(&loaded.config, &bound.listeners);
+    let mut listening = bound.listeners.clone();
+    let sip = web_listener(&loaded.config, &http, &mut listening);
+    let listeners = listeners(&loaded.config, &listening);
     banner::banner(&loaded, &listeners, http.local_addr().unwrap_or(loaded.config.http.listen), files_max);
     let (mail, mailbox) = mail().map_err(system("no event descriptor"))?;
     let acks = mail.clone();
@@ -152,12 +154,13 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let streams = Streams::new(mail.clone(), Limits::default(), bound.streams, tls.clone())
         .map_err(system("the stream listeners"))?;
     let setup = setup(&loaded, listeners.clone()).await;
-    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls));
+    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls.clone()));
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
     let seed = random().map_err(system("no random numbers"))?;
     let settings = media_settings(&loaded.config, u64::from_le_bytes(seed));
     let udp = bound.udp;
+    let sip = api::Sip { streams: streams.clone(), listener: sip.0, transport: sip.1, tls };
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -190,7 +193,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         connections: Box::new(move || streams.connections()),
     });
     tokio::spawn(async move {
-        if let Err(error) = api::serve(http, api).await {
+        if let Err(error) = api::serve(http, api, Some(sip)).await {
             tracing::error!(%error, "the HTTP interface ended");
         }
     });
@@ -214,6 +217,19 @@ fn guard<C: Core, M: Media>(make: impl FnOnce() -> std::io::Result<Control<C, M>
             End::Panicked
         }
     }
+}
+
+/// The HTTP port as SIP's listener for WebSockets, after those of `sip.listen`.
+fn web_listener(
+    config: &Config,
+    http: &std::net::TcpListener,
+    listening: &mut Vec<(ListenerId, Transport, SocketAddr)>,
+) -> (ListenerId, Transport) {
+    let is_secure = config.http.tls.is_some() || config.http.behind_proxy;
+    let transport = if is_secure { Transport::Wss } else { Transport::Ws };
+    let id = ListenerId(u16::try_from(listening.len()).unwrap_or(u16::MAX));
+    listening.push((id, transport, http.local_addr().unwrap_or(config.http.listen)));
+    (id, transport)
 }
 
 /// The listening addresses as the core writes them into Via and Contact.

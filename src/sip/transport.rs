@@ -68,9 +68,20 @@ pub struct Flow {
     pub connection: u64,
 }
 
-/// A host name that a peer has to prove, by the number that the core gave it.
+/// A host name that a peer has to prove, as a number of 63 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct NameId(pub u32);
+pub struct NameId(u64);
+
+impl NameId {
+    /// A function of the name alone, so that the shell finds the name of a number among those that its configuration has.
+    /// Another name with the same number is not believed: the peer has to prove the configured one.
+    pub fn of(host: &str) -> NameId {
+        // FNV-1a.
+        let host = host.trim_end_matches('.');
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x100_0000_01b3);
+        NameId(host.bytes().fold(0xcbf2_9ce4_8422_2325, step) & !NAMED)
+    }
+}
 
 /// Connections are numbered from 1; what is above this is a name.
 const NAMED: u64 = 1 << 63;
@@ -78,12 +89,12 @@ const NAMED: u64 = 1 << 63;
 impl Flow {
     /// The way to the same peer by the open connection on which it has proved the name `id`, or a new one on which it must.
     pub const fn to_named(self, id: NameId) -> Flow {
-        Flow { connection: NAMED | id.0 as u64, ..self }
+        Flow { connection: NAMED | id.0, ..self }
     }
 
     /// The name that the peer has to prove; `None`: its address, or it is one connection that stands already.
     pub const fn name(self) -> Option<NameId> {
-        if self.connection & NAMED == 0 { None } else { Some(NameId(self.connection as u32)) }
+        if self.connection & NAMED == 0 { None } else { Some(NameId(self.connection & !NAMED)) }
     }
 
     /// One connection and no other.

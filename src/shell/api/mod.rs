@@ -12,9 +12,11 @@ mod originate;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use auth::Credentials;
 pub use problem::Problem;
+pub use websocket::Sip;
 
 use super::ledger::Condition;
 use super::mail::Mail;
@@ -107,7 +109,10 @@ async fn openapi() -> Response {
 }
 
 /// Serves until the process ends.
-pub async fn serve(listener: std::net::TcpListener, api: Arc<Api>) -> std::io::Result<()> {
+pub async fn serve(listener: std::net::TcpListener, api: Arc<Api>, sip: Option<Sip>) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
-    axum::serve(door::Door::new(tokio::net::TcpListener::from_std(listener)?), router(api)).await
+    let tls = sip.as_ref().map(|sip| sip.tls.clone()).unwrap_or_default();
+    let router = sip.into_iter().fold(router(api), |router, sip| router.merge(websocket::route(sip)));
+    let door = door::Door::new(tokio::net::TcpListener::from_std(listener)?, tls);
+    axum::serve(door, router.into_make_service_with_connect_info::<door::Caller>()).await
 }

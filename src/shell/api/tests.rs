@@ -128,7 +128,7 @@ fn serve_api() -> Served {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(control(mailbox));
-    runtime.spawn(async move { serve(listener, Arc::new(api)).await });
+    runtime.spawn(async move { serve(listener, Arc::new(api), None).await });
     Served { runtime, address, condition, authorization, folder }
 }
 

@@ -19,10 +19,7 @@ pub fn client(common: &Common) -> Result<Client, Sentence> {
         return Ok(Client::new(base, credentials.as_ref()));
     }
     let config = files::config(&common.config).map_err(|faults| faults.join("\n"))?;
-    Ok(Client::new(
-        &format!("http://{}", files::reachable(config.http.listen)),
-        files::credentials(&config.http).as_ref(),
-    ))
+    Ok(Client::new(&files::base(&config.http), files::credentials(&config.http).as_ref()))
 }
 
 /// Prints `value[key]`, a list, as it is or as a table.

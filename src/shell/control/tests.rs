@@ -230,6 +230,20 @@ fn datagrams_are_answered_and_deadlines_kept() {
 }
 
 #[test]
+fn a_stun_keep_alive_is_answered_and_the_switch_hears_nothing_of_it() {
+    let running = start(Limits::default());
+    let phone = phone();
+    let request = b"\x00\x01\x00\x00\x21\x12\xa4\x42transaction!";
+    phone.send_to(request, running.udp[0]).unwrap();
+    let mut answer = [0; 100];
+    let n = phone.recv(&mut answer).unwrap();
+    assert_eq!((n, &answer[..2], &answer[8..20]), (32, &b"\x01\x01"[..], &b"transaction!"[..]));
+    let report = running.runtime.block_on(running.mail.report()).unwrap();
+    assert_eq!((report.datagrams_received, report.counters.messages_received), (1, 0));
+    running.end();
+}
+
+#[test]
 fn draining_waits_until_the_store_has_the_record() {
     let running = start(Limits::default());
     let phone = phone();

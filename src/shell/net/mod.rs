@@ -3,12 +3,13 @@
 mod address;
 mod poll;
 mod stream;
+pub mod stun;
 pub mod tls;
 mod udp;
 
 pub use address::{advertised, raise_open_files};
 pub use poll::{Epoll, Ready, Waker};
-pub use stream::{Limits, Line, Reports, Streams};
+pub use stream::{Limits, Line, Reports, Streams, prepare};
 pub use udp::{Flushed, Inbox, Udp, read_address, write_address};
 
 use crate::config::{Listen, Scheme};

@@ -7,6 +7,7 @@ mod accept;
 mod converse;
 
 pub use accept::listen;
+pub use converse::prepare;
 
 use super::tls::Tls;
 use crate::shell::mail::Mail;
@@ -88,8 +89,6 @@ struct Table {
     last: u64,
     by_id: HashMap<u64, Peer>,
     by_place: HashMap<Flow, u64>,
-    /// Host names by their numbers, as the core gave them.
-    names: HashMap<NameId, Arc<str>>,
 }
 
 impl Table {
@@ -211,11 +210,6 @@ impl Streams {
         self.shared.table().by_id.len()
     }
 
-    /// The host name that flows with this number mean from now on. The core bounds how many there are.
-    pub fn name(&self, id: NameId, host: &str) {
-        self.shared.table().names.insert(id, host.into());
-    }
-
     /// Takes a connection in that somebody else has accepted; `None` when the table is full.
     pub fn join(&self, listener: ListenerId, transport: Transport, peer: SocketAddr) -> Option<Line> {
         self.shared.enter(Flow { listener, transport, peer, connection: 0 }, None)
@@ -263,15 +257,13 @@ impl Streams {
         }
         let Some(line) = self.shared.enter(flow, Some(first)) else { return false };
         let local = self.listeners.iter().find(|(id, _)| *id == flow.listener).map(|(_, a)| *a);
-        let name = flow.name().and_then(|id| self.shared.table().names.get(&id).cloned());
-        let host = name.unwrap_or_else(|| flow.peer.ip().to_string().into());
-        self.runtime.spawn(dial(line, local, host));
+        self.runtime.spawn(dial(line, local, flow.name()));
         true
     }
 }
 
 /// Opens a connection of ours and talks on it.
-async fn dial(line: Line, local: Option<SocketAddr>, host: Arc<str>) {
+async fn dial(line: Line, local: Option<SocketAddr>, name: Option<NameId>) {
     let Reports { shared, flow } = line.reports.clone();
     let (limits, peer) = (shared.limits, flow.peer);
     let stream = match timeout(limits.connect, open(local, peer)).await {
@@ -288,8 +280,8 @@ async fn dial(line: Line, local: Option<SocketAddr>, host: Arc<str>) {
         let (reading, writing) = stream.into_split();
         return converse::converse(line, reading, writing).await;
     }
-    let Some((connector, name)) = shared.tls.connector(&host) else {
-        tracing::warn!(%peer, %host, "TLS: no peer can have this name");
+    let Some((connector, name, host)) = shared.tls.connector(name, peer.ip()) else {
+        tracing::warn!(%peer, "TLS: no trunk has this peer's name any more");
         return line.fail().await;
     };
     match timeout(limits.handshake, connector.connect(name, stream)).await {

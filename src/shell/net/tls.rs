@@ -6,9 +6,10 @@ mod dates;
 mod verify;
 
 use crate::config::{Certificate, Config, TrunkTls};
-use crate::sip::transport::Transport;
+use crate::sip::transport::{NameId, Transport};
 use crate::sip::wire::Uri;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -19,6 +20,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// A connection whose handshake is over, from the server's side.
+pub type Accepted = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
 /// TLS 1.2 (RFC 5246) and 1.3 (RFC 8446); what is older is broken (RFC 8996).
 static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
@@ -48,7 +52,9 @@ pub struct TlsFault {
 pub struct Material {
     sip: Option<Arc<ServerConfig>>,
     http: Option<Arc<ServerConfig>>,
-    /// By the host of a trunk's target, in lower case.
+    /// Names of trunks' targets, in lower case.
+    names: HashMap<NameId, String>,
+    /// By the host of a trunk's target, in lower case; the first trunk's where two have the same host.
     trunks: HashMap<String, Arc<ClientConfig>>,
     others: Option<Arc<ClientConfig>>,
 }
@@ -81,12 +87,17 @@ impl Tls {
         self.now().http.clone().map(TlsAcceptor::from)
     }
 
-    /// For a connection of ours to `host`, a name or an address, which is what the peer must prove to be.
-    pub fn connector(&self, host: &str) -> Option<(TlsConnector, ServerName<'static>)> {
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
+    /// For a connection of ours to a peer that has to prove its name, or else its address. `None`: nobody is called by that
+    /// name any more.
+    pub fn connector(&self, name: Option<NameId>, ip: IpAddr) -> Option<(TlsConnector, ServerName<'static>, String)> {
         let material = self.now();
-        let config = material.trunks.get(&host.to_ascii_lowercase()).or(material.others.as_ref())?;
-        Some((TlsConnector::from(Arc::clone(config)), name))
+        let host = match name {
+            Some(id) => material.names.get(&id)?.clone(),
+            None => ip.to_string(),
+        };
+        let name = ServerName::try_from(host.clone()).ok()?;
+        let config = material.trunks.get(&host).or(material.others.as_ref())?;
+        Some((TlsConnector::from(Arc::clone(config)), name, host))
     }
 }
 
@@ -112,19 +123,21 @@ impl Loader {
         });
         let section = [Key::Name("http"), Key::Name("tls")];
         let http = config.http.tls.as_ref().and_then(|own| self.server(&section, own, None));
-        let mut trunks = HashMap::new();
+        let (mut trunks, mut names) = (HashMap::new(), HashMap::new());
         for (n, trunk) in config.trunks.iter().enumerate() {
+            let hosts = || trunk.targets.iter().filter_map(|t| Uri::parse(&t.uri)).map(|uri| host_of(&uri));
+            names.extend(hosts().map(|host| (NameId::of(&host), host)));
             let Some(tls) = &trunk.tls else { continue };
             let section = [Key::Name("trunks"), Key::Item(n), Key::Name("tls")];
             let Some(client) = self.client(&section, tls) else { continue };
-            for uri in trunk.targets.iter().filter_map(|t| Uri::parse(&t.uri)) {
-                trunks.entry(uri.host.to_ascii_lowercase()).or_insert_with(|| Arc::clone(&client));
+            for host in hosts() {
+                trunks.entry(host).or_insert_with(|| Arc::clone(&client));
             }
         }
         let listens = config.sip.listen.iter().any(|l| l.scheme.as_str() == Transport::Tls.as_param());
         let plain = TrunkTls { ca: None, pins: Vec::new(), own: None, verify: true };
         let others = if listens { self.client(&[Key::Name("sip"), Key::Name("tls")], &plain) } else { None };
-        Material { sip, http, trunks, others }
+        Material { sip, http, names, trunks, others }
     }
 
     fn server(
@@ -260,6 +273,11 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is longer than 4 MB"));
     }
     std::fs::read(path)
+}
+
+/// As it stands in a certificate: an address without brackets, a name in lower case and without the root's dot.
+fn host_of(uri: &Uri<'_>) -> String {
+    uri.ip().map_or_else(|| uri.host.trim_end_matches('.').to_ascii_lowercase(), |ip| ip.to_string())
 }
 
 fn within(section: &[Key], key: &'static str) -> Place {

@@ -2,7 +2,7 @@
 
 use super::is_local;
 use crate::shell::files::Loaded;
-use crate::sip::transport::Listener;
+use crate::sip::transport::{Listener, Transport};
 use std::net::SocketAddr;
 use tracing::{info, warn};
 
@@ -18,16 +18,18 @@ pub fn banner(loaded: &Loaded, listeners: &[Listener], http: SocketAddr, files_m
     );
     for l in listeners {
         let (transport, local) = (l.transport.as_param(), l.local);
+        let path = if matches!(l.transport, Transport::Ws | Transport::Wss) { "/sip" } else { "" };
         if l.advertised == local {
-            info!("listening on {transport}://{local}");
+            info!("listening on {transport}://{local}{path}");
         } else {
-            info!("listening on {transport}://{local}, known to peers as {}", l.advertised);
+            info!("listening on {transport}://{local}{path}, known to peers as {}", l.advertised);
         }
     }
     let (from, to) = config.media.ports;
     let addresses: Vec<String> = config.media.addresses.iter().map(ToString::to_string).collect();
     info!("media on {}, ports {from}-{to}", addresses.join(" and "));
-    info!("HTTP on http://{http}");
+    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
+    info!("HTTP on {scheme}://{http}");
     if config.http.auth_token.is_none() && is_local(http.ip()) {
         warn!("HTTP asks for no credentials: everybody on this machine may use it; set http.auth to change that");
     }

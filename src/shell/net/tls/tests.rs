@@ -53,6 +53,13 @@ impl Folder {
         config
     }
 
+    /// For an HTTP port with the first authority's certificate, and for a client that trusts it.
+    pub fn http(&self) -> Tls {
+        let mut config = self.config(HOST, "ca: a.pem");
+        config.http.tls = config.sip.tls.as_ref().map(|tls| tls.own.clone());
+        Tls::new(load(&config, SystemTime::now()).unwrap())
+    }
+
     fn pin(&self, file: &str) -> String {
         use sha2::{Digest, Sha256};
         let text = std::fs::read(self.0.join(file)).unwrap();
@@ -161,16 +168,14 @@ impl Ends {
         let ((in_mail, heard), (out_mail, told), tls) = (mail().unwrap(), mail().unwrap(), material(server));
         let _listening = Streams::new(in_mail, limits, bound.streams, tls.clone()).unwrap();
         let client = Streams::new(out_mail, limits, Vec::new(), material(client)).unwrap();
-        client.name(NameId(1), "localhost");
-        client.name(NameId(2), "elsewhere.example.com");
         drop(_inside);
         Ends { runtime, server: tls, client, heard, told, address }
     }
 
     /// Sends by address or by a name; whether it arrives.
-    fn arrives(&mut self, name: Option<NameId>) -> bool {
+    fn arrives(&mut self, name: Option<&str>) -> bool {
         let flow = Flow { listener: ListenerId(0), transport: Transport::Tls, peer: self.address, connection: 0 };
-        let flow = name.map_or(flow, |id| flow.to_named(id));
+        let flow = name.map_or(flow, |name| flow.to_named(NameId::of(name)));
         assert!(self.client.send(flow, Bytes::from_static(MESSAGE.as_bytes())));
         let Ends { runtime, heard, told, .. } = self;
         runtime.block_on(async {
@@ -193,12 +198,12 @@ fn a_peer_is_verified_by_authority_name_pin_and_certificate() {
     let (mutual, optional) =
         (format!("{HOST}, client_ca: b.pem"), format!("{HOST}, client_ca: b.pem, client_certificate: optional"));
     let (pin, other) = (folder.pin("a-host.pem"), folder.pin("b-host.pem"));
-    let (name, elsewhere) = (Some(NameId(1)), Some(NameId(2)));
+    let (name, elsewhere) = (Some("LocalHost"), Some("elsewhere.example.com"));
     let rows = [
         (HOST, "ca: a.pem".to_owned(), None, true),
         (HOST, "ca: a.pem".to_owned(), name, true),
         (HOST, "ca: b.pem".to_owned(), name, false),
-        // No trunk's host: by the system's roots, which do not know our authority.
+        // No trunk's name.
         (HOST, "ca: a.pem".to_owned(), elsewhere, false),
         (HOST, String::new(), None, false),
         (HOST, "verify: false".to_owned(), None, true),
@@ -226,7 +231,7 @@ fn a_new_certificate_is_for_new_handshakes() {
     folder.authority("a", (2020, 4000));
     ends.server.replace(load(&config, SystemTime::now()).unwrap());
     assert!(ends.arrives(None), "the connection that stands stays");
-    assert!(!ends.arrives(Some(NameId(1))), "the old authority did not sign the new certificate");
+    assert!(!ends.arrives(Some("localhost")), "the old authority did not sign the new certificate");
 }
 
 #[test]
