@@ -2,10 +2,11 @@
 
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use crate::config::SessionTimers;
 use crate::sip::dialog::{Dialog, Tag};
 use crate::sip::transaction::{ClientId, ServerId, Transactions};
 use crate::sip::transport::{Flow, Listener, NameId, Transport};
-use crate::sip::wire::{HeaderName, Method, Uri, Writer, reason_phrase};
+use crate::sip::wire::{HeaderName, Message, Method, Uri, Writer, reason_phrase};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,17 @@ use std::net::{IpAddr, SocketAddr};
 pub use super::body::Body;
 
 /// Methods that Tandem answers with something other than 405.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK";
+
+/// Extensions that Tandem speaks.
+pub const SUPPORTED: &str = "100rel, timer";
+
+/// What a request requires that is not spoken here, for the Unsupported of a 420 (RFC 3261 §8.2.2.3).
+pub fn unsupported(request: &Message) -> Option<String> {
+    let known = |tag: &str| SUPPORTED.split(", ").any(|s| s.eq_ignore_ascii_case(tag));
+    let unknown: Vec<&str> = request.headers(HeaderName::Require).filter(|tag| !known(tag)).collect();
+    (!unknown.is_empty()).then(|| unknown.join(", "))
+}
 
 /// Max-Forwards of requests that begin here (RFC 3261 §8.1.1.6).
 pub const MAX_FORWARDS: u8 = 70;
@@ -26,7 +37,7 @@ pub fn accepts(writer: Writer) -> Writer {
 /// Writes what a 200 to OPTIONS says of us (RFC 3261 §11.2).
 pub fn capabilities(writer: Writer) -> Writer {
     let writer = accepts(writer.header(HeaderName::Allow, ALLOW));
-    writer.raw_header("Accept-Language", "en").header(HeaderName::Supported, "")
+    writer.raw_header("Accept-Language", "en").header(HeaderName::Supported, SUPPORTED)
 }
 
 /// Ends a message with its body, if it has one.
@@ -39,6 +50,8 @@ pub fn finish(writer: Writer, body: Option<&Body>) -> Bytes {
 
 pub struct Endpoint {
     pub transactions: Transactions,
+    /// `sip.session_timers`, as in force.
+    pub session_timers: SessionTimers,
     listeners: Vec<Listener>,
     rng: Rng,
     user_agent: Box<str>,
@@ -72,6 +85,7 @@ impl Endpoint {
     pub fn new(listeners: Vec<Listener>, rng: Rng, user_agent: &str) -> Endpoint {
         Endpoint {
             transactions: Transactions::default(),
+            session_timers: SessionTimers::default(),
             listeners,
             rng,
             user_agent: user_agent.into(),
@@ -230,9 +244,9 @@ impl Endpoint {
         self.sent.drain(..)
     }
 
-    /// Gives up an INVITE that has no final response.
-    pub fn cancel(&mut self, now: Instant, dialog: &Dialog, id: ClientId) {
-        self.transactions.cancel(now, id);
+    /// Gives up an INVITE that has no final response, with a Reason value (RFC 3326) or "".
+    pub fn cancel(&mut self, now: Instant, dialog: &Dialog, id: ClientId, reason: &str) {
+        self.transactions.cancel_because(now, id, reason);
         let line = format!("CANCEL {}", dialog.target()).into();
         self.sent.push(Sent { line, cseq: dialog.local_cseq(), target: dialog.flow().peer, began: None });
     }
@@ -294,7 +308,20 @@ impl Endpoint {
         tag: Option<Tag>,
         add: impl FnOnce(Writer) -> Bytes,
     ) -> bool {
-        let Some((request, flow)) = self.transactions.server_request(id) else { return false };
+        let Some(bytes) = self.response(id, status, reason, tag, add) else { return false };
+        self.transactions.respond(now, id, status, bytes)
+    }
+
+    /// Writes a response to a request whose transaction lives, and books it as sent.
+    pub(super) fn response(
+        &mut self,
+        id: ServerId,
+        status: u16,
+        reason: &str,
+        tag: Option<Tag>,
+        add: impl FnOnce(Writer) -> Bytes,
+    ) -> Option<Bytes> {
+        let (request, flow) = self.transactions.server_request(id)?;
         let tag = tag.map_or(String::new(), |t| t.to_string());
         let mut writer = Writer::response_to(request, status, reason, &tag, flow.peer);
         // A response that makes a dialog hands the proxies between back, or the caller's BYE passes them by (RFC 3261 §12.1.1).
@@ -311,8 +338,7 @@ impl Endpoint {
             target: flow.peer,
             began: None,
         });
-        let bytes = add(writer.header(HeaderName::Server, &self.user_agent));
-        self.transactions.respond(now, id, status, bytes)
+        Some(add(writer.header(HeaderName::Server, &self.user_agent)))
     }
 
     /// Answers with a status and nothing else, under a fresh To tag if the request has none.
@@ -324,5 +350,11 @@ impl Endpoint {
             500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
             _ => w.finish(),
         })
+    }
+
+    /// 500 to an offer that crosses one which is not answered yet: the peer asks again after 0 to 10 s (RFC 3261 §14.2, RFC 3311 §5.2).
+    pub fn refuse_for_now(&mut self, now: Instant, id: ServerId) -> bool {
+        let (tag, seconds) = (self.new_tag(), self.rng.below(11));
+        self.respond(now, id, 500, "", Some(tag), |w| w.header(HeaderName::RetryAfter, seconds).finish())
     }
 }

@@ -13,12 +13,16 @@
 //! scripts or other legs: bodies pass through it as bytes.
 
 mod bye;
+mod expiry;
 mod info;
+mod reliable;
 mod reoffer;
 mod uac;
 mod uas;
 
 pub use super::body::{body_of, offer_of};
+pub use bye::ELSEWHERE;
+pub use expiry::too_short;
 
 use super::endpoint::{Body, Endpoint, capabilities};
 use super::session::Session;
@@ -118,6 +122,8 @@ pub enum Heard {
         status: u16,
         body: Option<Body>,
     },
+    /// Our re-INVITE has refreshed the session.
+    Refreshed,
     /// The leg is gone after we ended it.
     Ended,
 }
@@ -129,6 +135,10 @@ pub enum Asked {
     /// The peer hung up; it has its 200, the leg is gone. `reason` is the Reason header's value or "".
     Bye {
         reason: String,
+    },
+    /// PRACK with a description: the answer to our offer, or an offer. Answer with [`Leg::answer_prack`].
+    Pracked {
+        body: Body,
     },
     /// re-INVITE (without a body: the peer wants an offer), or UPDATE with one: answer with [`Leg::answer_reoffer`] or [`Leg::refuse_reoffer`].
     Reoffer {
@@ -168,6 +178,14 @@ pub struct Leg {
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
     ack_owed: bool,
     infos: info::Infos,
+    provisionals: reliable::Provisionals,
+    early: Vec<reliable::Early>,
+    prack_out: Option<reliable::Prack>,
+    expiry: expiry::Expiry,
+    /// The re-INVITE under way that refreshes the session.
+    refreshing: Option<ClientId>,
+    /// The peer has said that it takes UPDATE.
+    takes_update: bool,
 }
 
 /// A re-INVITE or UPDATE. It stays after its final response while its transaction lingers, for retransmissions.
@@ -205,6 +223,12 @@ impl Leg {
             reoffer_out: None,
             ack_owed: false,
             infos: info::Infos::default(),
+            provisionals: reliable::Provisionals::default(),
+            early: Vec::new(),
+            prack_out: None,
+            expiry: expiry::Expiry::default(),
+            refreshing: None,
+            takes_update: false,
         }
     }
 
@@ -221,6 +245,9 @@ impl Leg {
         let dialog = Dialog::from_request(invite, ep.new_tag(), flow, sticky);
         let mut leg = Leg::new(0, peer, Direction::Inbound, dialog, now);
         leg.invite_in = Some(id);
+        leg.provisionals = reliable::Provisionals::of(invite);
+        leg.note_abilities(invite);
+        leg.expiry.asked(invite);
         leg.invite_cseq = invite.cseq().map_or(0, |c| c.number);
         leg
     }
@@ -285,6 +312,7 @@ impl Leg {
 
     fn gone(&mut self, now: Now) {
         self.state = State::Gone;
+        self.early = Vec::new();
         self.calling = None;
         self.ended.get_or_insert(now);
     }
@@ -296,6 +324,10 @@ impl Leg {
         match self.reoffer_out {
             Some(out) if out.id == id => self.on_reoffer_response(ep, now, out, response),
             _ => {
+                if let Some(heard) = self.on_update_response(ep, now, id, response) {
+                    return heard;
+                }
+                self.on_prack_response(ep, now, id, response);
                 self.on_info_response(ep, now, id, response);
                 Heard::Nothing
             }
@@ -325,6 +357,9 @@ impl Leg {
             }
             return Heard::Reoffered { status, body: None };
         }
+        if let Some(heard) = self.on_update_lost(ep, now, id, status) {
+            return heard;
+        }
         self.on_info_lost(ep, now, id);
         Heard::Nothing
     }
@@ -342,7 +377,8 @@ impl Leg {
                         self.state = State::Cancelling;
                         // What it is answered with (RFC 3261 §9.2), unless something else crossed: a record may be made before.
                         self.status = 487;
-                        ep.cancel(now.mono, &self.dialog, id);
+                        let reason = if reason.is_empty() { String::new() } else { bye::reason_of(reason) };
+                        ep.cancel(now.mono, &self.dialog, id, &reason);
                     }
                     None => self.gone(now),
                 }
@@ -359,15 +395,25 @@ impl Leg {
 
     /// A request that names this leg's dialog.
     pub fn on_request(&mut self, ep: &mut Endpoint, now: Now, id: ServerId, request: &Message, flow: Flow) -> Asked {
-        match self.dialog.accept(request) {
+        let early = self.early_dialog(request);
+        let is_early = early.is_some();
+        let dialog = match early.and_then(|at| self.early.get_mut(at)) {
+            Some(early) => &mut early.dialog,
+            None => &mut self.dialog,
+        };
+        match dialog.accept(request) {
             Err(OutOfOrder::NotThisDialog) => return self.refused(ep, now, id, 481),
             Err(OutOfOrder::OldSequence) => return self.refused(ep, now, id, 500),
             Ok(()) => self.dialog.moved(flow),
         }
+        self.note_abilities(request);
         match request.method() {
+            // A called party does not hang up before it has answered (RFC 3261 §15).
+            Method::Bye if is_early => self.refused(ep, now, id, 481),
             Method::Bye => self.on_bye(ep, now, id, request),
             Method::Invite => self.on_reoffer(ep, now, id, request),
             Method::Update => self.on_reoffer(ep, now, id, request),
+            Method::Prack => self.on_prack(ep, now, id, request),
             Method::Info => {
                 ep.respond(now.mono, id, 200, "", None, |w| w.finish());
                 Asked::Info { body: body_of(request) }
@@ -379,6 +425,10 @@ impl Leg {
             Method::Other => self.refused(ep, now, id, 501),
             _ => self.refused(ep, now, id, 405),
         }
+    }
+
+    fn note_abilities(&mut self, message: &Message) {
+        self.takes_update |= message.lists(HeaderName::Allow, Method::Update.as_str());
     }
 
     fn refused(&self, ep: &mut Endpoint, now: Now, id: ServerId, status: u16) -> Asked {

@@ -262,6 +262,14 @@ impl Session {
         }
     }
 
+    /// What we proposed crossed an offer of the peer's: it may be proposed again.
+    pub fn withdraw(&mut self) {
+        if self.take_proposed(None) {
+            crate::bug!("a proposal without an answer was taken");
+        }
+        self.keeps = false;
+    }
+
     /// We have offered, and the peer has not answered.
     pub const fn awaits_answer(&self) -> bool {
         self.asked

@@ -4,6 +4,7 @@ mod edge;
 mod print;
 mod read;
 mod secrets;
+mod session_timers;
 pub mod shapes;
 mod uri;
 
@@ -15,6 +16,7 @@ pub use edge::{Ban, Guard, Register};
 pub use print::to_yaml;
 pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
+pub use session_timers::{Refresher, SESSION_MIN_S, SessionTimers};
 pub use uri::{is_host, is_host_port, is_uri};
 
 use crate::base::pii::Secret;
@@ -51,6 +53,7 @@ pub struct Sip {
     /// Context of calls from a source that is no trunk and gives no credentials; `None`: they are challenged, then refused.
     pub anonymous_context: Option<String>,
     pub guard: Guard,
+    pub session_timers: SessionTimers,
 }
 
 /// PEM files of a certificate chain and of its private key.

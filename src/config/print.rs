@@ -40,6 +40,16 @@ fn sip(config: &Config) -> Value {
     m.push(("user_agent", text(&config.sip.user_agent)));
     m.extend(config.sip.anonymous_context.iter().map(|c| ("anonymous_context", text(c))));
     m.push(("guard", guard(&config.sip.guard)));
+    let timers = config.sip.session_timers;
+    let seconds = |s: u32| duration(Duration::from_secs(u64::from(s)));
+    m.push((
+        "session_timers",
+        map([
+            ("expires", seconds(timers.expires_s)),
+            ("min_se", seconds(timers.min_se_s)),
+            ("refresher", text(timers.refresher.as_str())),
+        ]),
+    ));
     map(m)
 }
 

@@ -1,6 +1,7 @@
 //! `tandem.yaml` → [`Config`].
 
 use super::secrets::{NoSecrets, Secrets, resolve};
+use super::session_timers::{SESSION_TIMERS, SessionTimers};
 use super::{
     CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
     Recording, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, shapes,
@@ -161,6 +162,10 @@ impl Found {
             tls: f.get("tls").map(listener_tls),
             anonymous_context: self.context(f, "anonymous_context", "anonymous calls"),
             guard: edge::guard(&Fields::of(f.get("guard").unwrap_or(&EMPTY), &edge::GUARD)),
+            session_timers: {
+                let timers = Fields::of(f.get("session_timers").unwrap_or(&EMPTY), &SESSION_TIMERS);
+                SessionTimers::read(&mut self.reader, &timers)
+            },
         }
     }
 

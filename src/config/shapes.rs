@@ -1,5 +1,6 @@
 //! What `tandem.yaml` may hold: the one table for checking, for defaults and for `tandem schema`.
 
+use super::session_timers::SESSION_TIMERS;
 use super::{CODECS, is_host, is_uri, read};
 use crate::base::yaml::{Shape, Type, key, required};
 
@@ -59,6 +60,7 @@ pub static SIP: Shape = Shape {
             "Where calls enter that are from no trunk and give no credentials; they are refused if missing.",
         ),
         key("guard", Type::Map(&super::edge::GUARD), "", "Who is kept out."),
+        key("session_timers", Type::Map(&SESSION_TIMERS), "", "Refreshing of sessions (RFC 4028)."),
     ],
     prefixed: None,
 };

@@ -149,6 +149,11 @@ fn faults_of_sections_say_where_and_what_was_expected() {
             "drain_timeout: 20",
             "t.yaml:1:16: the duration 20 has no unit; expected a number and a unit, such as 20s, 500ms or 1m30s",
         ),
+        ("sip: { session_timers: { min_se: 60s } }", "t.yaml:1:34: min_se of 60s; expected 90s to 86400s"),
+        (
+            "sip: { session_timers: { min_se: 2m, expires: 100s } }",
+            "t.yaml:1:47: expires of 100s; expected 120s to 86400s",
+        ),
         (
             "sip: { listen: 5060 }",
             "t.yaml:1:16: \"5060\" does not fit; expected an address such as udp://127.0.0.1:5060, tcp://… or tls://…",

@@ -166,6 +166,8 @@ impl Call {
         let (was_gone, was_alive) = (leg.is_gone(), leg.is_alive());
         let result = f(leg, &mut w.ep, now);
         self.book(w, index);
+        let due = self.legs[usize::from(index)].session_due();
+        due.into_iter().for_each(|due| self.set_session_timer(w, index, due));
         let leg = &mut self.legs[usize::from(index)];
         if !leg.is_alive()
             && let Some(close) = leg.session.close()
@@ -264,6 +266,8 @@ impl Call {
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring => self.on_ring_out(w),
             CallTimer::Digits(leg) => self.on_digits_due(w, leg),
+            CallTimer::Session(leg) => self.on_session_due(w, leg),
+            CallTimer::Glare(_) => self.share_codec(w),
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
@@ -281,6 +285,10 @@ impl Call {
             return;
         }
         self.ending = Some((ending, w.now));
+        // A 200 that waited for a PRACK has not gone out.
+        if self.legs.first().is_some_and(|caller| caller.invite_in().is_some() && caller.answered.is_none()) {
+            self.answered = None;
+        }
         self.cancel_timers(w);
         self.leave_conference(w);
         self.end_recording(w);

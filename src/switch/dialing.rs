@@ -4,7 +4,7 @@ use super::call::{Call, Doing};
 use super::world::{CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
-use crate::b2bua::leg::{Leg, Outgoing, Peer};
+use crate::b2bua::leg::{ELSEWHERE, Leg, Outgoing, Peer};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
 use crate::event::{Class, Direction, Ending, Side, What};
@@ -39,13 +39,15 @@ pub struct Dialing {
     hunt: Hunt<Attempt>,
     /// The leg whose early media the caller hears.
     early: Option<u8>,
+    /// What that leg has answered to the caller's offer, where media is direct.
+    early_body: Option<Body>,
     /// The caller has been told that it rings.
     rang: bool,
 }
 
 impl Dialing {
     pub fn new(dial: Dial, hunt: Hunt<Attempt>) -> Dialing {
-        Dialing { dial, hunt, early: None, rang: false }
+        Dialing { dial, hunt, early: None, early_body: None, rang: false }
     }
 }
 
@@ -218,6 +220,9 @@ impl Call {
         }
         if self.direct {
             dialing.early = dialing.early.or(body.as_ref().map(|_| index));
+            if dialing.early == Some(index) && body.is_some() {
+                dialing.early_body.clone_from(&body);
+            }
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, body.as_ref()));
             return;
         }
@@ -237,10 +242,18 @@ impl Call {
         }
     }
 
+    /// The leg whose early media the caller hears.
+    pub fn heard_early(&self) -> Option<u8> {
+        match &self.doing {
+            Doing::Dialing(dialing) => dialing.early,
+            _ => None,
+        }
+    }
+
     /// Lets the caller know that it rings: by 180, by our tone as early media, or by our tone if it is answered already.
     fn ring(&mut self, w: &mut World, status: u16, ringback: Option<Arc<str>>) {
         // Without an offer of the caller's there is no early media: an unreliable 183 may not carry ours (RFC 3261 §13.2.1).
-        let audible = self.answered.is_some() || self.legs[0].session.is_described();
+        let audible = self.answered.is_some() || self.may_describe();
         let country = match (&ringback, self.answered) {
             (Some(country), _) if audible => Arc::clone(country),
             (None, Some(_)) => Arc::from(w.config.media.country.as_str()),
@@ -257,7 +270,7 @@ impl Call {
     }
 
     fn early_media_like(&mut self, w: &mut World, status: u16, index: u8) {
-        if !self.legs[0].session.is_described() {
+        if !self.may_describe() {
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, 180, None));
         } else if let Some(body) = self.caller_description(w, Some(index)) {
             self.with_leg(w, 0, |leg, ep, now| leg.progress(ep, now, status, Some(&body)));
@@ -286,7 +299,9 @@ impl Call {
         self.cancel_timer(w, CallTimer::Ring);
         self.abandon_attempts_but(w, index);
         if self.direct {
-            self.send_answer(w, body.as_ref());
+            // What was answered reliably before is not said again in the 200 (RFC 3262 §5).
+            let early = dialing.early_body.filter(|_| dialing.early == Some(index));
+            self.send_answer(w, body.or(early).as_ref());
         } else if !self.answer_caller(w, Some(index)) {
             return;
         }
@@ -315,7 +330,7 @@ impl Call {
         let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
         dialing.hunt.refused(index, status, reason);
         if status >= 600 {
-            self.end_attempts(w, &ringing);
+            self.end_attempts(w, &ringing, "");
         }
         if was_heard {
             self.hear(w, 0, Hears::Silence);
@@ -323,10 +338,10 @@ impl Call {
         self.pursue_and_go_on(w);
     }
 
-    fn end_attempts(&mut self, w: &mut World, legs: &[u8]) {
+    fn end_attempts(&mut self, w: &mut World, legs: &[u8], phrase: &str) {
         for index in legs {
             self.cancel_timer(w, CallTimer::Unreachable(*index));
-            self.with_leg(w, *index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            self.with_leg(w, *index, |leg, ep, now| leg.hang_up(ep, now, 0, phrase));
         }
     }
 
@@ -347,7 +362,7 @@ impl Call {
         let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
         dialing.hunt.ring_out();
         let was_heard = !self.direct && dialing.early.take().is_some();
-        self.end_attempts(w, &ringing);
+        self.end_attempts(w, &ringing, "");
         if was_heard {
             self.hear(w, 0, Hears::Silence);
         }
@@ -376,7 +391,7 @@ impl Call {
     /// Ends all attempts of a dial but the one that won; leg 0 is the caller's, and an attempt only while a call of ours has none.
     pub fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
         let losers: Vec<u8> = (u8::from(!self.seeks_party())..self.legs.len() as u8).filter(|i| *i != winner).collect();
-        self.end_attempts(w, &losers);
+        self.end_attempts(w, &losers, ELSEWHERE);
         self.cancel_timer(w, CallTimer::Unreachable(winner));
     }
 

@@ -6,8 +6,8 @@ use super::guard::Offence;
 use super::identify::Known;
 use super::web::Signalled;
 use super::world::{LegRef, World};
-use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities};
-use crate::b2bua::leg::{Leg, Peer, offer_of};
+use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities, unsupported};
+use crate::b2bua::leg::{Leg, Peer, offer_of, too_short};
 use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
 use crate::sip::transaction::ServerId;
@@ -34,6 +34,9 @@ impl Switch {
     }
 
     fn on_invite(&mut self, id: ServerId, request: &Message, flow: Flow) {
+        if let Some(min) = too_short(request, self.world.ep.session_timers) {
+            return self.world.answer_once(id, 422, "", |w| w.header(HeaderName::MinSe, min).finish());
+        }
         let Some(known) = self.world.identify(id, request, flow) else { return };
         let w = &mut self.world;
         let sticky = matches!(known.peer, Peer::User(_));
@@ -78,7 +81,7 @@ fn refusal_of(request: &Message) -> Option<(u16, &'static str)> {
 const fn refusal_by_method(method: Method) -> Option<(u16, &'static str)> {
     match method {
         Method::Invite | Method::Register | Method::Options | Method::Ack | Method::Cancel => None,
-        Method::Bye | Method::Info | Method::Update => None,
+        Method::Bye | Method::Info | Method::Update | Method::Prack => None,
         Method::Other => Some((501, "")),
         _ => Some((405, "")),
     }
@@ -95,7 +98,7 @@ fn refusal_by_header(request: &Message) -> Option<(u16, &'static str)> {
         Some(uri) if !uri.is_sip() && !uri.is_tel() => return Some((416, "")),
         Some(_) => {}
     }
-    request.headers(HeaderName::Require).next().map(|_| (420, ""))
+    unsupported(request).map(|_| (420, ""))
 }
 
 fn refusal_of_invite(request: &Message) -> Option<(u16, &'static str)> {
@@ -124,10 +127,7 @@ fn explained(writer: Writer, status: u16, request: &Message) -> Writer {
     match status {
         405 => writer.header(HeaderName::Allow, ALLOW),
         415 => accepts(writer),
-        420 => {
-            let unsupported: Vec<&str> = request.headers(HeaderName::Require).collect();
-            writer.header(HeaderName::Unsupported, unsupported.join(", "))
-        }
+        420 => writer.header(HeaderName::Unsupported, unsupported(request).unwrap_or_default()),
         _ => writer,
     }
 }

@@ -229,6 +229,7 @@ impl Switch {
             Event::NeverAcked { id, accepted: true } => self.on_never_acked(id),
             // A refusal that nobody acknowledges changes nothing.
             Event::NeverAcked { accepted: false, .. } => {}
+            Event::NeverPracked { id } => self.on_never_pracked(id),
             Event::ServerEnded { id } => {
                 if let Some(me) = self.world.remove_server(id) {
                     self.with_leg(me, |leg| leg.on_server_ended(id));
@@ -358,6 +359,12 @@ impl Switch {
                 call.on_leg_lost(w, me.leg, Ending::new(Class::Peer, "ack_timeout", 0));
             }
         });
+    }
+
+    /// The caller does not acknowledge what it asked to have sent reliably: RFC 3262 §3 has it refused.
+    fn on_never_pracked(&mut self, id: ServerId) {
+        let Some(me) = self.world.server(id) else { return };
+        self.with_call(me.call, |call, w| call.finish(w, Ending::new(Class::Peer, "prack_timeout", 504)));
     }
 
     // ---- media -----------------------------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ impl Switch {
         w.stop_pings();
         w.trunks.reload(&setup.config.trunks, w.now.mono);
         w.ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        w.ep.session_timers = setup.config.sip.session_timers;
         if w.config.sip.domain != setup.config.sip.domain {
             w.new_challenger(&setup.config.sip.domain);
         }

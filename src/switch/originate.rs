@@ -276,5 +276,9 @@ impl Call {
         }
         self.timeline.swap_legs(0, index);
         w.swap_legs(self.key, 0, index);
+        for place in [0, index] {
+            let due = self.legs[usize::from(place)].session_timer();
+            self.set_session_timer(w, place, due);
+        }
     }
 }

@@ -65,6 +65,7 @@ fn minimal() -> Config {
             anonymous_context: None,
             tls: None,
             guard: Config::default().sip.guard,
+            session_timers: Default::default(),
         },
         media: Media {
             io: Default::default(),

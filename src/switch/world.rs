@@ -68,6 +68,10 @@ pub enum CallTimer {
     Unreachable(u8),
     /// Digits of the leg that came by INFO, and may come as events too.
     Digits(u8),
+    /// The leg's session is to be refreshed, or is over.
+    Session(u8),
+    /// The leg's peer asked something of us while we asked it: we ask again.
+    Glare(u8),
     /// The longest that the call may last (`limits.call_duration`).
     CallLimit,
     /// The longest that a dial may be joined (`time_limit`).
@@ -93,6 +97,8 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Ring) => "call_ring",
             TimerKey::Call(_, CallTimer::Unreachable(_)) => "call_unreachable",
             TimerKey::Call(_, CallTimer::Digits(_)) => "call_digits",
+            TimerKey::Call(_, CallTimer::Session(_)) => "session_timer",
+            TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
             TimerKey::Register(_) => "trunk_register",
@@ -146,6 +152,7 @@ impl World {
         let keys = KeySource::new(nonce_key);
         let mut ep = Endpoint::new(setup.listeners.clone(), rng.fork(), &setup.config.sip.user_agent);
         ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        ep.session_timers = setup.config.sip.session_timers;
         World {
             now,
             ep,

@@ -13,7 +13,8 @@
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob
 //! bob: 200 BYE                      … to the last open BYE
-//! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port]
+//! bob: 183 sdp rel                  a reliable provisional response (`rel skip`: one before it is missing)
+//! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port] | PRACK [sdp] [wrong] | UPDATE [sdp]
 //! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
 //! operator: hangup
 //! wait 32s
@@ -23,7 +24,7 @@
 //! binding` calls the Contact that the switch has registered.
 //!
 //! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec
-//! (`pcma`), `require TAG`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
+//! (`pcma`), `require TAG`, `supported TAG`, `expires SESSION-EXPIRES`, `min-se MIN-SE`, `allow METHOD`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
 //! acme, beta, gamma (which asks for credentials); anybody else is a stranger. A refusal is acknowledged by itself; the
 //! network is instant and loses nothing.
 

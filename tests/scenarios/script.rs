@@ -10,6 +10,10 @@ use tandem::config::Srtp;
 use tandem::switch::{Operator, Originate, Runs};
 use tandem::verb::Target;
 
+/// Words that put the next word into a header.
+const HEADERS: [(&str, &str); 4] =
+    [("supported", "Supported"), ("expires", "Session-Expires"), ("min-se", "Min-SE"), ("allow", "Allow")];
+
 /// Between two lines of a script.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -70,7 +74,7 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
     let done = match words[0].parse::<u16>() {
         Ok(status) => answer(stage, name, status, &words[1..]),
         Err(_) => match words[0] {
-            "ACK" | "BYE" => in_dialog(stage, name, words[0], &words[1..]),
+            "ACK" | "BYE" | "PRACK" | "UPDATE" => in_dialog(stage, name, words[0], &words[1..]),
             "reINVITE" => in_dialog(stage, name, "INVITE", &words[1..]),
             "CANCEL" => cancel(stage, name),
             method => request(stage, name, method, &words[1..]),
@@ -144,6 +148,11 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         .with("Call-ID", &d.call_id)
         .with("CSeq", format!("{} {method}", d.cseq))
         .with("Contact", format!("<sip:{party}@{at}>"));
+    for (word, header) in HEADERS {
+        if let Some(value) = after(word) {
+            m = m.with(header, value);
+        }
+    }
     if let Some(tag) = after("require") {
         m = m.with("Require", tag);
     }
@@ -215,6 +224,14 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
         m = m.sdp(sdp.write());
         d.sdp = Some(sdp);
     }
+    for (word, header) in HEADERS {
+        if let Some(at) = words.iter().position(|w| *w == word) {
+            m = m.with(header, words.get(at + 1).unwrap_or(&""));
+        }
+    }
+    if method == "PRACK" {
+        m = m.with("RAck", if words.contains(&"wrong") { "1 1 INVITE" } else { d.rack.as_str() });
+    }
     if method == "INVITE" {
         d.invite = Some(m.clone());
     }
@@ -272,6 +289,15 @@ fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<
     }
     if status == 401 {
         m = m.with("WWW-Authenticate", "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\", algorithm=MD5");
+    }
+    if words.contains(&"rel") {
+        d.rseq += if words.contains(&"skip") { 2 } else { 1 };
+        m = m.with("Require", "100rel").with("RSeq", d.rseq);
+    }
+    for (word, header) in HEADERS {
+        if let Some(at) = words.iter().position(|w| *w == word) {
+            m = m.with(header, words.get(at + 1).unwrap_or(&""));
+        }
     }
     if status == 407 {
         m = m.with("Proxy-Authenticate", "Digest realm=\"carrier\", nonce=\"n1\", qop=\"auth\", algorithm=MD5");

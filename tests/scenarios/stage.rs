@@ -37,6 +37,10 @@ pub struct Dialog {
     /// Requests from the switch that have no final answer yet, the newest last.
     pub open: Vec<Msg>,
     pub sdp: Option<Sdp>,
+    /// RAck for the last reliable provisional response that came.
+    pub rack: String,
+    /// RSeq of the last one that went.
+    pub rseq: u32,
     /// The last request that was challenged, and the challenge.
     pub challenge: Option<(Msg, Msg)>,
 }
@@ -94,7 +98,8 @@ pub fn new(
     let mut config = config("tandem", &addresses);
     let text = format!("sip: {{ {sip} }}");
     let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
-    config.sip.guard = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.sip.guard;
+    let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.sip;
+    (config.sip.guard, config.sip.session_timers) = (read.guard, read.session_timers);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| User { srtp: srtp.get(*p).copied(), ..user(p, "secret") }).collect();
     for name in TRUNKS {
@@ -247,7 +252,14 @@ impl Stage {
         {
             dialog.challenge = Some((request, msg.clone()));
         }
+        if !msg.get("RSeq").is_empty() {
+            dialog.rack = format!("{} {} INVITE", msg.get("RSeq"), msg.cseq().0);
+        }
         match msg.status() {
+            101..200 if msg.method() == "INVITE" && !msg.tag_of_to().is_empty() => {
+                dialog.remote_tag = msg.tag_of_to().into();
+                dialog.target = msg.contact().into();
+            }
             200..300 if msg.method() == "INVITE" => {
                 dialog.remote_tag = msg.tag_of_to().into();
                 dialog.target = msg.contact().into();
@@ -375,6 +387,17 @@ fn describe(msg: &Msg) -> String {
             several => format!(" srtp 1-{}", several.len()),
         };
         text += &format!(" [{}{way}{keys}]", list.join(" "));
+    }
+    if msg.get("Reason").contains("cause=200") {
+        text += " (answered elsewhere)";
+    }
+    if !msg.get("RSeq").is_empty() {
+        text += " (reliable)";
+    }
+    for name in ["Session-Expires", "Min-SE"] {
+        if !msg.get(name).is_empty() {
+            text += &format!(" {name}: {}", msg.get(name));
+        }
     }
     for name in ["Allow", "Unsupported", "Retry-After"] {
         if msg.status() >= 400 && !msg.get(name).is_empty() {

@@ -39,6 +39,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             anonymous_context: None,
             tls: None,
             guard: Config::default().sip.guard,
+            session_timers: Default::default(),
         },
         media: Media {
             io: Default::default(),

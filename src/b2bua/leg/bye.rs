@@ -7,6 +7,15 @@ use crate::sip::auth::Tries;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::wire::{HeaderName, Message, Method};
 
+/// Why an attempt ends that lost to another: its phone then shows no missed call.
+pub const ELSEWHERE: &str = "Call completed elsewhere";
+
+/// The Reason value (RFC 3326 §2) that says so in words.
+pub(super) fn reason_of(phrase: &str) -> String {
+    let cause = if phrase == ELSEWHERE { "cause=200;" } else { "" };
+    format!("SIP;{cause}text=\"{}\"", phrase.replace(['"', '\\'], " "))
+}
+
 impl Leg {
     /// The BYE has a response. A final one ends the leg, but for a challenge, which is answered once: the peer's nonce may be older
     /// than the call (§22.2).
@@ -48,7 +57,7 @@ impl Leg {
                 w = w.header(name, value);
             }
             if let Some(text) = reason {
-                w = w.header(HeaderName::Reason, format_args!("SIP;text=\"{}\"", text.replace(['"', '\\'], " ")));
+                w = w.header(HeaderName::Reason, reason_of(text));
             }
             w.finish()
         })

@@ -1,7 +1,7 @@
 //! A leg that calls somebody: its INVITE, the responses to it, their ACKs (RFC 3261 §13.2, §22.2).
 
 use super::{Heard, Leg, State, body_of};
-use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, finish};
+use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, SUPPORTED, finish};
 use crate::base::time::{Instant, Now};
 use crate::sip::transport::Flow;
 use crate::sip::wire::{HeaderName, Message, Method};
@@ -27,8 +27,10 @@ impl Leg {
         }
         let Some(calling) = &self.calling else { return };
         let contact = ep.contact(ep.dialog_flow(&self.dialog));
+        let (expiry, wish) = (&self.expiry, ep.session_timers);
         let id = ep.request(now, &mut self.dialog, Method::Invite, calling.max_forwards, |mut w| {
             w = w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW);
+            w = expiry.write_request(w.header(HeaderName::Supported, SUPPORTED), wish);
             for (name, value) in authorization {
                 w = w.header(name, value);
             }
@@ -43,13 +45,16 @@ impl Leg {
 
     pub(super) fn on_invite_response(&mut self, ep: &mut Endpoint, now: Now, response: &Message, flow: Flow) -> Heard {
         self.heard_anything = true;
+        self.note_abilities(response);
         match (response.status(), self.state) {
             (100, _) => Heard::Nothing,
+            (101..=199, State::Pending) if !self.take_provisional(ep, now, response, flow) => Heard::Nothing,
             (101..=199, State::Pending) => Heard::Progress { status: response.status(), body: body_of(response) },
             (101..=199, _) => Heard::Nothing,
             (200..=299, State::Pending) => {
                 self.establish(ep, response, flow);
                 self.state = State::Up;
+                self.expiry.agree(response, ep.session_timers, now.mono);
                 self.status = response.status();
                 self.answered = Some(now);
                 Heard::Answered { body: body_of(response) }
@@ -62,6 +67,10 @@ impl Leg {
             }
             (200..=299, _) => {
                 self.on_further_2xx(ep, now, response, flow);
+                Heard::Nothing
+            }
+            (422, State::Pending) if self.expiry.raise(response) => {
+                self.send_invite(ep, now.mono);
                 Heard::Nothing
             }
             (401 | 407, State::Pending) if self.answer_challenge(ep, now, response) => Heard::Nothing,
@@ -82,6 +91,7 @@ impl Leg {
     /// Takes the dialog of a 2xx and acknowledges it.
     pub(super) fn establish(&mut self, ep: &mut Endpoint, response: &Message, flow: Flow) {
         self.dialog = self.dialog.established(response, flow, self.dialog.is_sticky());
+        self.early = Vec::new();
         let offered = self.calling.take().is_some_and(|c| c.body.is_some());
         self.ack_owed = !offered && body_of(response).is_some();
         if !self.ack_owed {

@@ -1,25 +1,19 @@
 //! The caller's leg: what it is told, and what it acknowledges (RFC 3261 §13.3, §9.2).
 
 use super::{Leg, State};
-use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, finish};
+use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, SUPPORTED, finish};
 use crate::base::time::{Instant, Now};
 use crate::sip::transaction::ServerId;
 use crate::sip::wire::HeaderName;
 
 impl Leg {
-    /// Sends a provisional response (101–199).
-    pub fn progress(&mut self, ep: &mut Endpoint, now: Now, status: u16, body: Option<&Body>) {
-        let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
-        let contact = ep.contact(self.dialog.flow());
-        ep.respond(now.mono, id, status, "", Some(self.dialog.local_tag()), |w| {
-            finish(w.header(HeaderName::Contact, contact), body)
-        });
-    }
-
-    /// Answers the INVITE with 200.
+    /// Answers the INVITE with 200; not before the PRACK of a provisional response that carried our description (RFC 3262 §3).
     pub fn accept(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) {
         let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
-        self.answer(ep, now.mono, id, body);
+        if self.postpones_answer(body) {
+            return;
+        }
+        self.answer(ep, now.mono, id, body.filter(|_| !self.provisionals.described));
         self.state = State::Answering;
         self.status = 200;
         self.answered = Some(now);
@@ -27,8 +21,11 @@ impl Leg {
 
     pub(super) fn answer(&mut self, ep: &mut Endpoint, now: Instant, id: ServerId, body: Option<&Body>) {
         let contact = ep.contact(self.dialog.flow());
+        let (expiry, wish) = (&mut self.expiry, ep.session_timers);
         ep.respond(now, id, 200, "", Some(self.dialog.local_tag()), |w| {
-            finish(w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW), body)
+            let w = w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW);
+            let w = w.header(HeaderName::Supported, SUPPORTED);
+            finish(expiry.write_answer(w, wish, now), body)
         });
     }
 

@@ -191,6 +191,32 @@ impl Servers {
         sent
     }
 
+    /// See [`super::Transactions::respond_reliably`].
+    pub fn respond_reliably(
+        &mut self,
+        shared: &mut Shared,
+        now: Instant,
+        id: ServerId,
+        status: u16,
+        bytes: Bytes,
+    ) -> bool {
+        let mut sent = false;
+        self.handle(shared, now, id, |machine, cx| {
+            if let Machine::Invite(m) = machine {
+                sent = m.respond_reliably(cx, status, bytes);
+            }
+        });
+        sent
+    }
+
+    pub fn pracked(&mut self, shared: &mut Shared, now: Instant, id: ServerId) {
+        self.handle(shared, now, id, |machine, cx| {
+            if let Machine::Invite(m) = machine {
+                m.pracked(cx.now);
+            }
+        });
+    }
+
     /// See [`super::Transactions::respond_once`].
     pub fn respond_once(&mut self, shared: &mut Shared, id: ServerId, bytes: Bytes) -> bool {
         let Some(entry) = self.slab.get(id).filter(|entry| entry.machine.is_open()) else { return false };

@@ -90,6 +90,10 @@ pub enum Event {
         /// It was a 2xx: the session is to be ended (§13.3.1.4).
         accepted: bool,
     },
+    /// A reliable provisional response was never acknowledged (64·T1): the INVITE is to be refused with a 5xx (RFC 3262 §3).
+    NeverPracked {
+        id: ServerId,
+    },
     /// The transaction is gone; its id means nothing from now on.
     ServerEnded {
         id: ServerId,
@@ -224,6 +228,17 @@ impl Transactions {
     /// kept and retransmitted by the layer (RFC 3261 §13.3.1.4: T1 doubling to T2, 64·T1) until [`Transactions::acked`].
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Bytes) -> bool {
         self.servers.respond(&mut self.shared, now, id, status, bytes)
+    }
+
+    /// Sends a provisional response to INVITE that is repeated, T1 doubling, until [`Transactions::pracked`] (RFC 3262 §3); the
+    /// layer reports `NeverPracked` after 64·T1. One at a time: the user sends the next when this one is acknowledged.
+    pub fn respond_reliably(&mut self, now: Instant, id: ServerId, status: u16, bytes: Bytes) -> bool {
+        self.servers.respond_reliably(&mut self.shared, now, id, status, bytes)
+    }
+
+    /// The PRACK to this INVITE's reliable provisional response has come.
+    pub fn pracked(&mut self, now: Instant, id: ServerId) {
+        self.servers.pracked(&mut self.shared, now, id);
     }
 
     /// Sends a final response and forgets the request at once: nothing is repeated and no ACK is awaited, so that what an unknown

@@ -4,6 +4,7 @@
 //!   Proceeding ──300–699──► Completed ──ACK──► Confirmed ──I──► Terminated
 //!      │ 200 ms: 100            │ G: again        │ absorbs ACKs
 //!      │ INVITE, 60 s: last 1xx │ INVITE: again
+//!      │ reliable: 1xx again until `pracked`
 //!      │                        └ H: NeverAcked ──────────────► Terminated
 //!      └──2xx──► Accepted ──L──────────────────────────────────► Terminated
 //!                   │ 2xx again until `acked`; INVITE absorbed; ACK to the user
@@ -103,7 +104,11 @@ impl ServerInvite {
         match self.clock.take_due(cx.now) {
             None => {}
             Some(Timer::Trying) => self.send_trying(cx, source),
-            Some(Timer::G | Timer::Ok | Timer::Provisional) => {
+            Some(Timer::Pracked) => {
+                self.clock.stop_again();
+                cx.event(Event::NeverPracked { id: cx.id });
+            }
+            Some(Timer::G | Timer::Ok | Timer::Provisional | Timer::Reliable) => {
                 if let Some(response) = &self.response {
                     cx.transmit(response.clone());
                 }
@@ -142,6 +147,23 @@ impl ServerInvite {
         true
     }
 
+    /// False if a final response has been sent.
+    pub fn respond_reliably(&mut self, cx: &mut Context<'_, Server>, status: u16, bytes: Bytes) -> bool {
+        let sent = (101..200).contains(&status) && self.respond(cx, status, bytes);
+        if sent {
+            self.clock.start_again(cx.now, Timer::Reliable, self.reliable);
+            let _ = self.clock.start_limit(cx.now, Timer::Pracked, self.reliable);
+        }
+        sent
+    }
+
+    pub fn pracked(&mut self, now: Instant) {
+        if self.state == State::Proceeding {
+            self.clock.stop_limit();
+            self.clock.start_again(now, Timer::Provisional, self.reliable);
+        }
+    }
+
     pub fn acked(&mut self) {
         if self.state == State::Accepted {
             self.clock.stop_again();
@@ -177,6 +199,29 @@ mod tests {
                                     11500 tx 200 INVITE, 15500 tx 200 INVITE, 19500 tx 200 INVITE, \
                                     23500 tx 200 INVITE, 27500 tx 200 INVITE, 31500 tx 200 INVITE, \
                                     32000 NeverAcked accepted, 32000 ServerEnded";
+
+    #[test]
+    fn a_reliable_provisional_is_repeated_until_it_is_acknowledged() {
+        check(
+            Tcp,
+            &[
+                ("> INVITE", "Request INVITE"),
+                ("reliably 183", "tx 183 INVITE"),
+                ("run 4000", "500 tx 183 INVITE, 1500 tx 183 INVITE, 3500 tx 183 INVITE"),
+                ("pracked", ""),
+                ("run 65000", "64000 tx 183 INVITE"),
+                ("reliably 180", "tx 180 INVITE"),
+                ("respond 200", "tx 200 INVITE"),
+                ("pracked", ""),
+                ("run 65400", ""),
+                ("run 65500", "65500 tx 200 INVITE"),
+            ],
+        );
+        let never = "500 tx 183 INVITE, 1500 tx 183 INVITE, 3500 tx 183 INVITE, 7500 tx 183 INVITE, 15500 tx 183 INVITE, \
+                     31500 tx 183 INVITE, 32000 NeverPracked";
+        let rows = [("> INVITE", "Request INVITE"), ("reliably 183", "tx 183 INVITE"), ("run 60000", never)];
+        check(Udp, &rows);
+    }
 
     #[test]
     fn trying_goes_out_after_200_ms_unless_the_user_was_quicker() {

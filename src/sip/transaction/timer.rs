@@ -44,6 +44,10 @@ pub enum Timer {
     Trying,
     /// The last provisional response to INVITE again, each minute, so that no proxy gives the call up (§13.3.1.1).
     Provisional,
+    /// A reliable provisional response to INVITE again, T1 doubling without a cap, on every transport (RFC 3262 §3).
+    Reliable,
+    /// No PRACK to a reliable provisional response: 64·T1 (RFC 3262 §3).
+    Pracked,
     /// 2xx to INVITE again, T1 doubling up to T2, on every transport (§13.3.1.4).
     Ok,
     /// No final response to a cancelled INVITE: 64·T1 (§9.1).
@@ -81,6 +85,8 @@ impl Timer {
             Timer::M => ("timer M", T1_64, T1_64, Same),
             Timer::Trying => ("100 Trying due", Duration::from_millis(200), T1, Same),
             Timer::Provisional => ("1xx again", Duration::from_secs(60), Duration::from_secs(60), Same),
+            Timer::Reliable => ("reliable 1xx again", T1, Duration::MAX, Same),
+            Timer::Pracked => ("PRACK awaited", T1_64, T1_64, Same),
             Timer::Ok => ("2xx again", T1, T2, Same),
             Timer::Cancelled => ("cancelled INVITE", T1_64, T1_64, Same),
             Timer::Unanswered => ("request unanswered", T1_64, T1_64, Same),

@@ -15,6 +15,7 @@ impl Call {
             Asked::Bye { reason: _ } if self.seeks_party() => self.on_refused(w, index, 487, ""),
             Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(self.class_of_party(), "hangup", 0)),
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
+            Asked::Pracked { body } => self.on_pracked(w, index, &body),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
         }
@@ -26,6 +27,7 @@ impl Call {
             Heard::Progress { status, body } => self.on_progress(w, index, status, body),
             Heard::Answered { body } => self.on_answered(w, index, body),
             Heard::Refused { status, reason } => self.on_refused(w, index, status, &reason),
+            Heard::Refreshed => self.refresh_media(w, index),
             Heard::Reoffered { status, body } => {
                 self.on_reoffered(w, index, status, body);
                 let lost = self.legs.get(usize::from(index)).is_some_and(|l| !l.is_alive());

@@ -3,10 +3,11 @@
 use super::{Call, Doing};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::session::Unacceptable;
+use crate::base::time::Instant;
 use crate::event::{Class, Ending, Side, What};
 use crate::media::command::Hears;
 use crate::switch::io::Output;
-use crate::switch::world::World;
+use crate::switch::world::{CallTimer, World};
 
 impl Call {
     /// Answers the caller with 200 unless that is done; false if it cannot be, and the call is being ended.
@@ -90,7 +91,8 @@ impl Call {
         let answer = match &body {
             Some(body) => {
                 let taken = self.legs[usize::from(index)].session.take_offer(body);
-                taken.and_then(|()| self.description_for(index, partner))
+                let like = partner.or(self.heard_early().filter(|_| index == 0));
+                taken.and_then(|()| self.description_for(index, like))
             }
             None => self.legs[usize::from(index)].session.offer_again(),
         };
@@ -121,6 +123,12 @@ impl Call {
 
     /// A re-INVITE of ours has its final response: one of our own, or the other party's to what `on_reoffer` passed on.
     pub fn on_reoffered(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
+        if status == 491 && !self.direct {
+            // Both asked at once: we ask again, if there is still something to ask for then (RFC 3261 §14.1).
+            self.legs[usize::from(index)].session.withdraw();
+            let after = self.with_leg(w, index, |leg, ep, _| leg.glare_delay(ep)).unwrap_or_default();
+            return self.set_timer(w, CallTimer::Glare(index), after);
+        }
         if !self.direct {
             return self.on_codec_answer(w, index, body.filter(|_| status < 300).as_ref());
         }
@@ -148,6 +156,55 @@ impl Call {
             let text = format!("{}{hold}", leg.session.spoken());
             w.output(Output::Media(set));
             self.note(w, Side::Leg(index), What::Media(text.into()));
+        }
+    }
+
+    /// A provisional response may carry our description: the caller has offered, or takes an offer of ours with a PRACK.
+    pub fn may_describe(&self) -> bool {
+        self.legs[0].session.is_described() || self.legs[0].takes_reliable()
+    }
+
+    /// A PRACK carries the answer to our offer, or an offer.
+    pub fn on_pracked(&mut self, w: &mut World, index: u8, body: &Body) {
+        let like = self.partner(index).or(self.heard_early());
+        if self.direct {
+            self.with_leg(w, index, |leg, ep, now| leg.answer_prack(ep, now, Err(488)));
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
+        if !leg.session.awaits_answer() {
+            let taken = leg.session.take_offer(body);
+            let answer = taken.and_then(|()| self.description_for(index, like)).map_err(|fault| fault.0);
+            self.refresh_media(w, index);
+            let answer = answer.as_ref().map(Some).map_err(|status| *status);
+            self.with_leg(w, index, |leg, ep, now| leg.answer_prack(ep, now, answer));
+            return;
+        }
+        let taken = leg.session.take_answer(body);
+        self.refresh_media(w, index);
+        self.with_leg(w, index, |leg, ep, now| leg.answer_prack(ep, now, Ok(None)));
+        if let Err(fault) = taken {
+            return self.finish(w, Ending::new(Class::Peer, "not_acceptable", fault.0));
+        }
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::AwaitAck(action) => self.go_on_with(w, action),
+            other => self.doing = other,
+        }
+    }
+
+    pub fn set_session_timer(&mut self, w: &mut World, index: u8, due: Option<Instant>) {
+        let kind = CallTimer::Session(index);
+        match due {
+            Some(at) if self.ending.is_none() => self.set_timer(w, kind, at.since(w.now.mono)),
+            _ => self.cancel_timer(w, kind),
+        }
+    }
+
+    /// A leg's session is to be refreshed, or nobody has refreshed it (RFC 4028 §10).
+    pub(super) fn on_session_due(&mut self, w: &mut World, index: u8) {
+        let over = self.with_leg(w, index, |leg, ep, now| leg.on_session_due(ep, now));
+        if over == Some(true) {
+            self.on_leg_lost(w, index, Ending::new(Class::Peer, "session_expired", 0));
         }
     }
 

@@ -138,7 +138,7 @@ impl Call {
                 return None;
             }
         } else if self.answered.is_none() {
-            if !self.legs[0].session.is_described() {
+            if !self.may_describe() {
                 let text = "the caller made no offer: nothing can be played before the answer";
                 self.note(w, Side::Call, What::Note(text.into()));
                 return Some(Outcome::Failed);

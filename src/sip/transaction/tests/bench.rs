@@ -43,6 +43,14 @@ impl Bench {
             ">" => self.receive(&request(rest)),
             "respond" => self.respond(rest.parse().unwrap(), false),
             "once" => self.respond(rest.parse().unwrap(), true),
+            "reliably" => {
+                let (status, id) = (rest.parse().unwrap(), self.server.unwrap());
+                let request = self.layer.server_request(id).unwrap().0.clone();
+                let bytes =
+                    crate::sip::wire::Writer::response_to(&request, status, "", "ours", self.flow.peer).finish();
+                self.layer.respond_reliably(self.now, id, status, bytes);
+            }
+            "pracked" => self.layer.pracked(self.now, self.server.unwrap()),
             "acked" => self.layer.acked(self.now, self.server.unwrap()),
             "cancel" => self.layer.cancel_because(self.now, self.client.unwrap(), rest),
             "fail" => self.layer.flow_failed(self.now, self.flow),
