@@ -96,7 +96,7 @@ impl Leg {
         let body = body.filter(|_| !owed.described);
         let contact = ep.contact(self.dialog.flow());
         let tag = Some(self.dialog.local_tag());
-        if !owed.required && !(owed.supported && body.is_some()) {
+        if !(owed.required || owed.supported && body.is_some()) {
             ep.respond(now.mono, id, status, "", tag, |w| finish(w.header(HeaderName::Contact, contact), body));
             return;
         }
