@@ -5,7 +5,7 @@ use super::io::Output;
 use super::world::{CallTimer, World};
 use crate::base::time::{Duration, Now};
 use crate::event::{RecordingId, Side, What};
-use crate::media::command::{Hears, TapId, Tone};
+use crate::media::command::{Hears, TapId, Tone, Tones};
 use crate::recording::command::{Event, Order, Paused, Sides, Start};
 use crate::verb::{Channels, Outcome, Record, RecordCall};
 
@@ -149,6 +149,8 @@ impl Call {
     }
 
     pub fn message_begins(&mut self, w: &mut World, record: Box<Record>) -> Option<Outcome> {
+        // Who has no other way ends the message by a tone. It is in the recording, as whoever pressed the key heard it.
+        self.want_tones(Tones::Told);
         self.hear(w, 0, Hears::Silence);
         let quiet_after = Some(record.timeout).filter(|t| !t.is_zero());
         if self.start_recording(w, Whose::Message, Sides::Said, record.trim, quiet_after).is_none() {
@@ -163,6 +165,7 @@ impl Call {
     fn message_ends(&mut self, w: &mut World, why: &str) {
         let Some(recording) = self.recording else { return };
         self.note(w, Side::Call, What::Media(format!("the message ends: {why}").into()));
+        self.want_tones(Tones::Passed);
         self.stop_recording(w, &[Whose::Message]);
         self.doing = Doing::Saving(recording.tap, recording.id);
         self.set_timer(w, CallTimer::Step, STOP_TIMEOUT);
@@ -185,6 +188,12 @@ impl Call {
         {
             self.set_variable("recording_key", digit.to_string());
             self.message_ends(w, "a key was pressed");
+        }
+    }
+
+    fn want_tones(&mut self, wanted: Tones) {
+        if let Some(leg) = self.legs.first_mut() {
+            leg.session.want_tones(wanted);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::What;
-use crate::media::command::{Hears, LegId, TapId, Tone};
+use crate::media::command::{Hears, LegId, TapId, Tone, Tones};
 use crate::recording::command::{Event, Order, Paused, Sides};
 
 fn plan(steps: &str) -> String {
@@ -102,7 +102,9 @@ fn a_message_of_nothing_fails_and_so_does_one_that_cannot_be_written() {
     assert!(b.ended.is_empty());
     b.recorder(Event::Stopped { tap, duration: Duration::ZERO, heard: false });
     assert_eq!(b.logged()[0], "nothing");
+    assert_eq!(b.states[&b.caller_leg()].tones, Tones::Passed);
     let (mut b, tap) = message_begun();
+    assert_eq!(b.states[&b.caller_leg()].tones, Tones::Told, "a caller without events ends it by a tone");
     b.recorder(Event::Failed { tap, why: "the disk is full" });
     assert_eq!(b.logged()[0], "nothing");
     let (mut b, tap) = message_begun();

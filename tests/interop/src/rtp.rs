@@ -50,6 +50,8 @@ struct Shared {
     heard: Mutex<Vec<Packet>>,
     control: Mutex<Vec<Vec<u8>>>,
     quiet: AtomicBool,
+    /// An event that is being sent, and how many packets of it have been.
+    pressed: Mutex<Option<(u8, u16)>>,
     stop: AtomicBool,
 }
 
@@ -91,6 +93,11 @@ impl RtpEnd {
     /// Stops or resumes sending; receiving goes on.
     pub fn set_quiet(&self, quiet: bool) {
         self.shared.quiet.store(quiet, Ordering::Relaxed);
+    }
+
+    /// Sends a digit as RFC 4733 in payload type 101, in place of sound: 120 ms, its end three times.
+    pub fn press(&self, event: u8) {
+        *self.shared.pressed.lock().expect("no holder panics") = Some((event, 0));
     }
 
     /// How many RTP packets have arrived.
@@ -151,17 +158,34 @@ fn send(socket: &UdpSocket, shared: &Shared, payload: &[u8], payload_type: u8) {
     let ssrc = 0x5eed_0000 | u32::from(socket.local_addr().map_or(0, |a| a.port()));
     let begin = Instant::now();
     // A pause takes time and no sequence numbers, as in every phone.
-    let (mut next, mut sequence) = (0u32, 0u16);
+    let (mut next, mut sequence, mut event_at) = (0u32, 0u16, 0u32);
     while !shared.stop.load(Ordering::Relaxed) {
         let due = begin + Duration::from_millis(20) * next;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let target = *shared.target.lock().expect("no holder panics");
         if let (Some(target), false) = (target, shared.quiet.load(Ordering::Relaxed)) {
-            let mut packet = vec![0x80, payload_type];
+            let mut pressed = shared.pressed.lock().expect("no holder panics");
+            let (first, timestamp) = match *pressed {
+                Some((_, sent)) => {
+                    event_at = if sent == 0 { next * FRAME as u32 } else { event_at };
+                    (101 | if sent == 0 { 0x80 } else { 0 }, event_at)
+                }
+                None => (payload_type, next * FRAME as u32),
+            };
+            let mut packet = vec![0x80, first];
             packet.extend(sequence.to_be_bytes());
-            packet.extend((next * FRAME as u32).to_be_bytes());
+            packet.extend(timestamp.to_be_bytes());
             packet.extend(ssrc.to_be_bytes());
-            packet.extend((0..FRAME).map(|i| payload[(next as usize * FRAME + i) % payload.len()]));
+            match *pressed {
+                Some((event, sent)) => {
+                    let end = if sent >= 5 { 0x80 } else { 0 };
+                    packet.extend([event, end | 10]);
+                    packet.extend(((sent.min(5) + 1) * FRAME as u16).to_be_bytes());
+                    *pressed = (sent < 7).then_some((event, sent + 1));
+                }
+                None => packet.extend((0..FRAME).map(|i| payload[(next as usize * FRAME + i) % payload.len()])),
+            }
+            drop(pressed);
             let _ = socket.send_to(&packet, target);
             sequence = sequence.wrapping_add(1);
         }

@@ -27,6 +27,8 @@ pub enum Step {
     /// Sends CANCEL for the INVITE.
     Cancel,
     Bye,
+    /// Sends INFO with a digit: `dtmf-relay` (Signal=5) or `dtmf` (the digit alone).
+    Info(&'static str, char),
     /// Sends re-INVITE with SDP of this direction (`sendonly`, `sendrecv`, …).
     Reinvite(&'static str),
     /// Waits for a request.
@@ -69,6 +71,8 @@ pub struct Sipp<'a> {
     /// Port written in SDP.
     pub rtp_port: u16,
     pub codec: Codec,
+    /// Whether its SDP has telephone-events.
+    pub events: bool,
     pub calls: u32,
     pub calls_per_second: u32,
     pub tcp: bool,
@@ -116,6 +120,7 @@ impl<'a> Sipp<'a> {
             from: "+12125550123",
             rtp_port: 6000,
             codec: Codec::Pcmu,
+            events: true,
             calls: 1,
             calls_per_second: 1,
             tcp: false,
@@ -188,6 +193,11 @@ impl<'a> Sipp<'a> {
             Step::InviteWithDigest => send(true, &self.request("INVITE", "[authentication]\n", "sendrecv")),
             Step::Reinvite(direction) => send(true, &self.request("re-INVITE", "", direction)),
             Step::Bye => send(true, &self.request("BYE", "", "")),
+            Step::Info(kind, digit) => {
+                let body = if kind == "dtmf" { digit.to_string() } else { format!("Signal={digit}\nDuration=120\n") };
+                let extra = format!("Content-Type: application/{kind}\nContent-Length: [len]\n\n{body}");
+                send(true, &self.request("INFO", "", "").replace("Content-Length: 0\n\n", &extra))
+            }
             Step::Ack => send(false, &self.request("ACK", "", "")),
             Step::AckFailure => send(false, &self.in_transaction(index, "ACK")),
             Step::Cancel => send(true, &self.in_transaction(index, "CANCEL")),
@@ -196,7 +206,11 @@ impl<'a> Sipp<'a> {
                 let rrs = if (200..300).contains(&code) { " rrs=\"true\"" } else { "" };
                 // SIPp's variables keep what an earlier message said: an answer to BYE names no media.
                 let ends = self.steps[..index].iter().rev().find(|s| !matches!(s, Step::May(_) | Step::Expect(_)));
-                let note = if matches!(ends, Some(Step::Bye | Step::Cancel)) { String::new() } else { note_media() };
+                let note = if matches!(ends, Some(Step::Bye | Step::Cancel | Step::Info(..))) {
+                    String::new()
+                } else {
+                    note_media()
+                };
                 format!("<recv response=\"{code}\"{rrs}>\n<action>\n{note}</action>\n</recv>\n")
             }
             Step::May(code) => format!("<recv response=\"{code}\" optional=\"true\"/>\n"),
@@ -232,10 +246,14 @@ impl<'a> Sipp<'a> {
         let (payloads, lines) = self.codec.lines();
         let family = if self.ip.contains(':') { 6 } else { 4 };
         let (ip, port) = (self.ip, self.rtp_port);
+        let (payloads, events) = match self.events {
+            true => (payloads, "a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n"),
+            false => (payloads.trim_end_matches(" 101"), ""),
+        };
         format!(
             "Content-Type: application/sdp\nContent-Length: [len]\n\nv=0\no=carrier 1 1 IN IP{family} {ip}\ns=-\n\
              c=IN IP{family} {ip}\nt=0 0\nm=audio {port} RTP/AVP {payloads}\n{lines}\
-             a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\na={direction}\n"
+             {events}a={direction}\n"
         )
     }
 
