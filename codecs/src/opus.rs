@@ -204,6 +204,16 @@ impl Encoder {
         Ok(self.library.set_packet_loss_perc(expected_loss_percent.min(100))?)
     }
 
+    /// The customary bit rate, but no more than a peer says that it takes (500 to 512,000; others are moved there).
+    pub fn set_bitrate_max(&mut self, bits_per_second: u32) -> Result<(), Fault> {
+        self.set_bitrate(self.rate.customary_bitrate().min(bits_per_second))
+    }
+
+    /// All packets of one length, as some receivers ask for; else by what there is to say.
+    pub fn set_constant(&mut self, on: bool) -> Result<(), Fault> {
+        Ok(self.library.set_vbr(!on)?)
+    }
+
     /// Lets pauses shrink to packets that need not be sent.
     pub fn set_dtx(&mut self, on: bool) -> Result<(), Fault> {
         Ok(self.library.set_dtx(on)?)

@@ -5,6 +5,7 @@
 //! need no transcoding; nothing of its description is copied but codec parameters.
 
 mod digits;
+mod opus;
 
 use super::endpoint::Body;
 use super::preference::{costs, for_answer, for_offer, is_ours, media_format, meet};
@@ -361,6 +362,7 @@ impl Session {
             dtmf_clock: agreed.dtmf.map_or(0, |d| d.clock_rate),
             tones: self.tones(),
             ptime_ms: agreed.ptime_ms as u8,
+            opus: opus::wanted(&agreed.send),
             sending: agreed.direction.sends(),
             receiving: agreed.direction.receives(),
             latch: true,

@@ -86,6 +86,26 @@ pub enum Tone {
     Beep,
 }
 
+/// What a peer's description says of the Opus that it takes (RFC 7587 §6.1). Mono is what we send, whatever `stereo` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpusWanted {
+    /// `maxplaybackrate` in Hz and `maxaveragebitrate` in bits a second; 0: nothing is said.
+    pub playback_hz: u32,
+    pub bitrate_max: u32,
+    /// `useinbandfec`: the peer reads what we repeat.
+    pub fec: bool,
+    /// `usedtx`: pauses need not be sent.
+    pub dtx: bool,
+    /// `cbr`.
+    pub constant: bool,
+}
+
+impl Default for OpusWanted {
+    fn default() -> OpusWanted {
+        OpusWanted { playback_hz: 0, bitrate_max: 0, fec: true, dtx: false, constant: false }
+    }
+}
+
 /// The desired state of one leg, whole: the shard makes it so.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct LegState {
@@ -105,6 +125,8 @@ pub struct LegState {
     pub tones: Tones,
     /// Milliseconds of sound per packet that we make ourselves, 10 to 60.
     pub ptime_ms: u8,
+    /// Of the Opus that we make ourselves.
+    pub opus: OpusWanted,
     /// Directions as negotiated, from our side: `sending` false sends no RTP, `receiving` false drops what comes.
     pub sending: bool,
     pub receiving: bool,

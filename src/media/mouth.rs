@@ -4,7 +4,7 @@
 //!  frame ─► rate (8 ⇄ 16 kHz) ─► queue, with the time of its first sample ─► encoder ─► packet, whenever one is full
 //! ```
 
-use super::command::Codec;
+use super::command::{Codec, OpusWanted};
 use super::frame::{FRAME_SAMPLES_MAX, Rate};
 use crate::base::time::{Duration, Instant};
 use codecs::resample::{Decimator, Interpolator, Ratio};
@@ -60,6 +60,7 @@ pub struct Mouth {
     begins: Instant,
     complexity: u8,
     loss_percent: u8,
+    wanted: OpusWanted,
 }
 
 impl std::fmt::Debug for Mouth {
@@ -99,6 +100,7 @@ impl Mouth {
             begins: Instant::ZERO,
             complexity: 5,
             loss_percent: 0,
+            wanted: OpusWanted::default(),
         }))
     }
 
@@ -128,6 +130,22 @@ impl Mouth {
         }
     }
 
+    /// What the listener takes of Opus; other codecs have nothing to say about.
+    pub fn want(&mut self, wanted: OpusWanted) {
+        let Encoder::Opus(encoder) = &mut self.encoder else { return };
+        if std::mem::replace(&mut self.wanted, wanted) == wanted {
+            return;
+        }
+        // None of these can fail within the bounds that they have.
+        let unlimited = |value: u32| if value == 0 { u32::MAX } else { value };
+        let _ = encoder.set_bitrate_max(unlimited(wanted.bitrate_max));
+        let _ = encoder.set_band_max(opus::Band::of_playback_rate(unlimited(wanted.playback_hz)));
+        let _ = encoder.set_constant(wanted.constant);
+        let _ = encoder.set_dtx(wanted.dtx);
+        let percent = if wanted.fec { self.loss_percent } else { 0 };
+        let _ = encoder.set_fec(percent > 0, percent);
+    }
+
     /// The listener says that of 256 packets so many are lost: Opus repeats itself in proportion. A worse report counts at once, a
     /// better one by a quarter.
     pub fn expect_loss(&mut self, lost_of_256: u8) {
@@ -137,6 +155,7 @@ impl Mouth {
         if let Encoder::Opus(encoder) = &mut self.encoder
             && std::mem::replace(&mut self.loss_percent, percent) != percent
         {
+            let percent = if self.wanted.fec { percent } else { 0 };
             let _ = encoder.set_fec(percent > 0, percent);
         }
     }
@@ -268,6 +287,33 @@ mod tests {
             percents.push(mouth.loss_percent);
         }
         assert_eq!(percents, [0, 6, 11, 8, 6, 4, 100, 75]);
+    }
+
+    /// Octets of each packet of two seconds of noise and one of silence, and of what a peer takes that says so.
+    fn lengths(wanted: OpusWanted) -> Vec<usize> {
+        let mut mouth = Mouth::new(Codec::Opus, 20, Rate::Wide).unwrap();
+        mouth.want(wanted);
+        let mut rng = crate::base::rng::Rng::from_seed(8);
+        let mut lengths = Vec::new();
+        for n in 0..150 {
+            let sound: [i16; 320] = std::array::from_fn(|_| if n < 100 { rng.below(8_000) as i16 - 4_000 } else { 0 });
+            mouth.push(Instant::from_micros(n * 20_000), Rate::Wide, &sound);
+            lengths.extend(mouth.next(&mut [0; PAYLOAD_MAX]).map(|s| s.len));
+        }
+        lengths
+    }
+
+    #[test]
+    fn opus_is_as_the_listener_takes_it() {
+        let usual = lengths(OpusWanted::default());
+        let mean = |lengths: &[usize]| lengths[10..100].iter().sum::<usize>() / 90;
+        assert!(mean(&usual) > 40 && usual.iter().all(|len| *len > 0), "{usual:?}");
+        let narrow = lengths(OpusWanted { bitrate_max: 12_000, ..OpusWanted::default() });
+        assert!((20..36).contains(&mean(&narrow)), "12 kbit/s are 30 octets: {narrow:?}");
+        let constant = lengths(OpusWanted { constant: true, ..OpusWanted::default() });
+        assert!(constant.iter().all(|len| *len == constant[0]), "{constant:?}");
+        let pausing = lengths(OpusWanted { dtx: true, ..OpusWanted::default() });
+        assert!(pausing[120..].iter().filter(|len| **len == 0).count() >= 20, "{pausing:?}");
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Bench {
 
     fn set(&mut self, phone: &Phone, format: Format, hears: Hears) {
         let state = LegState {
+            opus: tandem::media::command::OpusWanted::default(),
             tap: None,
             remote_rtp: Some(phone.socket.local_addr().unwrap()),
             remote_rtcp: None,

@@ -70,6 +70,7 @@ pub fn peer(n: u16) -> SocketAddr {
 /// A negotiated leg: towards `peer(n)`, one codec, events at 101, latching.
 pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
     LegState {
+        opus: tandem::media::command::OpusWanted::default(),
         remote_rtp: Some(peer(n)),
         remote_rtcp: None,
         send: Some(format),

@@ -141,6 +141,8 @@ impl Leg {
         if self.mouth.as_ref().is_none_or(|m| !m.fits(codec, state.ptime_ms, rate)) {
             self.mouth = Mouth::new(codec, state.ptime_ms, rate);
         }
+        let wanted = state.opus;
+        self.mouth.iter_mut().for_each(|m| m.want(wanted));
     }
 
     /// How much its encoder may spend; see [`Mouth::spend`].

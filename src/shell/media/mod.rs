@@ -434,7 +434,7 @@ impl Media for MediaEngine {
     }
     fn figures(&self) -> Vec<Sample> {
         let s = self.stats();
-        vec![
+        let mut figures = vec![
             Sample::counter("media_ticks", "Packets of sound that were due to be made", s.ticks),
             Sample::counter("media_ticks_late", "Packets of sound skipped because their time had passed", s.ticks_late),
             Sample::counter("media_packets_received", "RTP and RTCP packets received", s.packets_received),
@@ -445,7 +445,9 @@ impl Media for MediaEngine {
             Sample::gauge("media_legs", "Media legs that are open", s.legs),
             Sample::gauge("media_ports_bound", "RTP and RTCP port pairs that are bound", s.ports_bound),
             Sample::gauge("media_ports_resting", "Bound port pairs that no leg uses", s.ports_resting),
-        ]
+        ];
+        figures.extend(self.recorder.iter().flat_map(Recorder::figures));
+        figures
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config;
 use crate::recording::command::{Event, Order};
 use crate::recording::journal::Format;
 use crate::recording::seal::Key;
+use crate::shell::api::metrics::Sample;
 use crate::shell::clock::Clock;
 use crate::shell::store::{Fault, Recordings};
 use disk::{Condition, Disk};
@@ -28,6 +29,7 @@ use folder::Folder;
 use keeper::Keeper;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -75,8 +77,22 @@ impl Recorder {
         let _ = self.orders.as_ref().map(|orders| orders.send(order));
     }
 
-    pub fn condition(&self) -> &Arc<Condition> {
-        &self.condition
+    /// For `/metrics`.
+    pub fn figures(&self) -> Vec<Sample> {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let c = &self.condition;
+        vec![
+            Sample::gauge("recordings_active", "Recordings that are being written", read(&c.active)),
+            Sample::counter("recordings_saved", "Recordings that have their row", read(&c.saved)),
+            Sample::counter("recordings_failed", "Recordings ended by a full or slow disk", read(&c.failed)),
+            Sample::gauge("recordings_waiting_bytes", "Bytes that wait for the disk", read(&c.waiting)),
+            Sample::counter("recordings_written_bytes", "Bytes of recordings written", read(&c.written)),
+            Sample::gauge(
+                "recordings_refused",
+                "1 while the disk refuses",
+                u64::from(c.is_refusing.load(Ordering::Relaxed)),
+            ),
+        ]
     }
 }
 
