@@ -1,13 +1,15 @@
 //! `make bench`: what a call, a packet and a second of Tandem cost on this machine, beside Kamailio and rtpengine in the
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
-//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, recording, srtp, memory; and subjects: tandem, peers. None: everything.
+//! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, quality, recording,
+//! srtp, memory; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
 mod ivr;
 mod media;
 mod message;
+mod quality;
 mod recording;
 mod relay;
 mod rtpengine;
@@ -50,6 +52,7 @@ impl Choice {
                 "ivr",
                 "conference",
                 "transcode",
+                "quality",
                 "recording",
                 "srtp",
                 "memory",
@@ -69,7 +72,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 11] = [
+    let parts: [(&str, Part); 12] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -78,6 +81,7 @@ fn main() {
         ("ivr", ivr::ivr),
         ("transcode", transcode::transcode),
         ("conference", conference::conference),
+        ("quality", quality::quality),
         ("recording", recording::recording),
         ("srtp", srtp::srtp),
         ("memory", media::memory),
