@@ -182,6 +182,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         mail: mail.clone(),
         store: store::file(&loaded.config.data_dir),
         condition: Arc::clone(&condition),
+        recordings: recording::Settings::of(&loaded.config),
         credentials: files::credentials(&loaded.config.http),
         reload: {
             let reloader = Arc::clone(&reloader);

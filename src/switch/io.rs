@@ -83,6 +83,16 @@ pub enum Operator {
     /// Lifts the ban of a source.
     Unban(IpAddr),
     Hangup(CallId),
+    /// Has a live call run something else from now on.
+    Run {
+        call: CallId,
+        runs: super::Runs,
+    },
+    /// Begins, pauses, resumes or ends the recording of a live call; answered by [`Reply::Recording`].
+    Record {
+        call: CallId,
+        asked: crate::verb::RecordCall,
+    },
     /// Places a call; answered by [`Reply::Placed`] before it rings.
     Originate(Box<super::Originate>),
     Reload(Box<Setup>),
@@ -98,6 +108,8 @@ pub enum Reply {
     Conferences(Vec<ConferenceView>),
     Trunks(Vec<TrunkView>),
     Registrations(Vec<RegistrationView>),
+    /// The recording that was begun, or changed.
+    Recording(crate::event::RecordingId),
     /// A call of ours has begun.
     Placed(CallId),
     Bans(Vec<BanView>),

@@ -16,6 +16,7 @@ mod operator;
 mod originate;
 mod pings;
 mod recording;
+mod redirect;
 mod registrant;
 mod registration;
 mod report;

@@ -24,6 +24,8 @@ impl Switch {
             Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
             Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
+            Operator::Run { call, runs } => self.run_anew(call, &runs),
+            Operator::Record { call, asked } => self.record(call, asked),
             Operator::Originate(asked) => self.originate(&asked),
             Operator::Bans => Reply::Bans(self.world.guard.bans(self.world.now.mono)),
             Operator::Unban(source) => found(self.world.lift_ban(source)),

@@ -79,10 +79,14 @@ impl Switch {
             return Reply::Refused(format!("no call can be placed now: {reason}"));
         }
         let call_id = CallId(u128::from(w.ep.rng().next_u64()) << 64 | u128::from(w.ep.rng().next_u64()));
-        let (script, rule, why) = match script(w, asked, call_id) {
+        let party = (&*asked.from, &*asked.from_name, &*asked.to);
+        let (mut script, rule, why) = match script_of(w, &asked.runs, party, call_id) {
             Ok(found) => found,
             Err(why) => return Reply::Refused(why),
         };
+        for (name, value) in &asked.variables {
+            script.set(name, value.clone());
+        }
         let targets = if asked.targets.is_empty() { vec![w.whom(&asked.to)] } else { asked.targets.clone() };
         let now = w.now;
         let key = self.calls.insert_with(|key| Call::outgoing(call_id, key, now));
@@ -119,34 +123,28 @@ fn named_source(target: Option<&Target>) -> Peer {
 }
 
 /// The script of the call, the rule that the record names, and the sentence for the timeline.
-fn script(w: &World, asked: &Originate, id: CallId) -> Result<(Script, String, String), String> {
-    let (mut script, rule, why) = match &asked.runs {
+pub fn script_of(
+    w: &World,
+    runs: &Runs,
+    (from, from_name, called): (&str, &str, &str),
+    id: CallId,
+) -> Result<(Script, String, String), String> {
+    let (mut script, rule, why) = match runs {
         Runs::Context { context, to } => {
             let header = |_: &str| None;
-            let facts = CallFacts {
-                from: &asked.from,
-                from_name: &asked.from_name,
-                to,
-                trunk: None,
-                user: None,
-                header: &header,
-                at: w.now.wall,
-            };
+            let facts = CallFacts { from, from_name, to, trunk: None, user: None, header: &header, at: w.now.wall };
             let taken = w.dialplan.route(context, &facts)?;
             (taken.script, taken.rule, format!("placed by the operator; after the answer {}", taken.why))
         }
         Runs::Script { script, at } => {
             let mut script = (**script).clone();
-            for (name, value) in [("from", &asked.from), ("from_name", &asked.from_name), ("to", &asked.to)] {
-                script.set(name, value.clone());
+            for (name, value) in [("from", from), ("from_name", from_name), ("to", called)] {
+                script.set(name, value.to_owned());
             }
             (script, at.clone(), format!("placed by the operator; after the answer it runs {at}"))
         }
     };
     script.set("call_id", id.to_string());
-    for (name, value) in &asked.variables {
-        script.set(name, value.clone());
-    }
     Ok((script, rule, why))
 }
 

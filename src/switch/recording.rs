@@ -33,6 +33,11 @@ pub struct Recording {
 }
 
 impl Call {
+    /// The recording that goes on.
+    pub fn recorded_now(&self) -> Option<RecordingId> {
+        self.recording.map(|r| r.id)
+    }
+
     /// Begins a recording of the caller's leg; `None` if there is one already.
     fn start_recording(
         &mut self,
@@ -84,6 +89,11 @@ impl Call {
     /// The call is over, and whatever is recorded of it.
     pub fn end_recording(&mut self, w: &mut World) {
         self.stop_recording(w, &[Whose::Call, Whose::Dial, Whose::Message]);
+    }
+
+    /// A message is given up.
+    pub fn end_message(&mut self, w: &mut World) {
+        self.stop_recording(w, &[Whose::Message]);
     }
 
     // ---- a whole call ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 //! bob: 183 sdp rel                  a reliable provisional response (`rel skip`: one before it is missing)
 //! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port] | PRACK [sdp] [wrong] | UPDATE [sdp]
 //! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
+//! operator: redirect echo            the call of ours does what the dialplan says of `echo` from now on
 //! operator: hangup
 //! wait 32s
 //! ```

@@ -88,6 +88,11 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
 fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
     match words {
         ["hangup"] => stage.operate(Operator::Hangup(stage.placed.ok_or("no call was placed")?)),
+        ["redirect", then] => {
+            let call = stage.placed.ok_or("no call was placed")?;
+            let runs = Runs::Context { context: "all".into(), to: (*then).into() };
+            stage.operate(Operator::Run { call, runs });
+        }
         ["place", to, then] => {
             let target = match to.strip_prefix('+') {
                 Some(_) => Target::Number { number: (*to).into(), trunks: vec!["acme".into(), "beta".into()] },
@@ -106,7 +111,7 @@ fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
                 variables: vec![],
             })));
         }
-        _ => return Err("expected place or hangup".into()),
+        _ => return Err("expected place, redirect or hangup".into()),
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{Api, Problem};
 use crate::base::base64::{decode, encode};
 use crate::base::pii::{Secret, constant_time_eq};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,13 @@ impl Credentials {
         format!("Basic {}", encode(format!("{}:{}", self.account_sid, self.auth_token.expose()).as_bytes()))
     }
 
+    /// Whether name and token are these; both are compared always.
+    pub fn are(&self, name: &str, token: &str) -> bool {
+        let is_name = constant_time_eq(name.as_bytes(), self.account_sid.as_bytes());
+        let is_token = constant_time_eq(token.as_bytes(), self.auth_token.expose().as_bytes());
+        is_name & is_token
+    }
+
     fn are_in(&self, header: &str) -> bool {
         let given = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
         let Some(given) = given.and_then(|(_, value)| decode(value.trim())) else { return false };
@@ -37,8 +45,9 @@ impl Credentials {
 /// Lets a request through or answers 401.
 pub async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let Some(credentials) = &api.credentials else {
-        return match is_from_page(&request) {
-            false => next.run(request).await,
+        let (head, body) = request.into_parts();
+        return match is_from_page(&head) {
+            false => next.run(Request::from_parts(head, body)).await,
             true => {
                 let sentence = "a web page may not give orders here: set http.auth in tandem.yaml";
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence).into_response()
@@ -58,8 +67,8 @@ pub async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) ->
 
 /// Without credentials every program of this machine may ask, but not every web page that a browser on it shows: browsers
 /// name the page, and a page that has its name resolve to loopback is betrayed by that name.
-fn is_from_page(request: &Request) -> bool {
-    let value = |name: header::HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
+pub fn is_from_page(request: &Parts) -> bool {
+    let value = |name: header::HeaderName| request.headers.get(name).and_then(|v| v.to_str().ok());
     let host = value(header::HOST).unwrap_or_default();
     let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name);
     let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
@@ -84,9 +93,9 @@ mod tests {
             ("127.0.0.1:8080", Some("http://127.0.0.1:8080"), false),
         ];
         for (host, origin, want) in rows {
-            let request = Request::builder().header(header::HOST, host);
+            let request = axum::http::Request::builder().header(header::HOST, host);
             let request = origin.into_iter().fold(request, |r, o| r.header(header::ORIGIN, o));
-            assert_eq!(is_from_page(&request.body(Default::default()).unwrap()), want, "{host} {origin:?}");
+            assert_eq!(is_from_page(&request.body(()).unwrap().into_parts().0), want, "{host} {origin:?}");
         }
     }
 

@@ -12,6 +12,7 @@ mod originate;
 mod problem;
 #[cfg(test)]
 mod tests;
+mod v2010;
 mod websocket;
 
 pub use auth::Credentials;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -40,6 +41,8 @@ pub struct Api {
     /// The database's file.
     pub store: PathBuf,
     pub condition: Arc<Condition>,
+    /// Where recordings lie and what opens them.
+    pub recordings: super::recording::Settings,
     /// `None`: no credentials are asked for; the shell allows that on loopback only.
     pub credentials: Option<Credentials>,
     pub reload: Box<dyn Fn() -> Reload + Send + Sync>,
@@ -99,6 +102,7 @@ pub fn router(api: Arc<Api>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard))
+        .route("/2010-04-01/{*path}", any(v2010::enter).with_state(v2010::Rest::new(Arc::clone(&api))))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(operate::ready))
         .with_state(api)

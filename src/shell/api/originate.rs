@@ -75,7 +75,7 @@ pub async fn place(State(api): State<Arc<Api>>, body: String) -> Result<Json<Val
 }
 
 /// Steps of a dialplan, on a line or as a list, as a script of their own. What they name is looked for when they run.
-fn steps_to_run(steps: &str, to: &str, from: &str) -> Result<Runs, String> {
+pub fn steps_to_run(steps: &str, to: &str, from: &str) -> Result<Runs, String> {
     let indented: String = steps.lines().map(|line| format!("        {line}\n")).collect();
     let text = format!("contexts:\n  operator:\n    - name: operator\n      do:\n{indented}");
     let plan = Dialplan::load(&[("do".into(), text)], &Names::ANY).map_err(|faults| {

@@ -62,6 +62,8 @@ fn reply(ask: Operator) -> Reply {
         Operator::Announce { conference, .. } | Operator::EndConference { conference, .. } if conference == "sales" => {
             Reply::Done
         }
+        Operator::Run { call: LIVE, .. } => Reply::Done,
+        Operator::Record { call: LIVE, .. } => Reply::Recording(crate::event::RecordingId(5)),
         Operator::Originate(asked) if asked.to == "busy" => Reply::Refused("limit_calls".into()),
         Operator::Originate(_) => Reply::Placed(LIVE),
         Operator::Hangup(LIVE) | Operator::Drain | Operator::Undrain => Reply::Done,
@@ -98,15 +100,20 @@ async fn control(mut mailbox: Mailbox) {
     }
 }
 
-struct Served {
+/// The usual configuration, with a data folder.
+fn config(folder: &std::path::Path) -> crate::config::Config {
+    crate::config::Config { data_dir: folder.into(), ..Default::default() }
+}
+
+pub struct Served {
     runtime: tokio::runtime::Runtime,
     address: std::net::SocketAddr,
     condition: Arc<Condition>,
-    authorization: String,
+    pub authorization: String,
     folder: std::path::PathBuf,
 }
 
-fn serve_api() -> Served {
+pub fn serve_api() -> Served {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let folder = format!("tandem-api-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
     let folder = std::env::temp_dir().join(folder);
@@ -121,6 +128,7 @@ fn serve_api() -> Served {
         mail,
         store,
         condition: Arc::clone(&condition),
+        recordings: crate::shell::recording::Settings::of(&config(&folder)),
         credentials: Some(credentials),
         reload: Box::new(|| Box::pin(async { Err(vec!["a.yaml:1:1: no".into(), "a.yaml:2:1: nor this".into()]) })),
         connections: Box::new(|| 3),
@@ -138,7 +146,7 @@ impl Served {
         self.ask_with(method, path, authorization, "")
     }
 
-    fn ask_with(&self, method: &str, path: &str, authorization: &str, body: &str) -> (u16, String) {
+    pub fn ask_with(&self, method: &str, path: &str, authorization: &str, body: &str) -> (u16, String) {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();

@@ -4,6 +4,7 @@ mod export;
 mod query;
 mod recordings;
 mod schema;
+mod settings;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod when;
 pub use export::{Broken, Format, export, write_cdrs};
 pub use query::{Filter, Page, Reader, StoredCall};
 pub use recordings::{Recordings, Stored};
+pub use settings::{CallFilter, Setting, Settings, Span};
 pub use sqlite::Sqlite;
 pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};
 pub use when::parse as parse_when;

@@ -106,7 +106,7 @@ pub struct Reader {
     db: Connection,
 }
 
-const COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
+pub(super) const CALL_COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
     billable_us, post_dial_delay_us, class, reason, status, direction FROM cdr";
 
 impl Reader {
@@ -124,7 +124,7 @@ impl Reader {
 
     /// One call by its number.
     pub fn call(&self, call: CallId) -> Result<Option<StoredCall>, Fault> {
-        let sql = format!("{COLUMNS} WHERE call = ?");
+        let sql = format!("{CALL_COLUMNS} WHERE call = ?");
         let mut statement = self.db.prepare_cached(&sql)?;
         let found = statement.query_row(params![call.0.to_be_bytes().as_slice()], cdr).optional()?;
         let Some((id, _, mut cdr)) = found else { return Ok(None) };
@@ -148,7 +148,7 @@ impl Reader {
         };
         let limit = limit.clamp(1, Self::PAGE_MAX);
         let (conditions, values) = filter.conditions(false, after);
-        let mut statement = self.db.prepare(&format!("{COLUMNS}{conditions} LIMIT {}", limit + 1))?;
+        let mut statement = self.db.prepare(&format!("{CALL_COLUMNS}{conditions} LIMIT {}", limit + 1))?;
         let mut rows = statement.query_map(params_from_iter(values), cdr)?.collect::<Result<Vec<_>, _>>()?;
         let is_more = rows.len() > limit;
         rows.truncate(limit);
@@ -181,7 +181,7 @@ impl Reader {
     }
 
     fn portion(&self, conditions: &str, values: Vec<Value>) -> Result<Vec<(i64, i64, CdrView)>, Fault> {
-        let mut statement = self.db.prepare_cached(&format!("{COLUMNS}{conditions} LIMIT {}", Self::PAGE_MAX))?;
+        let mut statement = self.db.prepare_cached(&format!("{CALL_COLUMNS}{conditions} LIMIT {}", Self::PAGE_MAX))?;
         Ok(statement.query_map(params_from_iter(values), cdr)?.collect::<Result<Vec<_>, _>>()?)
     }
 
@@ -226,7 +226,7 @@ fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
 }
 
 /// The row's number, its start in microseconds, and the record without legs.
-fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
+pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
     let pdd: Option<i64> = row.get("post_dial_delay_us")?;
     let view = CdrView {
         call: call_id(row)?.to_string(),

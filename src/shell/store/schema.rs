@@ -75,6 +75,19 @@ CREATE INDEX recording_call ON recording (call);
     "
 ALTER TABLE cdr ADD COLUMN direction TEXT NOT NULL DEFAULT 'inbound';
 ",
+    "
+CREATE TABLE setting (
+    sid TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    account TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, sid, parent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX setting_listed ON setting (kind, account, parent, created);
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

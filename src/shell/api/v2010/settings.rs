@@ -1,0 +1,297 @@
+//! Resources that are settings: made, listed, read, changed and removed alike, as the table of [`super::kinds`] says.
+
+use super::answer::{Failure, Paging, created, date, formatted, gone, is_sid, new_sid, ok};
+use super::form::Form;
+use super::kinds::{KINDS, Kind, Parameter, Takes};
+use super::{Ask, Rest};
+use crate::shell::clock::wall;
+use crate::shell::store::{Setting, Settings};
+use axum::http::Method;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+/// Longer values are refused.
+const TEXT_MAX: usize = 4_096;
+
+/// The kind whose collection, or one of which, a path names; the number of its parent, and its own.
+fn of_path<'a>(segments: &[&'a str]) -> Option<(&'static Kind, &'a str, Option<&'a str>)> {
+    KINDS.iter().find_map(|kind| {
+        let own = match segments.len().checked_sub(kind.path.len()) {
+            Some(0) => None,
+            Some(1) => segments.last().copied(),
+            _ => return None,
+        };
+        let mut parent = "";
+        for (pattern, segment) in kind.path.iter().zip(segments) {
+            match *pattern {
+                "*" => parent = segment,
+                name if name == *segment => {}
+                _ => return None,
+            }
+        }
+        Some((kind, parent, own))
+    })
+}
+
+fn name_of(kind: &Kind) -> String {
+    kind.path.iter().filter(|p| **p != "*").copied().collect::<Vec<_>>().join("/")
+}
+
+/// `VoiceUrl` → `voice_url`.
+fn field(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for (i, c) in name.char_indices() {
+        if c.is_ascii_uppercase() && i > 0 {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+/// What a parameter's value becomes.
+fn value(parameter: &Parameter, text: &str) -> Result<Value, Failure> {
+    let wrong = |expected: &str| Err(Failure::parameter(parameter.name, text, expected));
+    if text.len() > TEXT_MAX || text.contains('\0') {
+        return wrong("a text of at most 4096 octets");
+    }
+    match parameter.takes {
+        Takes::Text | Takes::Hidden => Ok(text.into()),
+        Takes::Bool if text.eq_ignore_ascii_case("true") => Ok(true.into()),
+        Takes::Bool if text.eq_ignore_ascii_case("false") => Ok(false.into()),
+        Takes::Bool => wrong("true or false"),
+        Takes::Number(least, most) => match text.parse::<u64>() {
+            Ok(n) if (least..=most).contains(&n) => Ok(n.into()),
+            _ => wrong(&format!("a number from {least} to {most}")),
+        },
+        Takes::Method => match text.to_ascii_uppercase() {
+            method if method == "GET" || method == "POST" => Ok(method.into()),
+            _ => wrong("GET or POST"),
+        },
+        Takes::Url if text.is_empty() => Ok(Value::Null),
+        Takes::Url if text.starts_with("http://") || text.starts_with("https://") => Ok(text.into()),
+        Takes::Url => wrong("an address that begins with http:// or https://"),
+        Takes::Sid(_) if text.is_empty() => Ok(Value::Null),
+        Takes::Sid(prefix) if is_sid(text, prefix) => Ok(text.into()),
+        Takes::Sid(prefix) => wrong(&format!("{prefix} and 32 hexadecimal digits")),
+        Takes::OneOf(words) if words.contains(&text) => Ok(text.into()),
+        Takes::OneOf(words) => wrong(&words.join(" or ")),
+        Takes::Address if text.parse::<std::net::IpAddr>().is_ok() => Ok(text.into()),
+        Takes::Address => wrong("an IP address"),
+    }
+}
+
+/// Takes the parameters of a request into a body; a new one must have all that are needed.
+fn take(kind: &Kind, form: &Form, body: &mut Map<String, Value>, is_new: bool) -> Result<(), Failure> {
+    for parameter in kind.parameters {
+        let name = field(parameter.name);
+        match form.get(parameter.name) {
+            Some("") if is_new && parameter.is_required => {
+                return Err(Failure::bad(20_001, format!("{} is required", parameter.name)));
+            }
+            Some(text) => {
+                body.insert(name, value(parameter, text)?);
+            }
+            None if is_new && parameter.is_required => {
+                return Err(Failure::bad(20_001, format!("{} is required", parameter.name)));
+            }
+            None if is_new => {
+                body.insert(name, serde_json::from_str(parameter.usual).unwrap_or_default());
+            }
+            None => {}
+        }
+    }
+    if body.get("friendly_name").is_some_and(|name| name == "")
+        && let Some(number) = body.get("phone_number").and_then(Value::as_str)
+    {
+        body.insert("friendly_name".into(), formatted(number).into());
+    }
+    Ok(())
+}
+
+/// A resource as it is shown.
+fn show(kind: &Kind, setting: &Setting) -> Value {
+    let mut body: Map<String, Value> = serde_json::from_str(kind.says).unwrap_or_default();
+    let own: Map<String, Value> = serde_json::from_str(&setting.body).unwrap_or_default();
+    let is_hidden = |name: &str| {
+        name == "secret" || kind.parameters.iter().any(|p| p.takes == Takes::Hidden && field(p.name) == name)
+    };
+    body.extend(own.into_iter().filter(|(name, _)| !is_hidden(name)));
+    body.insert("sid".into(), setting.sid.as_str().into());
+    body.insert("date_created".into(), date(setting.created).into());
+    body.insert("date_updated".into(), date(setting.updated).into());
+    if kind.prefix != "SK" {
+        body.insert("account_sid".into(), setting.account.as_str().into());
+    }
+    if let Some(name) = kind.parent_field {
+        body.insert(name.into(), setting.parent.as_str().into());
+    }
+    let path: Vec<&str> = kind.path.iter().map(|p| if *p == "*" { setting.parent.as_str() } else { p }).collect();
+    let uri = format!("/2010-04-01/Accounts/{}/{}/{}", setting.account, path.join("/"), setting.sid);
+    if kind.has_uri {
+        body.insert("uri".into(), format!("{uri}.json").into());
+    }
+    if !kind.parts.is_empty() {
+        let parts = kind.parts.iter().map(|(name, tail)| ((*name).into(), format!("{uri}/{tail}.json").into()));
+        body.insert("subresource_uris".into(), Value::Object(parts.collect()));
+    }
+    Value::Object(body)
+}
+
+/// Answers a request to one of the table's paths; `None`: the path is none of them.
+pub async fn answer(rest: &Rest, ask: &Ask, segments: &[&str]) -> Option<Result<Response, Failure>> {
+    let (kind, parent, own) = of_path(segments)?;
+    let here = Place { kind, parent: parent.to_owned(), ask: ask.clone() };
+    Some(match (ask.method.clone(), own) {
+        (Method::GET, None) => here.list(rest).await,
+        (Method::POST, None) => here.create(rest).await,
+        (Method::GET, Some(sid)) => here.one(rest, sid.to_owned()).await,
+        (Method::POST, Some(sid)) if kind.can_update => here.update(rest, sid.to_owned()).await,
+        (Method::DELETE, Some(sid)) => here.remove(rest, sid.to_owned()).await,
+        _ => Err(Failure::method()),
+    })
+}
+
+/// A collection, and what is asked of it.
+struct Place {
+    kind: &'static Kind,
+    parent: String,
+    ask: Ask,
+}
+
+impl Place {
+    async fn list(self, rest: &Rest) -> Result<Response, Failure> {
+        let paging = Paging::read(&self.ask.query)?;
+        rest.store(move |store| {
+            self.check_parent(store)?;
+            let names: Vec<String> = self.kind.filters.iter().map(|name| field(name)).collect();
+            let given = self.kind.filters.iter().zip(&names);
+            let wanted: Vec<(&str, &str)> =
+                given.filter_map(|(name, field)| Some((field.as_str(), self.ask.query.some(name)?))).collect();
+            let of = (&*name_of(self.kind), &*self.ask.account, &*self.parent);
+            let found = store.list(of, &wanted, (paging.limit(), paging.offset()))?;
+            let shown = found.iter().map(|s| show(self.kind, s)).collect();
+            Ok(ok(&paging.page(&self.ask.path, self.kind.key, shown)))
+        })
+        .await
+    }
+
+    async fn create(self, rest: &Rest) -> Result<Response, Failure> {
+        rest.store(move |store| {
+            self.check_parent(store)?;
+            let (kind, account) = (name_of(self.kind), &self.ask.account);
+            if store.count(&kind, account, &self.parent)? >= Settings::EACH_MAX {
+                return Err(Failure::bad(20_001, "this account has as many of these as it may have"));
+            }
+            let mut body = Map::new();
+            take(self.kind, &self.ask.form, &mut body, true)?;
+            let sid = match self.kind.maps {
+                Some((parameter, mapped)) => self.mapped(store, parameter, mapped, &mut body)?,
+                None => new_sid(self.kind.prefix)?,
+            };
+            self.refuse_second(store, &body)?;
+            if self.kind.prefix == "SK" {
+                body.insert("secret".into(), new_sid("")?.into());
+            }
+            let now = wall();
+            let setting = Setting {
+                sid,
+                kind,
+                account: account.clone(),
+                parent: self.parent.clone(),
+                created: now,
+                updated: now,
+                body: Value::Object(body.clone()).to_string(),
+            };
+            store.put(&setting)?;
+            let mut shown = show(self.kind, &setting);
+            if let (Some(secret), Some(object)) = (body.get("secret"), shown.as_object_mut()) {
+                // Told this once, and never again.
+                object.insert("secret".into(), secret.clone());
+            }
+            if self.kind.key == "outgoing_caller_ids" {
+                // The operator of a switch of its own need not prove a number: the code is for clients that expect one.
+                return Ok(ok(&json!({
+                    "account_sid": account, "call_sid": null, "validation_code": "000000",
+                    "phone_number": body.get("phone_number"), "friendly_name": body.get("friendly_name"),
+                })));
+            }
+            Ok(created(&shown))
+        })
+        .await
+    }
+
+    /// The number of the list that a mapping names, whose name it takes.
+    fn mapped(
+        &self,
+        store: &Settings,
+        parameter: &str,
+        kind: &str,
+        body: &mut Map<String, Value>,
+    ) -> Result<String, Failure> {
+        let sid = self.ask.form.some(parameter).unwrap_or_default();
+        let Some(list) = store.get(kind, &self.ask.account, "", sid)? else {
+            return Err(Failure::parameter(parameter, sid, "a list of this account"));
+        };
+        let own: Map<String, Value> = serde_json::from_str(&list.body).unwrap_or_default();
+        body.insert("friendly_name".into(), own.get("friendly_name").cloned().unwrap_or_default());
+        Ok(list.sid)
+    }
+
+    /// A queue's name, a number and a domain are an account's once.
+    fn refuse_second(&self, store: &Settings, body: &Map<String, Value>) -> Result<(), Failure> {
+        let (name, code, what) = match self.kind.key {
+            "queues" => ("friendly_name", 22_003, "there is a queue of this name"),
+            "incoming_phone_numbers" => ("phone_number", 21_422, "this number is in use"),
+            "domains" => ("domain_name", 21_232, "this domain is in use"),
+            _ => return Ok(()),
+        };
+        let Some(text) = body.get(name).and_then(Value::as_str) else { return Ok(()) };
+        let of = (&*name_of(self.kind), &*self.ask.account, &*self.parent);
+        match store.list(of, &[(name, text)], (1, 0))?.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::bad(code, what)),
+        }
+    }
+
+    /// Parts need what they are parts of.
+    fn check_parent(&self, store: &Settings) -> Result<(), Failure> {
+        if self.parent.is_empty() {
+            return Ok(());
+        }
+        let above = &self.kind.path[..self.kind.path.iter().position(|p| *p == "*").unwrap_or(0)];
+        match store.get(&above.join("/"), &self.ask.account, "", &self.parent)? {
+            Some(_) => Ok(()),
+            None => Err(self.ask.not_found()),
+        }
+    }
+
+    fn find(&self, store: &Settings, sid: &str) -> Result<Setting, Failure> {
+        let found = store.get(&name_of(self.kind), &self.ask.account, &self.parent, sid)?;
+        found.ok_or_else(|| self.ask.not_found())
+    }
+
+    async fn one(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
+        rest.store(move |store| Ok(ok(&show(self.kind, &self.find(store, &sid)?)))).await
+    }
+
+    async fn update(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
+        rest.store(move |store| {
+            let mut setting = self.find(store, &sid)?;
+            let mut body: Map<String, Value> = serde_json::from_str(&setting.body).unwrap_or_default();
+            take(self.kind, &self.ask.form, &mut body, false)?;
+            (setting.body, setting.updated) = (Value::Object(body).to_string(), wall());
+            store.put(&setting)?;
+            Ok(ok(&show(self.kind, &setting)))
+        })
+        .await
+    }
+
+    async fn remove(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
+        rest.store(move |store| match store.remove(&name_of(self.kind), &self.ask.account, &self.parent, &sid)? {
+            true => Ok(gone()),
+            false => Err(self.ask.not_found()),
+        })
+        .await
+    }
+}

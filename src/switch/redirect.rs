@@ -1,0 +1,72 @@
+//! What an operator has a live call do instead of what it does: another script, a recording.
+
+use super::Switch;
+use super::call::{Call, Doing};
+use super::io::Reply;
+use super::originate::{Runs, script_of};
+use super::world::{CallTimer, World};
+use crate::event::{CallId, Side, What};
+use crate::media::command::Hears;
+use crate::verb::{Outcome, RecordCall, Script};
+
+impl Switch {
+    /// Lets go of what a call does, and of whom it is joined to, and runs something else.
+    pub(super) fn run_anew(&mut self, call: CallId, runs: &Runs) -> Reply {
+        let Some(key) = self.ids.get(&call).copied() else { return Reply::NotFound };
+        let Some(found) = self.calls.get(key).filter(|c| c.ending.is_none()) else { return Reply::NotFound };
+        let made = script_of(&self.world, runs, (&found.from, &found.from_name, &found.to), call);
+        let (script, rule, _) = match made {
+            Ok(made) => made,
+            Err(why) => return Reply::Refused(why),
+        };
+        self.with_call(key, |call, w| call.run_anew(w, script, rule));
+        Reply::Done
+    }
+
+    /// Begins, pauses, resumes or ends the recording of a call that is answered.
+    pub(super) fn record(&mut self, call: CallId, asked: RecordCall) -> Reply {
+        let Some(key) = self.ids.get(&call).copied() else { return Reply::NotFound };
+        if self.calls.get(key).is_none_or(|c| c.ending.is_some() || c.answered.is_none()) {
+            return Reply::NotFound;
+        }
+        let mut reply = Reply::Refused("the call cannot be recorded, or is not".to_owned());
+        self.with_call(key, |call, w| {
+            let before = call.recorded_now();
+            if call.record_call(w, asked) == Outcome::Done
+                && let Some(id) = call.recorded_now().or(before)
+            {
+                reply = Reply::Recording(id);
+            }
+        });
+        reply
+    }
+}
+
+impl Call {
+    fn run_anew(&mut self, w: &mut World, script: Script, rule: String) {
+        self.note(w, Side::Call, What::Route(format!("redirected by the operator: {rule}").into()));
+        if self.seeks_party() {
+            // Whoever answers does this instead.
+            self.script = Some(script);
+            return;
+        }
+        for timer in [CallTimer::Step, CallTimer::Ring, CallTimer::TalkLimit] {
+            self.cancel_timer(w, timer);
+        }
+        self.leave_conference(w);
+        self.end_message(w);
+        self.dial_recorded(w);
+        self.doing = Doing::Nothing;
+        for index in 1..self.legs.len() as u8 {
+            self.cancel_timer(w, CallTimer::Unreachable(index));
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        }
+        self.cause = None;
+        if self.legs.first().is_some_and(|leg| leg.session.is_negotiated()) && !self.direct {
+            self.hear(w, 0, Hears::Silence);
+        }
+        self.rule = rule;
+        self.script = Some(script);
+        self.advance(w);
+    }
+}
