@@ -4,6 +4,7 @@
 //! Needs Linux 6.1 (deferred task work, multishot receive with the source's address). [`Uring::new`] fails where the kernel or
 //! a container's filter refuses it; [`super::portable`] stands in then.
 
+use super::flow::{FlowSocket, Steady};
 use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
 use crate::media::shard::Socket;
 use crate::shell::net::{Waker, raise_open_files, read_address, write_address};
@@ -11,6 +12,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -26,8 +28,10 @@ const BUFFER: usize = 2_048;
 const HEADER: usize = 16;
 const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
 const GROUP: u16 = 0;
-/// Sockets that a shard may have: two for each port pair there is.
-const FILES: u64 = 65_536;
+/// Sockets that a shard may have: three for each port pair there is.
+const FILES: u64 = 98_304;
+/// Flows that may be opened between two waits: each takes some 15 µs.
+const FLOWS_A_TURN: u32 = 4;
 /// A socket whose receive failed is tried again after so long.
 const FAULT_PAUSE: Duration = Duration::from_millis(20);
 /// So many packets end a rest before its time.
@@ -49,11 +53,26 @@ struct WaitFor {
     timeout: u64,
 }
 
-/// A slot's sockets. Its generation tells its receives from those of the slot's earlier sockets.
+/// A slot's sockets. A generation tells receives from those of earlier sockets in the same place.
+#[derive(Default)]
 struct Slot {
     pair: Option<Pair>,
     generation: u16,
+    flow: Option<FlowSocket>,
+    flow_generation: u16,
+    steady: Steady,
 }
+
+/// Which of a slot's sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lane {
+    Rtp,
+    Rtcp,
+    /// RTP of the peer that the port is connected to.
+    Flow,
+}
+
+const LANES: [Lane; 3] = [Lane::Rtp, Lane::Rtcp, Lane::Flow];
 
 /// The memory that packets are received into: a ring of places that the kernel takes buffers from, and the buffers.
 struct Buffers {
@@ -129,8 +148,10 @@ pub struct Uring {
     waker: Waker,
     slots: Vec<Slot>,
     /// Sockets whose receive has ended and must stand again, and until when that waits after a fault.
-    idle: Vec<(u32, Socket)>,
+    idle: Vec<(u32, Lane)>,
     idle_until: Option<Instant>,
+    /// Flows that may still be opened before the next wait.
+    flows_left: u32,
     /// The waker must be watched again.
     unwatched: bool,
     buffers: Buffers,
@@ -184,6 +205,7 @@ impl Uring {
             slots,
             idle,
             idle_until: None,
+            flows_left: FLOWS_A_TURN,
             unwatched: false,
             buffers,
             lent,
@@ -208,20 +230,23 @@ impl Uring {
         self.unwatched = !self.push(&poll.build().user_data(WAKE));
     }
 
-    /// Of a slot that has sockets.
-    fn generation(&self, port: u32) -> Option<u16> {
+    /// Of a socket that is there.
+    fn generation(&self, port: u32, lane: Lane) -> Option<u16> {
         let slot = self.slots.get(port as usize)?;
-        slot.pair.is_some().then_some(slot.generation)
+        match lane {
+            Lane::Flow => slot.flow.is_some().then_some(slot.flow_generation),
+            _ => slot.pair.is_some().then_some(slot.generation),
+        }
     }
 
     /// Puts up a socket's receive.
-    fn listen(&mut self, port: u32, socket: Socket) {
-        let Some(generation) = self.generation(port) else { return };
-        let about = RECEIVE | token(port, socket, generation);
+    fn listen(&mut self, port: u32, lane: Lane) {
+        let Some(generation) = self.generation(port, lane) else { return };
+        let about = RECEIVE | token(port, lane, generation);
         let entry =
-            opcode::RecvMsgMulti::new(fixed(port, socket), &raw const *self.wanted, GROUP).build().user_data(about);
+            opcode::RecvMsgMulti::new(fixed(port, lane), &raw const *self.wanted, GROUP).build().user_data(about);
         if !self.push(&entry) {
-            self.idle.push((port, socket));
+            self.idle.push((port, lane));
             self.idle_until = Some(Instant::now() + FAULT_PAUSE);
         }
     }
@@ -238,8 +263,8 @@ impl Uring {
             self.idle_until = None;
         }
         for _ in 0..self.idle.len() {
-            let Some((port, socket)) = self.idle.pop() else { break };
-            self.listen(port, socket);
+            let Some((port, lane)) = self.idle.pop() else { break };
+            self.listen(port, lane);
             if self.idle_until.is_some() {
                 break;
             }
@@ -302,14 +327,21 @@ impl Uring {
             let entry = self.ring.completion().next()?;
             match entry.user_data() & KIND {
                 RECEIVE => {
-                    let Some((port, socket, id)) = self.received(&entry) else { continue };
+                    let Some((port, lane, id)) = self.received(&entry) else { continue };
                     if let Some(source) = self.buffers.source(id) {
                         let len = (entry.result() as usize).min(BUFFER) - HEADER - NAME;
-                        return Some((port, socket, source, id, len));
+                        return Some((port, self.heard(port, lane, source), source, id, len));
                     }
                     self.buffers.give(id);
                 }
-                SEND => self.unsent += u64::from(entry.result() < 0),
+                // What succeeds says nothing.
+                SEND if entry.result() < 0 => {
+                    self.unsent += 1;
+                    let (port, lane, generation) = of_token(entry.user_data());
+                    if lane == Lane::Flow && self.generation(port, lane) == Some(generation) {
+                        self.close_flow(port);
+                    }
+                }
                 WAKE => {
                     self.waker.clear();
                     if !cqueue::more(entry.flags()) {
@@ -321,20 +353,35 @@ impl Uring {
         }
     }
 
+    /// Which of the port's streams a packet is of.
+    fn heard(&mut self, port: u32, lane: Lane, source: SocketAddr) -> Socket {
+        match lane {
+            Lane::Rtcp => return Socket::Rtcp,
+            Lane::Flow => {}
+            Lane::Rtp => self.slots.get_mut(port as usize).into_iter().for_each(|slot| slot.steady.heard(source)),
+        }
+        Socket::Rtp
+    }
+
     /// A receive brought something: where it came to and the buffer, if it holds a packet of a socket that is still ours.
-    fn received(&mut self, entry: &cqueue::Entry) -> Option<(u32, Socket, u16)> {
-        let (port, socket, generation) = of_token(entry.user_data());
-        let current = self.generation(port) == Some(generation);
+    fn received(&mut self, entry: &cqueue::Entry) -> Option<(u32, Lane, u16)> {
+        let (port, lane, generation) = of_token(entry.user_data());
+        let current = self.generation(port, lane) == Some(generation);
         if current && !cqueue::more(entry.flags()) {
-            self.idle.push((port, socket));
             // Without a buffer it goes on as soon as there is one; whatever else fails may fail again at once.
-            if entry.result() < 0 && entry.result() != -libc::ENOBUFS {
+            let failed = entry.result() < 0 && entry.result() != -libc::ENOBUFS;
+            match lane {
+                // Its peer's port is closed, says ICMP: the port's own socket does not hear of that.
+                Lane::Flow if failed => self.close_flow(port),
+                _ => self.idle.push((port, lane)),
+            }
+            if failed && lane != Lane::Flow {
                 self.idle_until = Some(Instant::now() + FAULT_PAUSE);
             }
         }
         let id = cqueue::buffer_select(entry.flags())?;
         if current && entry.result() > (HEADER + NAME) as i32 {
-            return Some((port, socket, id));
+            return Some((port, lane, id));
         }
         self.buffers.give(id);
         None
@@ -346,38 +393,27 @@ impl PacketIo for Uring {
 
     fn adopt(&mut self, port: u32, pair: Pair) -> io::Result<()> {
         self.begin()?;
-        let fds = [pair.fd(Socket::Rtp), pair.fd(Socket::Rtcp)];
-        self.ring.submitter().register_files_update(port * 2, &fds)?;
+        let fds = [pair.fd(Socket::Rtp), pair.fd(Socket::Rtcp), NO_FILE];
+        self.ring.submitter().register_files_update(place(port, Lane::Rtp), &fds)?;
         let slots = port as usize + 1;
         if self.slots.len() < slots {
-            self.slots.resize_with(slots, || Slot { pair: None, generation: 0 });
+            self.slots.resize_with(slots, Slot::default);
         }
         if let Some(slot) = self.slots.get_mut(port as usize) {
             slot.pair = Some(pair);
         }
-        self.listen(port, Socket::Rtp);
-        self.listen(port, Socket::Rtcp);
+        self.listen(port, Lane::Rtp);
+        self.listen(port, Lane::Rtcp);
         Ok(())
     }
 
     fn retire(&mut self, port: u32) {
-        let Some(slot) = self.slots.get_mut(port as usize) else { return };
-        self.idle.retain(|(p, _)| *p != port);
-        let generation = slot.generation;
-        slot.generation = generation.wrapping_add(1);
-        let Some(pair) = slot.pair.take() else { return };
-        for socket in [Socket::Rtp, Socket::Rtcp] {
-            let about = RECEIVE | token(port, socket, generation);
-            self.push(&opcode::AsyncCancel::new(about).build().user_data(CANCEL));
-        }
-        // The kernel keeps a socket open for its receive: the port is free only when that is gone, which deferred work does.
-        let _ = self.enter(Some(Duration::ZERO), Duration::ZERO);
-        let _ = self.ring.submitter().register_files_update(port * 2, &[-1, -1]);
-        drop(pair);
+        self.close(port, &LANES);
     }
 
     fn wait(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
         self.begin()?;
+        self.flows_left = FLOWS_A_TURN;
         if let Some(id) = self.lent.take() {
             self.buffers.give(id);
         }
@@ -435,38 +471,108 @@ impl PacketIo for Uring {
 
 impl Uring {
     fn queue(&mut self, packet: &Packet) -> bool {
-        if self.generation(packet.port).is_none() {
-            return false;
-        }
-        // SAFETY: zeroed is a valid value.
-        let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
-        let name_len = write_address(&mut name, packet.to);
-        self.names.push(name);
-        let Some(name) = self.names.last() else { return false };
+        let lane = self.lane_of(packet);
+        let Some(generation) = self.generation(packet.port, lane) else { return false };
         let bytes = self.flying.bytes(packet);
-        let entry = opcode::Send::new(fixed(packet.port, packet.socket), bytes.as_ptr(), bytes.len() as u32)
-            .flags(libc::MSG_DONTWAIT)
-            .dest_addr(std::ptr::from_ref(name).cast())
-            .dest_addr_len(name_len)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(SEND);
+        let mut send =
+            opcode::Send::new(fixed(packet.port, lane), bytes.as_ptr(), bytes.len() as u32).flags(libc::MSG_DONTWAIT);
+        if lane != Lane::Flow {
+            // SAFETY: zeroed is a valid value.
+            let mut name: libc::sockaddr_storage = unsafe { mem::zeroed() };
+            let name_len = write_address(&mut name, packet.to);
+            self.names.push(name);
+            let Some(name) = self.names.last() else { return false };
+            send = send.dest_addr(std::ptr::from_ref(name).cast()).dest_addr_len(name_len);
+        }
+        let about = SEND | token(packet.port, lane, generation);
+        let entry = send.build().flags(squeue::Flags::SKIP_SUCCESS).user_data(about);
         self.push(&entry)
+    }
+
+    /// The socket that a packet leaves by. Opens the flow that is due; closes the one to whom nothing goes any more.
+    fn lane_of(&mut self, packet: &Packet) -> Lane {
+        if packet.socket == Socket::Rtcp {
+            return Lane::Rtcp;
+        }
+        let Some(slot) = self.slots.get_mut(packet.port as usize) else { return Lane::Rtp };
+        let due = slot.steady.sends(packet.to);
+        match &slot.flow {
+            Some(flow) if flow.peer == packet.to => return Lane::Flow,
+            Some(_) => self.close_flow(packet.port),
+            None if due && self.flows_left > 0 => return self.open_flow(packet.port, packet.to),
+            None => {}
+        }
+        Lane::Rtp
+    }
+
+    fn open_flow(&mut self, port: u32, peer: SocketAddr) -> Lane {
+        self.flows_left -= 1;
+        let Some(slot) = self.slots.get_mut(port as usize) else { return Lane::Rtp };
+        slot.steady.settle();
+        let Some(main) = &slot.pair else { return Lane::Rtp };
+        let Ok(flow) = FlowSocket::open(main.rtp.as_fd(), peer) else { return Lane::Rtp };
+        if self.ring.submitter().register_files_update(place(port, Lane::Flow), &[flow.as_raw_fd()]).is_err() {
+            return Lane::Rtp;
+        }
+        slot.flow = Some(flow);
+        self.listen(port, Lane::Flow);
+        Lane::Flow
+    }
+
+    /// From now on the port's own socket does all.
+    fn close_flow(&mut self, port: u32) {
+        self.close(port, &[Lane::Flow]);
+    }
+
+    /// Ends the receives of some of a slot's sockets and closes them.
+    fn close(&mut self, port: u32, lanes: &[Lane]) {
+        self.idle.retain(|(p, lane)| *p != port || !lanes.contains(lane));
+        for &lane in lanes {
+            if let Some(generation) = self.generation(port, lane) {
+                let about = RECEIVE | token(port, lane, generation);
+                self.push(&opcode::AsyncCancel::new(about).build().user_data(CANCEL));
+            }
+        }
+        // The kernel keeps a socket open for its receive: the port is free only when that is gone, which deferred work does.
+        // And what is queued to be sent from it leaves.
+        let _ = self.enter(Some(Duration::ZERO), Duration::ZERO);
+        for &lane in lanes {
+            let _ = self.ring.submitter().register_files_update(place(port, lane), &[NO_FILE]);
+        }
+        let Some(slot) = self.slots.get_mut(port as usize) else { return };
+        if slot.flow.take().is_some() {
+            slot.flow_generation = slot.flow_generation.wrapping_add(1);
+        }
+        if lanes.contains(&Lane::Rtp) && slot.pair.take().is_some() {
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.steady = Steady::default();
+        }
     }
 }
 
+/// An empty place in the ring's table.
+const NO_FILE: RawFd = -1;
+
 /// A socket's place in the ring's table.
-const fn fixed(port: u32, socket: Socket) -> types::Fixed {
-    types::Fixed(port << 1 | matches!(socket, Socket::Rtcp) as u32)
+const fn place(port: u32, lane: Lane) -> u32 {
+    port * 3 + lane as u32
 }
 
-const fn token(port: u32, socket: Socket, generation: u16) -> u64 {
-    (generation as u64) << 40 | (port as u64) << 1 | matches!(socket, Socket::Rtcp) as u64
+const fn fixed(port: u32, lane: Lane) -> types::Fixed {
+    types::Fixed(place(port, lane))
 }
 
-const fn of_token(token: u64) -> (u32, Socket, u16) {
-    let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
-    ((token >> 1) as u32, socket, (token >> 40) as u16)
+const fn token(port: u32, lane: Lane, generation: u16) -> u64 {
+    (generation as u64) << 40 | (port as u64) << 2 | lane as u64
+}
+
+const fn of_token(token: u64) -> (u32, Lane, u16) {
+    let lane = match token & 3 {
+        0 => Lane::Rtp,
+        1 => Lane::Rtcp,
+        _ => Lane::Flow,
+    };
+    ((token >> 2) as u32, lane, (token >> 40) as u16)
 }
 
 #[cfg(test)]
@@ -544,5 +650,61 @@ mod tests {
             assert_eq!(collect(&mut io, 1).len(), 1, "the slot's new socket is heard");
         }
         assert_eq!(io.unsent(), 0);
+    }
+
+    fn phone() -> UdpSocket {
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        phone
+    }
+
+    /// Sends from the slot to each, which answers; how many came back.
+    fn talk(io: &mut Uring, at: SocketAddr, phone: &UdpSocket, packets: usize) -> usize {
+        let (mut out, mut buffer) = (Outbox::default(), [0; 64]);
+        (0..packets)
+            .map(|_| {
+                out.push(0, Socket::Rtp, phone.local_addr().unwrap(), b"to");
+                io.send(&mut out);
+                io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
+                assert_eq!(phone.recv_from(&mut buffer).unwrap(), (2, at));
+                phone.send_to(b"fro", at).unwrap();
+                collect(io, 1)
+                    .iter()
+                    .filter(|(port, from, _)| (*port, *from) == (0, phone.local_addr().unwrap()))
+                    .count()
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_steady_peer_gets_a_socket_of_its_own_and_others_are_heard_beside_it() {
+        let Ok(mut io) = Uring::new(Waker::new().unwrap()) else { return println!("this system refuses io_uring") };
+        let (sockets, at) = pair("127.0.0.1");
+        io.adopt(0, sockets).unwrap();
+        let [first, second, stranger] = [(); 3].map(|()| phone());
+        let peer = |io: &Uring| io.slots[0].flow.as_ref().map(|f| f.peer);
+        assert_eq!((talk(&mut io, at, &first, 20), peer(&io)), (20, None));
+        assert_eq!((talk(&mut io, at, &first, 20), peer(&io)), (20, first.local_addr().ok()));
+        stranger.send_to(b"let me in", at).unwrap();
+        assert_eq!(collect(&mut io, 1), vec![(0, stranger.local_addr().unwrap(), b"let me in".to_vec())]);
+        assert_eq!((talk(&mut io, at, &second, 40), peer(&io)), (40, second.local_addr().ok()), "another target");
+        assert_eq!((talk(&mut io, at, &first, 5), peer(&io)), (5, None), "and back");
+        assert_eq!(io.unsent(), 0);
+        assert_eq!((talk(&mut io, at, &first, 40), peer(&io)), (40, first.local_addr().ok()));
+        // Its peer is gone: the port's own socket goes on, and hears it when it comes again.
+        let gone = first.local_addr().unwrap();
+        drop(first);
+        let mut out = Outbox::default();
+        for _ in 0..5 {
+            out.push(0, Socket::Rtp, gone, b"to");
+            io.send(&mut out);
+            collect(&mut io, 1);
+        }
+        assert_eq!(peer(&io), None);
+        let first = UdpSocket::bind(gone).unwrap();
+        first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(talk(&mut io, at, &first, 40), 40);
+        io.retire(0);
+        UdpSocket::bind(at).expect("the port is free");
     }
 }
