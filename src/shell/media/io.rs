@@ -1,6 +1,7 @@
 //! Packets in and out of many sockets: the trait, what waits to be sent, and what tests use. [`super::portable`] and
 //! [`super::uring`] are the kernel's two ways.
 
+use super::pace::Gather;
 use crate::media::shard::Socket;
 use std::collections::VecDeque;
 use std::io;
@@ -33,9 +34,9 @@ pub trait PacketIo {
     fn adopt(&mut self, port: u32, pair: Pair) -> io::Result<()>;
     /// Closes the sockets of a slot.
     fn retire(&mut self, port: u32);
-    /// Waits until packets are ready, the waker rings or the time is over (`None`: for ever). With `rest` it does not come back
-    /// before so long (but for the end of the time), so that packets gather. May send what [`PacketIo::send`] put off.
-    fn wait(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()>;
+    /// Waits until packets are ready, as many as are to `gather`, or the time is over (`None`: for ever). The waker's ring counts
+    /// as a packet. May send what [`PacketIo::send`] put off.
+    fn wait(&mut self, timeout: Option<Duration>, gather: Gather) -> io::Result<()>;
     /// The next packet of those that were ready when the wait ended.
     fn receive(&mut self) -> Option<Incoming<'_>>;
     /// Sends and empties `out`, at the latest at the next [`PacketIo::wait`]. Packets that the system refuses are counted and
@@ -131,7 +132,7 @@ impl PacketIo for Simulated {
 
     fn retire(&mut self, _: u32) {}
 
-    fn wait(&mut self, _: Option<Duration>, _: Duration) -> io::Result<()> {
+    fn wait(&mut self, _: Option<Duration>, _: Gather) -> io::Result<()> {
         Ok(())
     }
 

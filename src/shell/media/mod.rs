@@ -5,6 +5,7 @@
 
 mod flow;
 pub mod io;
+pub mod pace;
 pub mod portable;
 pub mod ports;
 pub mod prompt;

@@ -1,6 +1,7 @@
 //! Nonblocking UDP sockets under level-triggered epoll: what every Linux has.
 
 use super::io::{DATAGRAM_MAX, Incoming, Outbox, Packet, PacketIo, Pair};
+use super::pace::Gather;
 use crate::media::shard::Socket;
 use crate::shell::net::{Epoll, Waker, read_address, write_address};
 use std::io;
@@ -164,9 +165,9 @@ impl PacketIo for Portable {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, gather: Gather) -> io::Result<()> {
         self.next = 0;
-        let rest = timeout.map_or(rest, |t| rest.min(t));
+        let rest = timeout.map_or(gather.rest, |t| gather.rest.min(t));
         if !rest.is_zero() {
             std::thread::sleep(rest);
         }

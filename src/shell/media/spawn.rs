@@ -77,7 +77,7 @@ impl Start {
     fn run(self, io: impl PacketIo + Send + 'static) -> io::Result<JoinHandle<()>> {
         let Start { n, clock, seed, pinned, orders, doorbell, counts, uplink } = self;
         let (shard, outbox, pace) = (Shard::new(clock.now(), seed), Default::default(), Default::default());
-        let worker = Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts, pace };
+        let worker = Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts, pace, faults: 0 };
         std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             if !thread::prefer() {
                 tracing::debug!(shard = n, "the system does not let the media thread run before others");

@@ -1,6 +1,7 @@
 //! A shard's thread: orders in, packets in and out, ticks, events up. It sleeps in `PacketIo::wait` and nowhere else.
 
 use super::io::{Outbox, PacketIo, Pair};
+use super::pace::{Gather, Pace};
 use crate::base::time::{Duration, Instant};
 use crate::media::command::Event;
 use crate::media::leg::Setting;
@@ -27,11 +28,6 @@ const UP_RESERVED: usize = 1_024;
 const OVERFLOW_MAX: usize = 4_096;
 /// Niceness of the shards' threads: above all that is ordinary.
 const NICE: libc::c_int = -10;
-/// From so many packets in [`PACE_WINDOW`] on (8,000 a second) the thread rests for [`REST`] after each turn: packets gather,
-/// and one waking, which costs as much as relaying a packet, serves several. Half of the rest is what it adds to the latency.
-const PACE_PACKETS: u64 = 80;
-const PACE_WINDOW: Duration = Duration::from_millis(10);
-const REST: Duration = Duration::from_micros(120);
 /// What the thread asks to run for at a time, in nanoseconds: the least that the system grants.
 const SLICE_NS: u64 = 100_000;
 /// By how much the system may be late with a rest or a tick, in nanoseconds; its default of 50 µs is as long as the rest.
@@ -168,26 +164,8 @@ pub struct Worker<I> {
     pub clock: Clock,
     pub counts: Arc<Counts>,
     pub pace: Pace,
-}
-
-/// Whether so many packets come that it is worth letting them gather.
-#[derive(Debug, Default)]
-pub struct Pace {
-    begin: Instant,
-    before: u64,
-    busy: bool,
     /// Waits that failed.
-    faults: u64,
-}
-
-impl Pace {
-    /// `packets` is how many came since the start.
-    fn note(&mut self, now: Instant, packets: u64) {
-        if now.since(self.begin) >= PACE_WINDOW {
-            self.busy = packets - self.before >= PACE_PACKETS;
-            (self.begin, self.before) = (now, packets);
-        }
-    }
+    pub faults: u64,
 }
 
 struct Out<'a> {
@@ -227,15 +205,15 @@ impl<I: PacketIo> Worker<I> {
     /// One turn: sleep, orders, packets, ticks. Orders go first: a packet that was sent after an order was given meets it
     /// carried out. `false` when it is over.
     pub fn turn(&mut self) -> bool {
-        self.wait();
+        let begun = self.wait();
         if !self.take_orders() {
             self.io.send(&mut self.outbox);
-            let _ = self.io.wait(Some(Duration::ZERO), Duration::ZERO);
+            let _ = self.io.wait(Some(Duration::ZERO), Gather::NOT);
             self.uplink.flush();
             return false;
         }
         self.io.send(&mut self.outbox);
-        self.take_packets();
+        self.take_packets(begun);
         self.tick();
         self.io.send(&mut self.outbox);
         self.uplink.flush();
@@ -276,10 +254,12 @@ impl<I: PacketIo> Worker<I> {
         }
     }
 
-    fn wait(&mut self) {
+    /// Waits for something to do; since when it has.
+    fn wait(&mut self) -> Instant {
         let now = self.clock.mono();
         let mut timeout = self.shard.deadline().map(|due| due.since(now));
-        self.pace.note(now, self.shard.stats().packets_received);
+        let stats = self.shard.stats();
+        let gather = self.pace.plan(now, stats.packets_received, stats.packets_relayed);
         if !self.uplink.kept.is_empty() {
             timeout = Some(timeout.unwrap_or(Duration::MAX).min(FULL_PAUSE));
         }
@@ -288,19 +268,21 @@ impl<I: PacketIo> Worker<I> {
         if !self.orders.is_empty() {
             timeout = Some(Duration::ZERO);
         }
-        let rest = if self.pace.busy { REST } else { Duration::ZERO };
-        if let Err(error) = self.io.wait(timeout, rest) {
-            if self.pace.faults.is_multiple_of(FAULTS_TOLD) {
+        if let Err(error) = self.io.wait(timeout, gather) {
+            if self.faults.is_multiple_of(FAULTS_TOLD) {
                 tracing::error!("media threads cannot wait for packets: {error}");
             }
-            self.pace.faults += 1;
+            self.faults += 1;
             std::thread::sleep(FULL_PAUSE);
         }
         self.doorbell.asleep.store(false, Ordering::Relaxed);
+        now
     }
 
-    fn take_packets(&mut self) {
+    /// Takes what came in the wait that began at `begun`.
+    fn take_packets(&mut self, begun: Instant) {
         let (mut now, mut taken) = (self.clock.mono(), 0usize);
+        let waited = now.since(begun);
         while let Some(packet) = self.io.receive() {
             taken += 1;
             if taken.is_multiple_of(CLOCK_EVERY) {
@@ -312,6 +294,7 @@ impl<I: PacketIo> Worker<I> {
                 self.io.send(&mut self.outbox);
             }
         }
+        self.pace.waited(waited, taken);
     }
 
     fn publish(&self) {

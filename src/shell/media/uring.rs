@@ -6,6 +6,7 @@
 
 use super::flow::{FlowSocket, Steady};
 use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
+use super::pace::Gather;
 use crate::media::shard::Socket;
 use crate::shell::net::{Waker, raise_open_files, read_address, write_address};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -295,8 +296,8 @@ impl Uring {
         taken
     }
 
-    /// Hands over what is queued and waits.
-    fn enter(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
+    /// Hands over what is queued and waits for `want` completions, not less than `rest`.
+    fn enter(&mut self, timeout: Option<Duration>, want: u32, rest: Duration) -> io::Result<()> {
         let ready = !self.ring.completion().is_empty();
         let spec = timeout.map(|t| types::Timespec::new().sec(t.as_secs()).nsec(t.subsec_nanos()));
         let arg = WaitFor {
@@ -305,7 +306,7 @@ impl Uring {
             min_wait_us: u32::try_from(rest.as_micros()).unwrap_or(0),
             timeout: spec.as_ref().map_or(0, |s| std::ptr::from_ref(s) as u64),
         };
-        let want = if ready { 0 } else { if rest.is_zero() { 1 } else { GATHERED } };
+        let want = if ready { 0 } else { want };
         let queued = self.ring.submission().len() as u32;
         const GETEVENTS: u32 = 1;
         const EXT_ARG: u32 = 8;
@@ -411,7 +412,7 @@ impl PacketIo for Uring {
         self.close(port, &LANES);
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, rest: Duration) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, gather: Gather) -> io::Result<()> {
         self.begin()?;
         self.flows_left = FLOWS_A_TURN;
         if let Some(id) = self.lent.take() {
@@ -421,13 +422,21 @@ impl PacketIo for Uring {
             None => timeout,
             Some(pause) => Some(timeout.map_or(pause, |t| t.min(pause))),
         };
-        let rest = timeout.map_or(rest, |t| rest.min(t));
-        if !self.can_rest && !rest.is_zero() {
+        if gather.counts() {
+            let patience = timeout.map_or(gather.patience, |t| gather.patience.min(t));
+            self.enter(Some(patience), gather.packets, Duration::ZERO)?;
+            self.land();
+            return Ok(());
+        }
+        let rest = timeout.map_or(gather.rest, |t| gather.rest.min(t));
+        if rest.is_zero() {
+            self.enter(timeout, 1, rest)?;
+        } else if self.can_rest {
+            self.enter(timeout, GATHERED, rest)?;
+        } else {
             let _ = self.ring.submit();
             std::thread::sleep(rest);
-            self.enter(timeout.map(|t| t - rest), Duration::ZERO)?;
-        } else {
-            self.enter(timeout, rest)?;
+            self.enter(timeout.map(|t| t - rest), 1, Duration::ZERO)?;
         }
         self.land();
         Ok(())
@@ -535,7 +544,7 @@ impl Uring {
         }
         // The kernel keeps a socket open for its receive: the port is free only when that is gone, which deferred work does.
         // And what is queued to be sent from it leaves.
-        let _ = self.enter(Some(Duration::ZERO), Duration::ZERO);
+        let _ = self.enter(Some(Duration::ZERO), 0, Duration::ZERO);
         for &lane in lanes {
             let _ = self.ring.submitter().register_files_update(place(port, lane), &[NO_FILE]);
         }
@@ -591,7 +600,7 @@ mod tests {
     fn collect(io: &mut Uring, count: usize) -> Vec<(u32, SocketAddr, Vec<u8>)> {
         let mut found = Vec::new();
         for _ in 0..100 {
-            io.wait(Some(Duration::from_millis(10)), Duration::ZERO).unwrap();
+            io.wait(Some(Duration::from_millis(10)), Gather::NOT).unwrap();
             while let Some(packet) = io.receive() {
                 found.push((packet.port, packet.source, packet.bytes.to_vec()));
             }
@@ -615,7 +624,7 @@ mod tests {
             let mut out = Outbox::default();
             out.push(n, Socket::Rtp, phone.local_addr().unwrap(), b"back");
             io.send(&mut out);
-            io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
+            io.wait(Some(Duration::ZERO), Gather::NOT).unwrap();
             let mut buffer = [0; 64];
             let (len, from) = phone.recv_from(&mut buffer).unwrap();
             assert_eq!((&buffer[..len], from, out.is_empty()), (&b"back"[..], at, true));
@@ -665,7 +674,7 @@ mod tests {
             .map(|_| {
                 out.push(0, Socket::Rtp, phone.local_addr().unwrap(), b"to");
                 io.send(&mut out);
-                io.wait(Some(Duration::ZERO), Duration::ZERO).unwrap();
+                io.wait(Some(Duration::ZERO), Gather::NOT).unwrap();
                 assert_eq!(phone.recv_from(&mut buffer).unwrap(), (2, at));
                 phone.send_to(b"fro", at).unwrap();
                 collect(io, 1)

@@ -1,0 +1,154 @@
+//! When a shard's thread looks at its packets. A waking costs more than relaying a packet (on a virtual machine several times
+//! as much, and a timer that ends a sleep as much again), so packets are let gather: as many as come in the time that they may
+//! wait. Counting them needs no timer, but a count waits for packets that may not come, so it ends after [`PATIENCE`], and who
+//! is disappointed counts no more for a while but rests by time.
+
+use crate::base::time::{Duration, Instant};
+
+/// Packets are counted over so long.
+const WINDOW: Duration = Duration::from_millis(10);
+/// What is passed on when it comes waits half of this in the mean.
+const RELAY_SPAN: Duration = Duration::from_micros(230);
+/// The same by the clock, where packets come in bursts or the kernel cannot count: the waking itself takes some 50 µs more.
+const RELAY_REST: Duration = Duration::from_micros(120);
+/// What waits for its pull from a jitter buffer anyway may wait for so long: less than the least such wait.
+const SOUND_SPAN: Duration = Duration::from_millis(4);
+const SOUND_REST: Duration = Duration::from_millis(2);
+/// A count that is not reached ends so late. Shorter than the system's own tick (4 ms at 250 Hz) it needs a timer of its own.
+const PATIENCE: Duration = Duration::from_millis(4);
+/// Counts of a window that were not reached, and how long none is begun after so many.
+const STRAYS_MAX: u32 = 2;
+const DISTRUST: Duration = Duration::from_millis(500);
+/// Packets that are let gather at most: a part of what there is room for.
+const PACKETS_MAX: u64 = 64;
+
+/// How a wait lets packets gather.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gather {
+    /// So many end it; below 2 the first does.
+    pub packets: u32,
+    /// With a count: it ends after so long. Counting is for those who can: else it does not end before `rest`.
+    pub patience: Duration,
+    pub rest: Duration,
+}
+
+impl Gather {
+    /// The first packet ends the wait.
+    pub const NOT: Gather = Gather { packets: 0, patience: Duration::ZERO, rest: Duration::ZERO };
+
+    pub const fn counts(self) -> bool {
+        self.packets > 1
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Pace {
+    begin: Instant,
+    received: u64,
+    relayed: u64,
+    strays: u32,
+    distrust: Instant,
+    gather: Gather,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        let (begin, distrust) = (Instant::ZERO, Instant::ZERO);
+        Pace { begin, received: 0, relayed: 0, strays: 0, distrust, gather: Gather::NOT }
+    }
+}
+
+impl Pace {
+    /// Before a wait. `received` and `relayed` are counted since the start.
+    pub fn plan(&mut self, now: Instant, received: u64, relayed: u64) -> Gather {
+        let passed = now.since(self.begin);
+        if passed >= WINDOW {
+            if self.strays >= STRAYS_MAX {
+                self.distrust = now + DISTRUST;
+            }
+            let came = received.saturating_sub(self.received);
+            // After a long sleep nothing is known of now.
+            let came = if passed < WINDOW * 3 { came } else { 0 };
+            self.gather = plan(came, passed, relayed == self.relayed, now < self.distrust);
+            (self.begin, self.received, self.relayed, self.strays) = (now, received, relayed, 0);
+        }
+        self.gather
+    }
+
+    /// After a wait that has taken `waited` and brought `packets`.
+    pub fn waited(&mut self, waited: Duration, packets: usize) {
+        let gather = self.gather;
+        if gather.counts() && packets > 0 && packets < gather.packets as usize && waited >= gather.patience {
+            self.strays += 1;
+        }
+    }
+}
+
+fn plan(came: u64, passed: Duration, only_sound: bool, distrusted: bool) -> Gather {
+    let (span, rest) = if only_sound { (SOUND_SPAN, SOUND_REST) } else { (RELAY_SPAN, RELAY_REST) };
+    let share = span.as_secs_f64() / passed.as_secs_f64().max(1e-6);
+    let packets = ((came as f64 * share) as u64).min(PACKETS_MAX) as u32;
+    match packets {
+        0 | 1 => Gather::NOT,
+        _ if distrusted && !only_sound => Gather { packets: 0, patience: Duration::ZERO, rest },
+        packets => Gather { packets, patience: PATIENCE, rest },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// The plan after `packets` of each 10 ms, of which `relayed` are passed on.
+    fn after(pace: &mut Pace, packets: u64, relayed: u64) -> Gather {
+        let (mut gather, from) = (Gather::NOT, pace.begin);
+        for n in 1..=3 {
+            gather = pace.plan(from + ms(10 * n), pace.received + packets, pace.relayed + relayed);
+        }
+        gather
+    }
+
+    #[test]
+    fn so_many_gather_as_may_wait() {
+        let counted = |packets, rest| Gather { packets, patience: PATIENCE, rest };
+        for (packets, relayed, expected) in [
+            (0, 0, Gather::NOT),
+            (80, 80, Gather::NOT),
+            (100, 100, counted(2, RELAY_REST)),
+            (300, 300, counted(6, RELAY_REST)),
+            (300, 1, counted(6, RELAY_REST)),
+            (5_000, 5_000, counted(64, RELAY_REST)),
+            (4, 0, Gather::NOT),
+            (5, 0, counted(2, SOUND_REST)),
+            (25, 0, counted(10, SOUND_REST)),
+            (500, 0, counted(64, SOUND_REST)),
+        ] {
+            assert_eq!(after(&mut Pace::default(), packets, relayed), expected, "{packets} {relayed}");
+        }
+    }
+
+    #[test]
+    fn who_waited_in_vain_rests_by_time_for_a_while() {
+        let mut pace = Pace::default();
+        let counting = after(&mut pace, 300, 300);
+        assert!(counting.counts());
+        for (waited, packets) in [(ms(4), 6), (ms(4), 0), (ms(3), 1), (ms(4), 5)] {
+            pace.waited(waited, packets);
+        }
+        assert_eq!(after(&mut pace, 300, 300), counting, "one in vain is chance");
+        (0..2).for_each(|_| pace.waited(ms(5), 1));
+        let resting = after(&mut pace, 300, 300);
+        assert_eq!((resting.counts(), resting.rest), (false, RELAY_REST));
+        for _ in 0..20 {
+            after(&mut pace, 300, 300);
+        }
+        assert_eq!(after(&mut pace, 300, 300), counting);
+        let silent = pace.begin + ms(100);
+        assert_eq!(pace.plan(silent, pace.received + 3_000, pace.relayed + 3_000), Gather::NOT, "after a long sleep");
+    }
+}
