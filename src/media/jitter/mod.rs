@@ -31,7 +31,7 @@ use store::{Store, Waiting};
 /// Sound that waits, at most; what is beyond is skipped.
 pub const LATENCY_MAX: Duration = Duration::from_millis(200);
 /// Delay of the first packet while nothing is known of the way: a clean network's packets wait so long at least.
-const FIRST_DELAY_US: i64 = 10_000;
+const FIRST_DELAY_US: i64 = 7_500;
 /// The target leaves room for packets of 60 ms below the ceiling.
 const TARGET_MAX_US: i64 = 140_000;
 /// Longest packet that is taken.

@@ -4,6 +4,7 @@
 //! who sends too, gets a second socket of the same local address, connected to that peer; the kernel gives it what comes from
 //! there, and the port's own socket the rest.
 
+use super::ports::stamp_packets;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -71,6 +72,7 @@ fn join(flow: &Socket, local: &SockAddr, peer: SocketAddr) -> io::Result<()> {
 }
 
 fn like(flow: &Socket, main: &Socket, v6: bool) -> io::Result<()> {
+    stamp_packets(flow);
     // What is read is twice what was set (socket(7)).
     let _ = flow.set_recv_buffer_size(main.recv_buffer_size()? / 2);
     if v6 {

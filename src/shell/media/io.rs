@@ -2,6 +2,7 @@
 //! [`super::uring`] are the kernel's two ways.
 
 use super::pace::Gather;
+use crate::base::time::Wall;
 use crate::media::shard::Socket;
 use std::collections::VecDeque;
 use std::io;
@@ -51,6 +52,8 @@ pub struct Incoming<'a> {
     pub port: u32,
     pub socket: Socket,
     pub source: SocketAddr,
+    /// When the system had it, by the wall clock; `None` where it does not say.
+    pub stamp: Option<Wall>,
     pub bytes: &'a mut [u8],
 }
 
@@ -139,7 +142,7 @@ impl PacketIo for Simulated {
     fn receive(&mut self) -> Option<Incoming<'_>> {
         let (port, socket, source, bytes) = self.incoming.pop_front()?;
         self.current = bytes;
-        Some(Incoming { port, socket, source, bytes: &mut self.current })
+        Some(Incoming { port, socket, source, stamp: None, bytes: &mut self.current })
     }
 
     fn send(&mut self, out: &mut Outbox) {

@@ -1,6 +1,6 @@
 //! When a shard's thread looks at its packets. A waking costs more than relaying a packet (on a virtual machine several times
 //! as much, and a timer that ends a sleep as much again), so packets are let gather: as many as come in the time that they may
-//! wait. Counting them needs no timer, but a count waits for packets that may not come, so it ends after [`PATIENCE`], and who
+//! wait. Counting them needs no timer, but a count waits for packets that may not come, so it ends after some milliseconds, and who
 //! is disappointed counts no more for a while but rests by time.
 
 use crate::base::time::{Duration, Instant};
@@ -11,16 +11,18 @@ const WINDOW: Duration = Duration::from_millis(10);
 const RELAY_SPAN: Duration = Duration::from_micros(230);
 /// The same by the clock, where packets come in bursts or the kernel cannot count: the waking itself takes some 50 µs more.
 const RELAY_REST: Duration = Duration::from_micros(120);
-/// What waits for its pull from a jitter buffer anyway may wait for so long: less than the least such wait.
-const SOUND_SPAN: Duration = Duration::from_millis(4);
+/// What waits for its pull from a jitter buffer anyway may wait here as well: the pull ends the wait. Digits and orders wait with
+/// it. Where the system does not say when a packet came, it is less, or the jitter buffer would take the waiting for scatter.
+const SOUND_SPAN: Duration = Duration::from_millis(10);
 const SOUND_REST: Duration = Duration::from_millis(2);
 /// A count that is not reached ends so late. Shorter than the system's own tick (4 ms at 250 Hz) it needs a timer of its own.
-const PATIENCE: Duration = Duration::from_millis(4);
+const RELAY_PATIENCE: Duration = Duration::from_millis(4);
+const SOUND_PATIENCE: Duration = Duration::from_millis(10);
 /// Counts of a window that were not reached, and how long none is begun after so many.
 const STRAYS_MAX: u32 = 2;
 const DISTRUST: Duration = Duration::from_millis(500);
 /// Packets that are let gather at most: a part of what there is room for.
-const PACKETS_MAX: u64 = 64;
+const PACKETS_MAX: u64 = 128;
 
 /// How a wait lets packets gather.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,13 +88,16 @@ impl Pace {
 }
 
 fn plan(came: u64, passed: Duration, only_sound: bool, distrusted: bool) -> Gather {
-    let (span, rest) = if only_sound { (SOUND_SPAN, SOUND_REST) } else { (RELAY_SPAN, RELAY_REST) };
+    let (span, rest, patience) = match only_sound {
+        true => (SOUND_SPAN, SOUND_REST, SOUND_PATIENCE),
+        false => (RELAY_SPAN, RELAY_REST, RELAY_PATIENCE),
+    };
     let share = span.as_secs_f64() / passed.as_secs_f64().max(1e-6);
     let packets = ((came as f64 * share) as u64).min(PACKETS_MAX) as u32;
     match packets {
         0 | 1 => Gather::NOT,
         _ if distrusted && !only_sound => Gather { packets: 0, patience: Duration::ZERO, rest },
-        packets => Gather { packets, patience: PATIENCE, rest },
+        packets => Gather { packets, patience, rest },
     }
 }
 
@@ -115,20 +120,21 @@ mod tests {
 
     #[test]
     fn so_many_gather_as_may_wait() {
-        let counted = |packets, rest| Gather { packets, patience: PATIENCE, rest };
-        for (packets, relayed, expected) in [
+        let relayed = |packets| Gather { packets, patience: RELAY_PATIENCE, rest: RELAY_REST };
+        let sound = |packets| Gather { packets, patience: SOUND_PATIENCE, rest: SOUND_REST };
+        for (packets, passed_on, expected) in [
             (0, 0, Gather::NOT),
             (80, 80, Gather::NOT),
-            (100, 100, counted(2, RELAY_REST)),
-            (300, 300, counted(6, RELAY_REST)),
-            (300, 1, counted(6, RELAY_REST)),
-            (5_000, 5_000, counted(64, RELAY_REST)),
-            (4, 0, Gather::NOT),
-            (5, 0, counted(2, SOUND_REST)),
-            (25, 0, counted(10, SOUND_REST)),
-            (500, 0, counted(64, SOUND_REST)),
+            (100, 100, relayed(2)),
+            (300, 300, relayed(6)),
+            (300, 1, relayed(6)),
+            (6_000, 6_000, relayed(128)),
+            (1, 0, Gather::NOT),
+            (2, 0, sound(2)),
+            (25, 0, sound(25)),
+            (500, 0, sound(128)),
         ] {
-            assert_eq!(after(&mut Pace::default(), packets, relayed), expected, "{packets} {relayed}");
+            assert_eq!(after(&mut Pace::default(), packets, passed_on), expected, "{packets} {passed_on}");
         }
     }
 

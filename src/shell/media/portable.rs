@@ -183,7 +183,7 @@ impl PacketIo for Portable {
         self.held.3 = taken + 1;
         let datagram = self.datagrams.get_mut(taken)?;
         let bytes = datagram.bytes.get_mut(..datagram.len)?;
-        Some(Incoming { port, socket, source: datagram.source?, bytes })
+        Some(Incoming { port, socket, source: datagram.source?, stamp: None, bytes })
     }
 
     fn send(&mut self, out: &mut Outbox) {

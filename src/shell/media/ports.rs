@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// A pair is not used again for so long after a call: its peers' last packets are still coming.
 pub const LINGER: Duration = Duration::from_secs(4);
@@ -192,8 +192,19 @@ fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
     } else {
         let _ = socket.set_tos_v4(TRAFFIC_CLASS);
     }
+    stamp_packets(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Each packet is to tell when it came. It need not: then the moment at which it was taken is.
+pub fn stamp_packets(socket: &impl AsRawFd) {
+    let on: libc::c_int = 1;
+    let len = std::mem::size_of_val(&on) as libc::socklen_t;
+    // SAFETY: `on` lives through the call and is as long as is told.
+    unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const on).cast(), len)
+    };
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::io::{Outbox, PacketIo, Pair};
 use super::pace::{Gather, Pace};
-use crate::base::time::{Duration, Instant};
+use crate::base::time::{Duration, Instant, Now, Wall};
 use crate::media::command::Event;
 use crate::media::leg::Setting;
 use crate::media::room::RoomSetting;
@@ -38,6 +38,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 const CLOCK_EVERY: usize = 8;
 /// Of faults of waiting one in so many is told: some five seconds' worth.
 const FAULTS_TOLD: u64 = 1_000;
+/// A packet that is said to have come longer ago than this has come now: longer than a thread of this niceness is kept waiting.
+const AGO_MAX: Duration = Duration::from_millis(100);
 /// Orders taken between two looks at the sockets.
 const ORDERS_MAX: usize = 64;
 
@@ -168,6 +170,13 @@ pub struct Worker<I> {
     pub faults: u64,
 }
 
+/// A packet's moment on our own clock; `None` where it cannot be so: the wall clock was set meanwhile.
+fn came(clocks: Now, stamp: Wall) -> Option<Instant> {
+    let ago = clocks.wall.0.checked_sub(stamp.0)?;
+    let ago = Duration::from_micros(u64::try_from(ago).ok()?);
+    (ago <= AGO_MAX).then(|| Instant::from_micros(clocks.mono.as_micros().saturating_sub(ago.as_micros() as u64)))
+}
+
 struct Out<'a> {
     outbox: &'a mut Outbox,
     uplink: &'a mut Uplink,
@@ -281,13 +290,15 @@ impl<I: PacketIo> Worker<I> {
 
     /// Takes what came in the wait that began at `begun`.
     fn take_packets(&mut self, begun: Instant) {
-        let (mut now, mut taken) = (self.clock.mono(), 0usize);
-        let waited = now.since(begun);
+        let (clocks, mut taken) = (self.clock.now(), 0usize);
+        let waited = clocks.mono.since(begun);
+        let mut now = clocks.mono;
         while let Some(packet) = self.io.receive() {
             taken += 1;
             if taken.is_multiple_of(CLOCK_EVERY) {
                 now = self.clock.mono();
             }
+            let now = packet.stamp.and_then(|stamp| came(clocks, stamp)).unwrap_or(now);
             let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink };
             self.shard.packet(now, (packet.port, packet.socket), packet.source, packet.bytes, &mut out);
             if !I::GATHERS {

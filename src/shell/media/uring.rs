@@ -7,6 +7,7 @@
 use super::flow::{FlowSocket, Steady};
 use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
 use super::pace::Gather;
+use crate::base::time::Wall;
 use crate::media::shard::Socket;
 use crate::shell::net::{Waker, raise_open_files, read_address, write_address};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -24,10 +25,12 @@ const SUBMISSIONS: u32 = 256;
 const COMPLETIONS: u32 = 4_096;
 /// Buffers that packets are received into, a power of two. What finds none stays in its socket.
 const BUFFERS: u16 = 512;
-/// A buffer's parts: the kernel's header, the source's address, the packet.
+/// A buffer's parts: the kernel's header, the source's address, when it came, the packet.
 const BUFFER: usize = 2_048;
 const HEADER: usize = 16;
 const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
+const STAMP: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::timespec>();
+const PACKET: usize = HEADER + NAME + STAMP;
 const GROUP: u16 = 0;
 /// Sockets that a shard may have: three for each port pair there is.
 const FILES: u64 = 98_304;
@@ -113,6 +116,17 @@ impl Buffers {
         read_address(unsafe { &*name.as_ptr().cast() })
     }
 
+    /// When the packet in a buffer came: the one message beside it that is asked for.
+    fn stamp(&mut self, id: u16) -> Option<Wall> {
+        let control = self.get(id).get(HEADER + NAME..PACKET)?;
+        let message = control.as_ptr().cast::<libc::cmsghdr>();
+        // SAFETY: header and time lie within `control`; neither need be aligned.
+        let (header, time) =
+            unsafe { (message.read_unaligned(), message.add(1).cast::<libc::timespec>().read_unaligned()) };
+        let is_time = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_TIMESTAMPNS;
+        is_time.then(|| Wall(time.tv_sec * 1_000_000 + time.tv_nsec / 1_000))
+    }
+
     /// Gives a buffer to the kernel.
     fn give(&mut self, id: u16) {
         let address = self.get(id).as_ptr() as u64;
@@ -195,6 +209,7 @@ impl Uring {
         // SAFETY: zeroed is a valid value.
         let mut wanted: Box<libc::msghdr> = Box::new(unsafe { mem::zeroed() });
         wanted.msg_namelen = NAME as libc::socklen_t;
+        wanted.msg_controllen = STAMP;
         let (slots, idle) = (Vec::new(), Vec::with_capacity(64));
         let names = Vec::with_capacity(SUBMISSIONS as usize);
         let (flying, lent) = (Outbox::default(), None);
@@ -330,7 +345,7 @@ impl Uring {
                 RECEIVE => {
                     let Some((port, lane, id)) = self.received(&entry) else { continue };
                     if let Some(source) = self.buffers.source(id) {
-                        let len = (entry.result() as usize).min(BUFFER) - HEADER - NAME;
+                        let len = (entry.result() as usize).min(BUFFER) - PACKET;
                         return Some((port, self.heard(port, lane, source), source, id, len));
                     }
                     self.buffers.give(id);
@@ -381,7 +396,7 @@ impl Uring {
             }
         }
         let id = cqueue::buffer_select(entry.flags())?;
-        if current && entry.result() > (HEADER + NAME) as i32 {
+        if current && entry.result() > PACKET as i32 {
             return Some((port, lane, id));
         }
         self.buffers.give(id);
@@ -448,8 +463,9 @@ impl PacketIo for Uring {
         }
         let (port, socket, source, id, len) = self.next_packet()?;
         self.lent = Some(id);
-        let bytes = self.buffers.get(id).get_mut(HEADER + NAME..)?.get_mut(..len)?;
-        Some(Incoming { port, socket, source, bytes })
+        let stamp = self.buffers.stamp(id);
+        let bytes = self.buffers.get(id).get_mut(PACKET..)?.get_mut(..len)?;
+        Some(Incoming { port, socket, source, stamp, bytes })
     }
 
     fn send(&mut self, out: &mut Outbox) {
