@@ -3,6 +3,7 @@
 //! Commands go down and events come up by one ring each a shard; nothing here waits. Ports are bound on the control thread, so
 //! that a leg's address is known at once; sockets then belong to the shard.
 
+mod buffers;
 mod flow;
 pub mod io;
 pub mod pace;

@@ -4,33 +4,23 @@
 //! Needs Linux 6.1 (deferred task work, multishot receive with the source's address). [`Uring::new`] fails where the kernel or
 //! a container's filter refuses it; [`super::portable`] stands in then.
 
+use super::buffers::{BUFFER, BUFFERS, Buffers, NAME, PACKET, STAMP};
 use super::flow::{FlowSocket, Steady};
 use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
 use super::pace::Gather;
-use crate::base::time::Wall;
 use crate::media::shard::Socket;
-use crate::shell::net::{Waker, raise_open_files, read_address, write_address};
+use crate::shell::net::{Waker, raise_open_files, write_address};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Requests handed over by one call.
 const SUBMISSIONS: u32 = 256;
 /// What may have come before it is looked at; the kernel keeps what is beyond.
 const COMPLETIONS: u32 = 4_096;
-/// Buffers that packets are received into, a power of two. What finds none stays in its socket.
-const BUFFERS: u16 = 512;
-/// A buffer's parts: the kernel's header, the source's address, when it came, the packet.
-const BUFFER: usize = 2_048;
-const HEADER: usize = 16;
-const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
-const STAMP: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::timespec>();
-const PACKET: usize = HEADER + NAME + STAMP;
 const GROUP: u16 = 0;
 /// Sockets that a shard may have: three for each port pair there is.
 const FILES: u64 = 98_304;
@@ -77,81 +67,6 @@ enum Lane {
 }
 
 const LANES: [Lane; 3] = [Lane::Rtp, Lane::Rtcp, Lane::Flow];
-
-/// The memory that packets are received into: a ring of places that the kernel takes buffers from, and the buffers.
-struct Buffers {
-    memory: NonNull<u8>,
-    tail: u16,
-}
-
-// SAFETY: the mapping is this value's alone.
-unsafe impl Send for Buffers {}
-
-impl Buffers {
-    const RING: usize = BUFFERS as usize * mem::size_of::<types::BufRingEntry>();
-    const LEN: usize = Buffers::RING + BUFFERS as usize * BUFFER;
-
-    fn new() -> io::Result<Buffers> {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping of our own.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), Buffers::LEN, access, kind, -1, 0) };
-        let memory = NonNull::new(memory.cast()).filter(|_| memory != libc::MAP_FAILED);
-        let mut buffers = Buffers { memory: memory.ok_or_else(io::Error::last_os_error)?, tail: 0 };
-        (0..BUFFERS).for_each(|id| buffers.give(id));
-        Ok(buffers)
-    }
-
-    /// One buffer's bytes.
-    fn get(&mut self, id: u16) -> &mut [u8] {
-        let at = Buffers::RING + usize::from(id % BUFFERS) * BUFFER;
-        // SAFETY: within the mapping; the kernel has given this buffer to us and does not write to it until `give`.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().add(at), BUFFER) }
-    }
-
-    /// Where the packet in a buffer came from.
-    fn source(&mut self, id: u16) -> Option<SocketAddr> {
-        let name = self.get(id).get(HEADER..HEADER + mem::size_of::<libc::sockaddr_storage>())?;
-        // SAFETY: as long as a storage, initialised, and aligned: buffers begin at multiples of 2,048, names 16 bytes later. What
-        // lies beyond the address is the packet's and not read for either family.
-        read_address(unsafe { &*name.as_ptr().cast() })
-    }
-
-    /// When the packet in a buffer came: the one message beside it that is asked for.
-    fn stamp(&mut self, id: u16) -> Option<Wall> {
-        let control = self.get(id).get(HEADER + NAME..PACKET)?;
-        let message = control.as_ptr().cast::<libc::cmsghdr>();
-        // SAFETY: header and time lie within `control`; neither need be aligned.
-        let (header, time) =
-            unsafe { (message.read_unaligned(), message.add(1).cast::<libc::timespec>().read_unaligned()) };
-        let is_time = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_TIMESTAMPNS;
-        is_time.then(|| Wall(time.tv_sec * 1_000_000 + time.tv_nsec / 1_000))
-    }
-
-    /// Gives a buffer to the kernel.
-    fn give(&mut self, id: u16) {
-        let address = self.get(id).as_ptr() as u64;
-        let place = usize::from(self.tail % BUFFERS);
-        let ring = self.memory.as_ptr().cast::<types::BufRingEntry>();
-        self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the place is within the ring and not the kernel's until the tail has passed it. The tail lies in the first
-        // place's spare field, is aligned and written by us alone.
-        unsafe {
-            let entry = &mut *ring.add(place);
-            entry.set_addr(address);
-            entry.set_len(BUFFER as u32);
-            entry.set_bid(id);
-            let tail = types::BufRingEntry::tail(ring).cast::<AtomicU16>();
-            (*tail).store(self.tail, Ordering::Release);
-        }
-    }
-}
-
-impl Drop for Buffers {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`; the ring that knew it is gone: it is dropped before.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), Buffers::LEN) };
-    }
-}
 
 /// See the module's documentation.
 pub struct Uring {
@@ -201,7 +116,7 @@ impl Uring {
         let buffers = Buffers::new()?;
         // SAFETY: the mapping lives until after the ring (the order of the fields).
         unsafe {
-            let places = buffers.memory.as_ptr() as u64;
+            let places = buffers.ring();
             ring.submitter().register_buf_ring_with_flags(places, BUFFERS, GROUP, 0)?;
         }
         // A socket in the ring's own table is not looked up, held and let go for each packet.
