@@ -26,6 +26,7 @@ build: rust
 	@$(STEP) build cargo build --release --locked
 
 run: build
+	@command -v espeak-ng >/dev/null || .ci/apt espeak-ng || echo "Say stays silent: espeak-ng is missing"
 	@exec target/release/tandem run --config $(CONFIG)
 
 demo: build

@@ -69,6 +69,20 @@ impl Wall {
     }
 }
 
+impl Wall {
+    /// RFC 2822 in UTC: `Sun, 22 Nov 2026 16:15:00 +0000`.
+    pub fn rfc2822(self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let secs = self.0.div_euclid(1_000_000);
+        let (days, s) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+        let (year, month, day) = civil_from_days(days);
+        let name = DAYS[days.rem_euclid(7) as usize];
+        let month = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
+        format!("{name}, {day:02} {month} {year:04} {:02}:{:02}:{:02} +0000", s / 3600, s / 60 % 60, s % 60)
+    }
+}
+
 /// Days since 1970-01-01 to year, month, day (proleptic Gregorian).
 fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let z = days + 719_468;
@@ -103,6 +117,18 @@ mod tests {
         ];
         for (us, text) in rows {
             assert_eq!(Wall(us).rfc3339(), text);
+        }
+    }
+
+    #[test]
+    fn wall_clock_prints_as_rfc2822() {
+        let rows = [
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (1_795_364_100_123_000, "Sun, 22 Nov 2026 16:15:00 +0000"),
+            (-1_000_000, "Wed, 31 Dec 1969 23:59:59 +0000"),
+        ];
+        for (us, text) in rows {
+            assert_eq!(Wall(us).rfc2822(), text);
         }
     }
 }

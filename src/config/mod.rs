@@ -1,6 +1,7 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
 mod edge;
+pub mod outside;
 mod print;
 mod read;
 mod secrets;
@@ -35,6 +36,8 @@ pub struct Config {
     pub http: Http,
     pub recording: Recording,
     pub limits: Limits,
+    pub web: outside::Web,
+    pub speech: outside::Speech,
     pub trunks: Vec<Trunk>,
     pub users: Vec<User>,
     /// Files and folders, relative to the configuration's folder.

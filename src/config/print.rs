@@ -22,6 +22,8 @@ pub fn to_yaml(config: &Config) -> String {
         ("recording", recording(config)),
         ("http", http(config)),
         ("limits", limits(config)),
+        ("web", web(config)),
+        ("speech", speech(config)),
     ]);
     if let Value::Mapping(m) = &mut out {
         put(m, "trunks", Value::Sequence(config.trunks.iter().map(trunk).collect()));
@@ -138,6 +140,25 @@ fn http(config: &Config) -> Value {
     }
     m.push(("behind_proxy", Value::Bool(config.http.behind_proxy)));
     m.extend(config.http.tls.as_ref().map(|tls| ("tls", map(certificate(tls)))));
+    map(m)
+}
+
+fn web(config: &Config) -> Value {
+    let web = &config.web;
+    let networks = web.allow_private.iter().map(|n| format!("{}/{}", n.address, n.prefix));
+    map([
+        ("allow_private", list(networks)),
+        ("files", text(&web.files.display().to_string())),
+        ("host_requests", web.host_requests.into()),
+    ])
+}
+
+fn speech(config: &Config) -> Value {
+    let speech = &config.speech;
+    let provider = if speech.url.is_some() { "http" } else { "espeak" };
+    let mut m =
+        vec![("provider", text(provider)), ("program", text(&speech.program)), ("at_once", speech.at_once.into())];
+    m.extend(speech.url.as_ref().map(|url| ("url", text(url))));
     map(m)
 }
 

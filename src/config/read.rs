@@ -62,7 +62,7 @@ impl Config {
 
     /// Makes relative paths relative to the configuration's folder.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Config { data_dir, media, dialplans, sip, http, trunks, .. } = self;
+        let Config { data_dir, media, web, dialplans, sip, http, trunks, .. } = self;
         let listener = sip.tls.as_mut().map(|tls| (&mut tls.own, tls.client_ca.as_mut()));
         let clients = trunks.iter_mut().filter_map(|t| t.tls.as_mut());
         let (own, ca): (Vec<_>, Vec<_>) = listener
@@ -73,7 +73,7 @@ impl Config {
         let own =
             own.into_iter().flatten().chain(http.tls.as_mut()).flat_map(|own| [&mut own.certificate, &mut own.key]);
         let ca = ca.into_iter().flatten();
-        for path in [data_dir, &mut media.prompts].into_iter().chain(dialplans).chain(own).chain(ca) {
+        for path in [data_dir, &mut media.prompts, &mut web.files].into_iter().chain(dialplans).chain(own).chain(ca) {
             *path = folder.join(&*path);
         }
     }
@@ -119,6 +119,8 @@ impl Found {
                 cps: limits.int("cps"),
                 call_duration: limits.duration("call_duration").unwrap_or_default(),
             },
+            web: super::outside::web(&Fields::of(section("web"), &super::outside::WEB)),
+            speech: self.speech(section("speech")),
             trunks: f.items("trunks").iter().map(|n| self.trunk(&Fields::of(n, &shapes::TRUNK))).collect(),
             users: f.items("users").iter().filter_map(|n| self.user(&Fields::of(n, &shapes::USER))).collect(),
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
@@ -167,6 +169,15 @@ impl Found {
                 SessionTimers::read(&mut self.reader, &timers)
             },
         }
+    }
+
+    fn speech(&mut self, node: &Node) -> super::outside::Speech {
+        let f = Fields::of(node, &super::outside::SPEECH);
+        let speech = super::outside::speech(&f);
+        if f.text("provider") == Some("http") && speech.url.is_none() {
+            self.reader.fault(f.at(), "a provider without an address", "expected speech.url");
+        }
+        speech
     }
 
     fn media(&mut self, f: &Fields<'_>) -> Media {

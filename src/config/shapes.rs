@@ -21,6 +21,8 @@ pub static FILE: Shape = Shape {
         key("recording", Type::Map(&RECORDING), "", "Recordings of calls and messages."),
         key("http", Type::Map(&HTTP), "", "REST, metrics, health."),
         key("limits", Type::Map(&LIMITS), "", "Limits of the whole switch."),
+        key("web", Type::Map(&super::outside::WEB), "", "Webhooks and media by address."),
+        key("speech", Type::Map(&super::outside::SPEECH), "", "How text becomes sound."),
         key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
         key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),
         key("dialplans", Type::OneOrMore(&Type::Text), "", "Dialplan files, and folders of them."),

@@ -419,6 +419,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.report.datagrams_waiting = self.udp.iter().map(|u| u.backlog() as u64).sum();
                 (self.report.facts_waiting, self.report.facts_dropped) = self.ledger.waiting();
                 self.report.media = self.media.figures();
+                self.report.media.extend(self.outside.figures());
                 let _ = answer.send(Answer::Report(Box::new(self.report.clone())));
             }
         }

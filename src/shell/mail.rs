@@ -135,6 +135,13 @@ impl Mail {
         self.waker.wake();
     }
 
+    /// An answer of a thread that may wait; waits while the queue is full. Not to be called on a runtime's thread.
+    pub fn tell(&self, input: Input) {
+        // A control thread that is gone hears nothing.
+        let _ = self.streams.blocking_send(input);
+        self.waker.wake();
+    }
+
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();

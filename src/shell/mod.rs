@@ -21,5 +21,7 @@ pub mod outside;
 pub mod recording;
 pub mod run;
 pub mod schema;
+pub mod speech;
 pub mod store;
 pub mod testrun;
+pub mod web;

@@ -1,16 +1,29 @@
 //! Where the control thread leaves what HTTP servers and speakers are to do.
 
+use super::api::metrics::Sample;
+use super::speech::Speech;
+use super::web::Web;
 use crate::speech;
 use crate::switch::Input;
 use crate::web::{Event, Fault, Order, Reason};
 
 /// The control thread's end; nothing here waits.
-#[derive(Debug, Default)]
-pub struct Outside;
+#[derive(Default)]
+pub struct Outside {
+    web: Option<Web>,
+    speech: Option<Speech>,
+}
 
 impl Outside {
+    pub fn new(web: Web, speech: Speech) -> Outside {
+        Outside { web: Some(web), speech: Some(speech) }
+    }
+
     /// Leaves an order; the answer to one that cannot be taken.
     pub fn web(&mut self, order: Order) -> Option<Input> {
+        if let Some(web) = &self.web {
+            return web.order(order);
+        }
         let Order::Fetch(fetch) = order else { return None };
         let fault = Fault::new(Reason::Internal, fetch.address.url, "nothing can be fetched");
         Some(Input::Web(Event::Fetched { id: fetch.id, result: Err(fault) }))
@@ -18,9 +31,17 @@ impl Outside {
 
     /// As [`Outside::web`].
     pub fn speech(&mut self, order: speech::Order) -> Option<Input> {
+        if let Some(speech) = &self.speech {
+            return speech.order(order);
+        }
         let speech::Order::Say(say) = order else { return None };
         let why = speech::Fault::new(speech::Reason::Text, "there is no speaker");
         Some(Input::Speech(speech::Event::Failed { id: say.id, why }))
+    }
+
+    /// Figures for `/metrics`.
+    pub fn figures(&self) -> Vec<Sample> {
+        self.web.iter().flat_map(Web::figures).collect()
     }
 }
 
@@ -39,8 +60,8 @@ mod tests {
             fallback: None,
             parameters: Vec::new(),
         };
-        let answer = Outside.web(Order::Fetch(Box::new(fetch)));
+        let answer = Outside::default().web(Order::Fetch(Box::new(fetch)));
         assert!(matches!(answer, Some(Input::Web(Event::Fetched { id: web::FetchId(3), result: Err(_) }))));
-        assert!(Outside.web(Order::Forget(crate::event::CallId(1))).is_none());
+        assert!(Outside::default().web(Order::Forget(crate::event::CallId(1))).is_none());
     }
 }

@@ -18,7 +18,9 @@ use super::net::tls::Tls;
 use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
 use super::outside::Outside;
 use super::recording::{self, folder::OnDisk};
+use super::speech;
 use super::store::{self, Recordings, Sqlite};
+use super::web;
 use crate::config::Config;
 use crate::sip::transport::{Listener, ListenerId, Transport};
 use crate::switch::{Setup, Switch};
@@ -161,6 +163,10 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let settings = media_settings(&loaded.config, u64::from_le_bytes(seed));
     let udp = bound.udp;
     let sip = api::Sip { streams: streams.clone(), listener: sip.0, transport: sip.1, tls };
+    let web = web::start(web::Settings::of(&loaded.config, u64::from_le_bytes(seed)), mail.clone());
+    let web = web.map_err(system("the web client does not start"))?;
+    let speech = speech::start(&speech::Settings::of(&loaded.config), &mail);
+    let speech = speech.map_err(system("the speech threads do not start"))?;
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -173,7 +179,16 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
             core.set_nonce_key(random()?);
             core.set_key_seed(random()?);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
-            Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger, outside: Outside })
+            Control::new(Parts {
+                core,
+                media,
+                clock,
+                udp,
+                streams,
+                mailbox,
+                ledger,
+                outside: Outside::new(web, speech),
+            })
         };
         let _ = begun.send(guard(make));
     });

@@ -12,6 +12,7 @@ use super::digits::Digits;
 use super::io::{CallView, Output};
 use super::recording::Recording;
 use super::web::{Asked, Signalled};
+use super::web_status::Watch;
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
 use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Leg, Peer, State};
@@ -85,6 +86,7 @@ pub struct Call {
     pub digits: Digits,
     pub signalled: Signalled,
     pub asked: Asked,
+    pub watched: Option<Watch>,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -126,6 +128,7 @@ impl Call {
             digits: Digits::default(),
             signalled: Signalled::default(),
             asked: Asked::default(),
+            watched: None,
             timers: Vec::new(),
             group: None,
         }

@@ -25,6 +25,8 @@ mod trunks;
 // Its users come with markup.
 #[allow(dead_code)]
 mod web;
+#[allow(dead_code)]
+mod web_status;
 mod world;
 
 #[cfg(test)]

@@ -257,6 +257,7 @@ impl Call {
         self.answered = Some(w.now);
         w.counters.calls_answered += 1;
         w.fact(Fact::CallAnswered { call: self.id });
+        self.progress(w, super::web_status::Progress::Answered);
         let longest = Some(w.config.limits.call_duration).filter(|limit| !limit.is_zero());
         if let Some(limit) = longest.into_iter().chain(self.lasts).min() {
             self.set_timer(w, CallTimer::CallLimit, limit);

@@ -1,6 +1,7 @@
 //! A call's record: made once, when its ending is known and its media has been accounted for.
 
 use super::call::Call;
+use super::web_status::Progress;
 use super::world::World;
 use crate::b2bua::leg::{Leg, Peer};
 use crate::base::time::{Duration, Now};
@@ -14,6 +15,7 @@ impl Call {
             return;
         }
         self.reported = true;
+        self.progress(w, Progress::Completed);
         self.leave_web(w);
         let cdr = self.cdr(w, ending, at);
         let timeline = std::mem::take(&mut self.timeline);

@@ -85,6 +85,8 @@ fn minimal() -> Config {
             behind_proxy: false,
             tls: None,
         },
+        web: Config::default().web,
+        speech: Config::default().speech,
         limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
         trunks: vec![trunk],
         users: Vec::new(),

@@ -5,7 +5,7 @@ use super::io::Output;
 use super::world::{CallKey, World};
 use crate::b2bua::leg::Peer;
 use crate::config::Config;
-use crate::event::{Class, Ending, Side, What};
+use crate::event::{Class, Direction, Ending, Side, What};
 use crate::sip::wire::{HeaderName, Message, NameAddr};
 use crate::speech::{self, Say, SayId};
 use crate::web::{self, Address, Callback, Fetch, FetchId, Parameters, Want};
@@ -162,7 +162,14 @@ impl Call {
 
     /// Tells a server, after what this call has told before. `more` follows the standard parameters.
     pub fn call_back(&mut self, w: &mut World, address: Address, more: Parameters) {
+        self.call_back_as(w, address, self.status(), more);
+    }
+
+    /// As [`Call::call_back`], with another status than the call's own.
+    pub fn call_back_as(&mut self, w: &mut World, address: Address, status: &str, more: Parameters) {
         let mut parameters = self.parameters(w);
+        let own = parameters.iter_mut().find(|(name, _)| name == "CallStatus");
+        own.into_iter().for_each(|(_, value)| status.clone_into(value));
         parameters.extend(more);
         self.asked.is_used = true;
         let callback = Callback { call: self.id, address, parameters };
@@ -236,7 +243,7 @@ impl Call {
             ("CallSid", self.id.to_string()),
             ("AccountSid", account_sid(config).to_owned()),
             ("ApiVersion", API_VERSION.to_owned()),
-            ("Direction", self.direction().to_owned()),
+            ("Direction", self.direction_word().to_owned()),
             ("CallStatus", self.status().to_owned()),
             ("From", from.clone()),
             ("Caller", from),
@@ -263,8 +270,11 @@ impl Call {
     }
 
     /// "inbound", or by whom a call that we began was asked for.
-    const fn direction(&self) -> &'static str {
-        "inbound"
+    const fn direction_word(&self) -> &'static str {
+        match self.direction {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound-api",
+        }
     }
 }
 

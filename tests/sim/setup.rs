@@ -59,6 +59,8 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             behind_proxy: false,
             tls: None,
         },
+        web: Config::default().web,
+        speech: Config::default().speech,
         limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
         trunks: vec![],
         users: vec![],

@@ -80,6 +80,8 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
             "recording.encryption",
             (&old.recording.key, &old.recording.old_keys) != (&new.recording.key, &new.recording.old_keys),
         ),
+        ("speech", old.speech != new.speech),
+        ("web", old.web != new.web),
         ("http", without_certificate(&old.http) != without_certificate(&new.http)),
     ];
     let changed = keys.iter().filter(|(_, is_changed)| *is_changed);

@@ -139,3 +139,42 @@ fn what_is_told_comes_in_its_order_and_before_the_call_is_forgotten() {
         .collect();
     assert_eq!(told, ["http://a.test/1", "http://a.test/2", "http://a.test/3", "forget"]);
 }
+
+fn told(b: &Bench) -> Vec<Vec<String>> {
+    let shown = ["CallStatus", "SequenceNumber", "CallDuration", "Duration", "SipResponseCode"];
+    let of = |p: &Parameters| {
+        let value = |name: &&str| p.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        shown.iter().filter_map(value).collect()
+    };
+    b.web.iter().filter_map(|o| if let Order::Callback(c) = o { Some(of(&c.parameters)) } else { None }).collect()
+}
+
+#[test]
+fn who_watches_is_told_what_was_asked_for() {
+    use crate::switch::web_status::{Progress, Watch};
+    let watch = |events: &str| Watch::new(Address::new("http://a.test/status", Verb::Post), events);
+    let rows: &[(&str, &[&[&str]])] = &[
+        (
+            "initiated ringing answered completed",
+            &[&["initiated", "0"], &["ringing", "1"], &["in-progress", "2"], &["completed", "3", "61", "2", "200"]],
+        ),
+        ("ringing,completed", &[&["ringing", "0"], &["completed", "1", "61", "2", "200"]]),
+        ("", &[&["completed", "0", "61", "2", "200"]]),
+    ];
+    for (events, expected) in rows {
+        let mut b = call("");
+        b.on_call(|c, w| {
+            c.watched = Some(watch(events));
+            [Progress::Initiated, Progress::Ringing, Progress::Answered].into_iter().for_each(|p| c.progress(w, p));
+        });
+        b.now.mono += Duration::from_secs(61);
+        b.hang_up();
+        assert_eq!(told(&b), *expected, "{events}");
+        assert!(matches!(b.web.last(), Some(Order::Forget(_))));
+    }
+    let mut b = Bench::new("contexts:\n  any:\n    - do: [ { tone: ringback } ]\n");
+    b.receive(CALLER, request("INVITE", 1, 1, "", &sdp(4000)));
+    b.on_call(|c, _| c.watched = Some(watch("answered completed")));
+    b.receive(CALLER, request("CANCEL", 1, 1, "", "").replace("z9hG4bKCANCEL", "z9hG4bKINVITE"));
+    assert_eq!(told(&b), [["canceled", "0", "0", "0", "487"]]);
+}
