@@ -9,13 +9,14 @@ BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon python3-venv python3-dev
 # Twelve fuzz targets, two at a time: a minute each.
 export FUZZ_SECONDS ?= 360
 
-.PHONY: help run build test demo bench soak captures rust packages
+.PHONY: help run build test demo bench soak captures coverage-markup rust packages
 help:
 	@echo "make run       build the switch and start it with the demo configuration"
 	@echo "make demo      call a demo number with baresip; print the call's timeline and where the sound lies"
 	@echo "make test      every check that continuous integration runs"
 	@echo "make bench     calls a second, CPU a call and a packet, latency, memory; beside Kamailio and rtpengine"
 	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets"
+	@echo "make coverage-markup  which elements and attributes of markup are tested, and by what"
 	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
 
 rust:
@@ -54,6 +55,10 @@ bench: build
 soak: build
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
 	@TANDEM=target/release/tandem SOAK_CALLS=$${SOAK_CALLS:-10000} cargo test --locked -p interop --test network -- --nocapture
+
+coverage-markup:
+	@column -t -s $$'\t' tests/markup/coverage.tsv
+	@grep -v '^#' tests/markup/coverage.tsv | cut -f 3 | sort | uniq -c
 
 captures:
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES) tshark

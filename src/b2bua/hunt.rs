@@ -19,6 +19,12 @@ impl<A> Track<A> {
     }
 }
 
+impl<A> Track<A> {
+    pub fn attempts_mut(&mut self) -> impl Iterator<Item = &mut A> {
+        self.attempts.iter_mut()
+    }
+}
+
 /// A hunt over attempts of the kind `A`.
 #[derive(Debug)]
 pub struct Hunt<A> {

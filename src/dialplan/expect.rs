@@ -15,6 +15,8 @@ pub(super) struct Test {
     pub call: Call,
     /// How the steps of a verb go, in order; the last one stays.
     pub outcomes: Vec<(String, Vec<Outcome>)>,
+    /// What is entered at each gather in turn.
+    pub presses: Vec<String>,
     pub expect: Option<Vec<Expected>>,
     pub exact: bool,
     pub route: Option<String>,
@@ -53,10 +55,13 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 12] = [
+const FIELDS: [(&str, &[&str]); 15] = [
+    ("say", &["text", "voice", "language", "loop"]),
+    ("gather", &["digits", "timeout", "finish_on_key", "input", "prompt", "barge_in", "action", "language", "hints"]),
+    ("redirect", &["url", "method"]),
     ("answer", &[]),
     ("reject", &["status", "reason"]),
-    ("play", &["file", "loop"]),
+    ("play", &["file", "loop", "digits"]),
     ("tone", &["name", "country", "duration"]),
     ("echo", &["duration"]),
     (
@@ -76,10 +81,12 @@ const FIELDS: [(&str, &[&str]); 12] = [
             "record",
             "ringback",
             "headers",
+            "action",
+            "hangup_on_star",
         ],
     ),
     ("conference", &["name", "beep", "muted", "coach", "start_on_enter", "end_on_exit", "max_participants", "wait"]),
-    ("record", &["max_length", "finish_on_key", "timeout", "beep", "trim"]),
+    ("record", &["max_length", "finish_on_key", "timeout", "beep", "trim", "action"]),
     ("record_call", &["action", "channels", "paused"]),
     ("pause", &["duration"]),
     ("hangup", &["reason"]),
@@ -119,6 +126,7 @@ pub(super) fn read(
         at,
         call,
         outcomes,
+        presses: f.texts("press"),
         expect,
         exact: f.flag("exact"),
         route: f.text("expect_route").map(str::to_owned),
@@ -164,7 +172,8 @@ fn read_expected(reader: &mut Reader, node: &Node) -> Option<Expected> {
             return None;
         }
     };
-    let verb = name.text()?;
+    // Two words for one.
+    let verb = if name.text()? == "markup" { "redirect" } else { name.text()? };
     let Some((_, known)) = FIELDS.iter().find(|(known, _)| *known == verb) else {
         let is_step = shapes::STEP.options.iter().find(|o| o.name == verb);
         match is_step.map(|o| o.later) {

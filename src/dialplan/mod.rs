@@ -159,7 +159,8 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 12] = [
+pub const VARIABLES: [&str; 13] = [
+    "digits",
     "from",
     "from_name",
     "to",

@@ -92,15 +92,15 @@ pub static STEP: Variants = Variants {
         now("pause", Type::Short(&PAUSE, "duration"), false, "Waits."),
         now("hangup", Type::Short(&HANGUP, "reason"), true, "Ends the call."),
         now("log", Type::Short(&LOG, "text"), false, "Writes a line to the log and the call's timeline."),
-        later("say"),
-        later("gather"),
+        now("say", Type::Short(&SAY, "text"), false, "Speaks a text; before the answer as early media."),
+        now("gather", Type::Short(&GATHER, "digits"), true, "Takes digits from the caller."),
+        now("markup", Type::Short(&REDIRECT, "url"), false, "Goes on with what a document in markup says."),
+        now("redirect", Type::Short(&REDIRECT, "url"), false, "As markup."),
         later("voicemail"),
         later("enqueue"),
-        later("markup"),
         later("leave"),
         later("stream"),
         later("refer"),
-        later("redirect"),
         later("message"),
         later("pay"),
     ],
@@ -124,7 +124,8 @@ static ON: Shape = Shape {
 
 pub static OUTCOMES: Shape = Shape {
     name: "set of outcomes",
-    doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; other steps are done or failed.",
+    doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; a `gather` has a digit, done or none; other \
+          steps are done or failed.",
     keys: &[
         key(
             "answered",
@@ -136,7 +137,20 @@ pub static OUTCOMES: Shape = Shape {
         key("no_answer", Type::As(&STEPS), "", "It rang for the timeout."),
         key("failed", Type::As(&STEPS), "", "It could not be done."),
         key("cancelled", Type::As(&STEPS), "", "It was given up."),
-        key("done", Type::As(&STEPS), "", "It came to its end."),
+        key("done", Type::As(&STEPS), "", "It came to its end; of a gather: something else was entered."),
+        key("none", Type::As(&STEPS), "", "Nothing was entered."),
+        key("0", Type::As(&STEPS), "", "0 was entered."),
+        key("1", Type::As(&STEPS), "", "1 was entered."),
+        key("2", Type::As(&STEPS), "", "2 was entered."),
+        key("3", Type::As(&STEPS), "", "3 was entered."),
+        key("4", Type::As(&STEPS), "", "4 was entered."),
+        key("5", Type::As(&STEPS), "", "5 was entered."),
+        key("6", Type::As(&STEPS), "", "6 was entered."),
+        key("7", Type::As(&STEPS), "", "7 was entered."),
+        key("8", Type::As(&STEPS), "", "8 was entered."),
+        key("9", Type::As(&STEPS), "", "9 was entered."),
+        key("*", Type::As(&STEPS), "", "* was entered."),
+        key("#", Type::As(&STEPS), "", "# was entered."),
     ],
     prefixed: None,
 };
@@ -184,8 +198,75 @@ pub static PLAY: Shape = Shape {
     name: "play",
     doc: "",
     keys: &[
-        required("file", Type::Text, "The prompt's WAV file, relative to media.prompts."),
+        key(
+            "file",
+            Type::Text,
+            "",
+            "The prompt's WAV file, relative to media.prompts; or an address, which is fetched.",
+        ),
+        key(
+            "digits",
+            Type::Form("some of 0-9, *, #, A-D and w", is_keys),
+            "",
+            "Or digits to send; w waits half a second.",
+        ),
         key("loop", Type::Int(0, 1_000), "1", "How many times; 0 is for ever."),
+    ],
+    prefixed: None,
+};
+
+fn is_keys(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| "0123456789*#ABCDw".contains(c))
+}
+
+pub static SAY: Shape = Shape {
+    name: "say",
+    doc: "",
+    keys: &[
+        required("text", Type::Text, "What is said."),
+        key("ssml", Type::Bool, "false", "The text has SSML elements in it."),
+        key("voice", Type::Text, "", "As Twilio names it; the configuration's if missing."),
+        key("language", Type::Text, "", "Such as en-US; the configuration's if missing."),
+        key("loop", Type::Int(0, 1_000), "1", "How many times; 0 is for ever."),
+    ],
+    prefixed: None,
+};
+
+pub static GATHER: Shape = Shape {
+    name: "gather",
+    doc: "Then ${digits} holds what was entered, and `on` has the steps for each digit. What is typed before is taken first.",
+    keys: &[
+        key("digits", Type::Int(1, 255), "", "It is over with so many; by the key or by the time if missing."),
+        key("timeout", Type::Duration, "5s", "Silence after the prompt, and between two digits."),
+        key("finish_on_key", Type::Choice(&["#", "*", "none"]), "#", "The key that ends it."),
+        key("prompt", Type::OneOrMore(&Type::OneOf(&PROMPT)), "", "What is heard meanwhile; the first digit stops it."),
+        key("barge_in", Type::Bool, "true", "A digit stops the prompt."),
+        key("action", Type::Text, "", "An address that is told what was entered; its document is what follows."),
+        key("method", METHOD, "POST", "How it is asked."),
+        key("action_on_empty", Type::Bool, "false", "It is asked also if nothing was entered."),
+    ],
+    prefixed: None,
+};
+
+static PROMPT: Variants = Variants {
+    name: "prompt",
+    options: &[
+        now("play", Type::Short(&PLAY, "file"), false, "A prompt."),
+        now("say", Type::Short(&SAY, "text"), false, "A text."),
+        now("pause", Type::Short(&PAUSE, "duration"), false, "Silence."),
+    ],
+    beside: &ANSWER,
+};
+
+const METHOD: Type = Type::Choice(&["POST", "GET"]);
+
+pub static REDIRECT: Shape = Shape {
+    name: "document",
+    doc: "Markup, or text that is said, or sound that is played. When it ends the call ends.",
+    keys: &[
+        required("url", Type::Text, "Its address, or a file beside the configuration."),
+        key("method", METHOD, "POST", "How it is asked."),
+        key("fallback", Type::Text, "", "Asked where a document of this call fails."),
     ],
     prefixed: None,
 };
@@ -382,7 +463,12 @@ pub static TEST: Shape = Shape {
             "",
             "How the steps of a verb go, in order; the last one stays. Missing: a dial is answered, all else done.",
         ),
-        key("press", Type::Later, "", ""),
+        key(
+            "press",
+            Type::OneOrMore(&Type::Text),
+            "",
+            "What is entered at each gather in turn; nothing at further ones.",
+        ),
         key(
             "expect",
             Type::List(&Type::Any),
@@ -397,7 +483,7 @@ pub static TEST: Shape = Shape {
 };
 
 static OUTCOME_LIST: Type =
-    Type::OneOrMore(&Type::Choice(&["answered", "busy", "no_answer", "failed", "cancelled", "done"]));
+    Type::OneOrMore(&Type::Choice(&["answered", "busy", "no_answer", "failed", "cancelled", "done", "none"]));
 
 pub static CALL: Shape = Shape {
     name: "call",

@@ -8,9 +8,11 @@ use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::verb::{
-    AfterDial, Beep, BlockId, Channels, Condition, ConferenceHooks, ConferenceStep, DialRecord, DialStep, MediaMode,
-    Outcome, Program, Record, RecordCall, Step, Strategy, TargetKind, TargetStep, Text, Verb, variable_name,
+    AfterDial, Beep, BlockId, Channels, Condition, ConferenceHooks, ConferenceStep, DialRecord, DialStep, Gather, Hook,
+    Listening, MediaMode, Outcome, Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind,
+    TargetStep, Text, Verb, is_url, variable_name,
 };
+use crate::web::Method;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -101,9 +103,22 @@ impl<'a> Compiler<'a> {
             _ => node.pairs().iter().find(|(key, _)| key.text() != Some("on")).map(|(k, v)| (k, v))?,
         };
         let at: Arc<str> = format!("{}:{}", reader.file(), name.at.line).into();
-        let verb = self.verb(reader, name.text()?, value)?;
+        let mut verb = self.verb(reader, name.text()?, value)?;
         let mut on = Vec::new();
         for (outcome, steps) in node.get("on").map_or(&[][..], Node::pairs) {
+            let key = outcome.text().filter(|key| key.len() == 1);
+            if let (Verb::Gather { .. }, Some(key)) = (&verb, key) {
+                let block = self.block(reader, steps);
+                if let Verb::Gather { cases, .. } = &mut verb {
+                    cases.push((key.to_owned(), block));
+                }
+                continue;
+            }
+            if let Some(key) = key {
+                let what = format!("\"{}\" never is \"{key}\"", name.text().unwrap_or_default());
+                reader.fault(outcome.at, what, "expected a digit beside a gather only");
+                continue;
+            }
             let Some(known) = outcome.text().and_then(read_outcome) else { continue };
             let possible = possible_outcomes(&verb);
             if possible.contains(&known) {
@@ -132,6 +147,15 @@ impl<'a> Compiler<'a> {
                 Verb::Reject { status, reason: self.field(reader, &f, "reason").unwrap_or_default() }
             }
             "play" => self.play(reader, &short(&shapes::PLAY, "file"))?,
+            "say" => Verb::Say(Box::new(self.say(reader, &short(&shapes::SAY, "text"))?)),
+            "gather" => self.gather(reader, &short(&shapes::GATHER, "digits")),
+            "markup" | "redirect" => {
+                let f = short(&shapes::REDIRECT, "url");
+                let method = method(&f);
+                let to = Hook::new(self.field(reader, &f, "url")?, method);
+                let fallback = self.field(reader, &f, "fallback").map(|url| Hook::new(url, method));
+                Verb::Redirect(Redirect { to, fallback })
+            }
             "tone" => {
                 let f = short(&shapes::TONE, "name");
                 let tone = f.text("name").and_then(read_tone)?;
@@ -159,14 +183,74 @@ impl<'a> Compiler<'a> {
     }
 
     fn play(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Verb> {
-        let file = self.prompt(reader, f, "file")?;
-        Some(Verb::Play { file, loops: f.int("loop") })
+        match (f.get("file"), f.get("digits")) {
+            (Some(_), None) => {
+                let file = self.prompt(reader, f, "file")?;
+                Some(Verb::Play { file, loops: f.int("loop") })
+            }
+            (None, Some(digits)) => Some(Verb::SendDigits(Text::literal(digits.text()?))),
+            (Some(_), Some(digits)) => {
+                reader.fault(digits.at, "one play has a file and digits", "expected one of them");
+                None
+            }
+            (None, None) => {
+                reader.fault(f.at(), "this play has nothing to play", "expected file or digits");
+                None
+            }
+        }
+    }
+
+    fn say(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Say<Text>> {
+        let (voice, language) = (f.string("voice"), f.string("language"));
+        let text = self.field(reader, f, "text")?;
+        Some(Say { text, is_ssml: f.flag("ssml"), voice, language, loops: f.int("loop") })
+    }
+
+    fn gather(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Verb {
+        let mut prompts = Vec::new();
+        for node in f.items("prompt") {
+            let Some((name, value)) = node.pairs().first() else { continue };
+            let verb = name.text().and_then(|name| self.verb(reader, name, value));
+            prompts.extend(match verb {
+                Some(Verb::Play { file, loops }) => Some(Prompt::Play { file, loops }),
+                Some(Verb::Say(say)) => Some(Prompt::Say(*say)),
+                Some(Verb::Pause(duration)) => Some(Prompt::Pause(duration)),
+                Some(_) => {
+                    reader.fault(
+                        name.at,
+                        "digits are sent while some are awaited",
+                        "expected a file, a text or a pause",
+                    );
+                    None
+                }
+                None => None,
+            });
+        }
+        let method = method(f);
+        let gather = Gather {
+            dtmf: true,
+            speech: false,
+            digits: f.get("digits").map(|_| f.int("digits")),
+            finish_on_key: match f.text("finish_on_key") {
+                Some("none") => None,
+                Some("*") => Some('*'),
+                _ => Some('#'),
+            },
+            timeout: f.duration("timeout").unwrap_or(Duration::from_secs(5)),
+            prompts,
+            barge_in: f.text("barge_in") != Some("false"),
+            action: self.field(reader, f, "action").map(|url| Hook::new(url, method)),
+            action_on_empty: f.flag("action_on_empty"),
+            listening: Listening::default(),
+        };
+        Verb::Gather { gather: Box::new(gather), cases: Vec::new() }
     }
 
     /// A prompt's name, which is looked up if it is known already.
     fn prompt(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
         let file = self.field(reader, f, key)?;
         if let (Some(name), Some(node)) = (file.as_literal(), f.get(key))
+            && !is_url(name)
             && let Err(why) = (self.names.prompt)(name)
         {
             reader.fault(node.at, format!("the prompt \"{name}\" cannot be played: {why}"), "expected a WAV file");
@@ -394,6 +478,10 @@ impl<'a> Compiler<'a> {
             groups,
         }));
     }
+}
+
+fn method(f: &Fields<'_>) -> Method {
+    f.text("method").and_then(Method::parse).unwrap_or_default()
 }
 
 fn known_name(reader: &mut Reader, node: &Node, name: &Text, kind: &str, known: Option<&[String]>) {

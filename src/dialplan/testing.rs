@@ -59,7 +59,7 @@ impl Dialplan {
 
     /// What a call would do if every dial is answered and all else is done, each with `file:line`; and how it ends.
     pub fn rehearse(&self, context: &str, facts: &CallFacts<'_>) -> Result<Performed, String> {
-        Ok(perform(self.route(context, facts)?.script, &[]))
+        Ok(perform(self.route(context, facts)?.script, &[], &[]))
     }
 
     fn run_test(&self, test: &Test, entry: &EntryPoints) -> Result<(), String> {
@@ -85,7 +85,7 @@ impl Dialplan {
         if let Some(route) = test.route.as_ref().filter(|r| **r != taken.rule) {
             return Err(format!("expected: rule \"{route}\"\ngot:      {}", taken.why));
         }
-        let (done, end) = perform(taken.script, &test.outcomes);
+        let (done, end) = perform(taken.script, &test.outcomes, &test.presses);
         let compared = compare(test, &done);
         compared.map_err(|expected| {
             let mut said = format!("expected: {expected}\nroute:    {}", taken.why);
@@ -118,7 +118,8 @@ impl Dialplan {
 /// What a script does, each action with `file:line`, and how it ends.
 pub type Performed = (Vec<(Action, Arc<str>)>, &'static str);
 
-fn perform(mut script: crate::verb::Script, outcomes: &[(String, Vec<Outcome>)]) -> Performed {
+fn perform(mut script: crate::verb::Script, outcomes: &[(String, Vec<Outcome>)], presses: &[String]) -> Performed {
+    let mut presses = presses.iter();
     script.set("call_id", "CAtest".into());
     let mut done: Vec<(Action, Arc<str>)> = Vec::new();
     while done.len() < ACTIONS_MAX {
@@ -131,8 +132,22 @@ fn perform(mut script: crate::verb::Script, outcomes: &[(String, Vec<Outcome>)])
         let told = outcomes.iter().find(|(verb, _)| verb == action.verb()).map(|(_, all)| all);
         let told = told.and_then(|all| all.get(before).or(all.last())).copied();
         let for_ever = lasts_for_ever(&action);
-        let usual = if matches!(action, Action::Dial(_)) { Outcome::Answered } else { Outcome::Done };
+        let usual = match &action {
+            Action::Dial(_) => Outcome::Answered,
+            Action::Gather(_) => match presses.next().filter(|keys| !keys.is_empty()) {
+                Some(keys) => {
+                    script.set("digits", keys.clone());
+                    Outcome::Done
+                }
+                None => Outcome::None,
+            },
+            _ => Outcome::Done,
+        };
+        let leaves = matches!(action, Action::Redirect(_));
         done.push((action, at));
+        if leaves {
+            return (done, "what the document says");
+        }
         if told.is_none() && for_ever {
             return (done, "the caller hangs up");
         }

@@ -181,3 +181,24 @@ fn the_table_is_the_specification() {
         }
     }
 }
+
+/// What is said to be tested is, and nothing is left out: `make coverage-markup` prints this table.
+#[test]
+fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
+    let tests = [include_str!("tests.rs"), include_str!("../switch/tests/markup.rs")].concat();
+    let table = include_str!("../../tests/markup/coverage.tsv");
+    let mut rows = table.lines().filter(|line| !line.starts_with('#'));
+    for element in table::ELEMENTS {
+        for attribute in std::iter::once("-").chain(element.attributes.iter().copied()) {
+            let row: Vec<&str> = rows.next().unwrap_or_default().split('\t').collect();
+            let [key, name, state, what] = row[..] else { panic!("{row:?}") };
+            assert_eq!((key, name), (element.key, attribute));
+            match state {
+                "effect" | "read" => assert!(tests.contains(&format!("fn {what}()")), "there is no test {what}"),
+                "open" | "none" => assert!(!what.is_empty(), "{row:?}"),
+                _ => panic!("{row:?}"),
+            }
+        }
+    }
+    assert_eq!(rows.next(), None);
+}

@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(at(&plan, "/$defs/dial/properties/queue"), json!("/$defs/dial/properties/queue"));
         assert_eq!(
             at(&plan, "/$defs/step/anyOf/0/enum"),
-            json!(["answer", "reject", "echo", "record", "record_call", "hangup"])
+            json!(["answer", "reject", "echo", "record", "record_call", "hangup", "gather"])
         );
     }
 }

@@ -3,14 +3,19 @@
 //! The script runs until an action takes time; then [`Doing`] says what is awaited. What arrives for the call (responses, media
 //! events, timers) either moves a leg, or ends what is being done with an outcome, which moves the script.
 
+mod aside;
+mod documents;
+mod follow;
 mod heard;
 mod offers;
 mod script;
 
+use super::capture::{Gathering, Keys};
 use super::dialing::Dialing;
 use super::digits::Digits;
 use super::io::{CallView, Output};
 use super::recording::Recording;
+use super::sound::Playlist;
 use super::web::{Asked, Signalled};
 use super::web_status::Watch;
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
@@ -20,7 +25,12 @@ use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
 use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, What};
 use crate::media::command::{Hears, PlayId, TapId};
-use crate::verb::{Action, Outcome, Record, Script};
+use crate::verb::{Action, Outcome, Record, Script, StatusHook};
+use crate::web::FetchId;
+use aside::Aside;
+use documents::Origin;
+pub use follow::Dialled;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// The group of every call whose script may lead into a conference; no call has this key.
@@ -37,6 +47,13 @@ pub enum Doing {
     AwaitAck(Action),
     Playing(PlayId),
     Pausing,
+    /// Prompts, texts and sound from elsewhere, one after the other.
+    Sounding(Playlist),
+    Gathering(Box<Gathering>),
+    /// Digits that go out as tones.
+    Sending(VecDeque<char>),
+    /// A document that says what follows.
+    Fetching(FetchId),
     Dialing(Box<Dialing>),
     Bridged(u8),
     /// In the conference of this name.
@@ -83,10 +100,19 @@ pub struct Call {
     pub direct: bool,
     pub reported: bool,
     pub recording: Option<Recording>,
+    /// Who is told when a recording is complete.
+    pub recordings_told: Vec<(TapId, RecordingId, StatusHook)>,
     pub digits: Digits,
     pub signalled: Signalled,
     pub asked: Asked,
     pub watched: Option<Watch>,
+    /// The leg that the script speaks to: the caller's, but in an aside.
+    pub front: u8,
+    pub aside: Option<Box<Aside>>,
+    pub origin: Origin,
+    pub dialled: Dialled,
+    /// Keys that nobody has asked for yet.
+    pub ahead: Keys,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -125,10 +151,16 @@ impl Call {
             direct: false,
             reported: false,
             recording: None,
+            recordings_told: Vec::new(),
             digits: Digits::default(),
             signalled: Signalled::default(),
             asked: Asked::default(),
             watched: None,
+            front: 0,
+            aside: None,
+            origin: Origin::default(),
+            dialled: Dialled::default(),
+            ahead: Keys::default(),
             timers: Vec::new(),
             group: None,
         }
@@ -266,6 +298,7 @@ impl Call {
         self.timers.retain(|(_, k)| *k != kind);
         match kind {
             CallTimer::Step if self.on_message_timer(w) => {}
+            CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring => self.on_ring_out(w),
             CallTimer::Digits(leg) => self.on_digits_due(w, leg),
@@ -296,6 +329,8 @@ impl Call {
         self.leave_conference(w);
         self.end_recording(w);
         self.script = None;
+        self.aside = None;
+        self.ahead = Keys::default();
         self.doing = Doing::Nothing;
         let status = if ending.status >= 300 { ending.status } else { 480 };
         for index in 0..self.legs.len() as u8 {

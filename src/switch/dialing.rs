@@ -11,7 +11,7 @@ use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{NameAddr, Uri};
-use crate::verb::{Dial, DialRecord, MediaMode, Outcome, Strategy, Target};
+use crate::verb::{Action, Callee, Dial, DialRecord, MediaMode, Outcome, Script, Strategy, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub struct Attempt {
     sticky: bool,
     credentials: Option<(String, Secret)>,
     codecs: Vec<String>,
+    callee: Option<Arc<Callee>>,
 }
 
 /// A dial under way.
@@ -54,6 +55,7 @@ impl Dialing {
 impl Call {
     /// Begins a dial; its outcome if there is nothing to try.
     pub fn dial(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
+        self.dialled = super::call::Dialled::default();
         let untouched = self.answered.is_none() && self.legs[0].session.media().is_none();
         if self.direct && self.answered.is_some() {
             self.note(w, Side::Call, What::Note("the caller's media is not with us: nobody else can be joined".into()));
@@ -87,14 +89,25 @@ impl Call {
     /// Targets to stages of tracks of attempts.
     pub fn plan(&mut self, w: &mut World, dial: &Dial) -> Vec<Vec<Track<Attempt>>> {
         let mut stages: Vec<Vec<Track<Attempt>>> = Vec::new();
-        for target in &dial.targets {
-            let tracks = match target {
+        for (at, target) in dial.targets.iter().enumerate() {
+            let mut tracks = match target {
                 Target::User(name) => user_tracks(w, name),
                 Target::Number { number, trunks } => {
+                    // Markup names no trunks: all are tried, in the order of the configuration.
+                    let any = w.config.trunks.iter().map(|t| t.name.clone());
+                    let trunks = if trunks.is_empty() { any.collect() } else { trunks.clone() };
                     vec![Track::new(trunks.iter().flat_map(|t| trunk_attempts(w, t, number)))]
                 }
+                Target::Uri(uri) if own_user(w, uri).is_some() => user_tracks(w, &own_user(w, uri).unwrap_or_default()),
                 Target::Uri(uri) => uri_attempt(w, uri).map(|a| Track::new([a])).into_iter().collect(),
             };
+            if let Some(callee) = dial.callees.get(at).filter(|callee| **callee != Callee::default()) {
+                let callee = Arc::new(callee.clone());
+                for attempt in tracks.iter_mut().flat_map(Track::attempts_mut) {
+                    attempt.credentials = callee.credentials.clone().or(attempt.credentials.take());
+                    attempt.callee = Some(Arc::clone(&callee));
+                }
+            }
             if tracks.is_empty() {
                 self.note(
                     w,
@@ -158,7 +171,11 @@ impl Call {
             let text = format!("{}: {}", attempt.peer.as_str(), full.as_str());
             return self.note(w, Side::Call, What::Note(text.into()));
         }
-        let shown = dialing_caller(&dialing.dial);
+        let mut shown = dialing_caller(&dialing.dial);
+        if let Some(callee) = &attempt.callee {
+            shown.2.extend(callee.headers.iter().cloned());
+            self.dialled.callees.insert(index, Arc::clone(callee));
+        }
         let limit = dialing.dial.codecs.clone();
         let outgoing = outgoing(w, self, &shown, attempt);
         let v6 = outgoing.flow.peer.is_ipv6();
@@ -179,6 +196,7 @@ impl Call {
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
         self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
         self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
+        self.tell_callee(w, index, "initiated", "initiated");
         let Doing::Dialing(dialing) = &self.doing else { return };
         if dialing.hunt.has_alternative(index) {
             self.set_timer(w, CallTimer::Unreachable(index), UNREACHABLE_AFTER);
@@ -214,6 +232,9 @@ impl Call {
 
     pub fn on_progress(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
+        if matches!(self.doing, Doing::Dialing(_)) && status >= 180 {
+            self.tell_callee(w, index, "ringing", "ringing");
+        }
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         if self.direction == Direction::Outbound && self.answered.is_none() {
             return self.on_party_rings(w, index, status, body.as_ref());
@@ -295,9 +316,23 @@ impl Call {
                 return self.on_refused(w, index, 488, "Not Acceptable Here");
             }
         }
-        let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Bridged(index)) else { return };
         self.cancel_timer(w, CallTimer::Ring);
         self.abandon_attempts_but(w, index);
+        self.tell_callee(w, index, "answered", "in-progress");
+        if self.direct || !self.begin_aside(w, index) {
+            self.bridge_with(w, index, body);
+        }
+    }
+
+    /// Joins the one who has answered to the caller.
+    pub fn bridge(&mut self, w: &mut World, index: u8) {
+        self.bridge_with(w, index, None);
+    }
+
+    fn bridge_with(&mut self, w: &mut World, index: u8, body: Option<Body>) {
+        let Doing::Dialing(dialing) = std::mem::replace(&mut self.doing, Doing::Bridged(index)) else { return };
+        self.dialled.leg = Some(index);
+        self.dialled.since = Some(w.now.mono);
         if self.direct {
             // What was answered reliably before is not said again in the 200 (RFC 3262 §5).
             let early = dialing.early_body.filter(|_| dialing.early == Some(index));
@@ -322,6 +357,14 @@ impl Call {
     /// An attempt's leg is gone without an answer.
     pub fn on_refused(&mut self, w: &mut World, index: u8, status: u16, reason: &str) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
+        if matches!(self.doing, Doing::Dialing(_)) {
+            let word = match status {
+                486 | 600 => "busy",
+                408 | 480 | 487 => "no-answer",
+                _ => "failed",
+            };
+            self.tell_callee(w, index, "completed", word);
+        }
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         let was_heard = dialing.early == Some(index) && !self.direct;
         if was_heard {
@@ -399,6 +442,9 @@ impl Call {
     pub fn on_callee_left(&mut self, w: &mut World, ending: Ending) {
         self.cause = Some(ending);
         self.dial_recorded(w);
+        if let Doing::Bridged(callee) = self.doing {
+            self.tell_callee(w, callee, "completed", "completed");
+        }
         self.with_leg(w, 0, |leg, ep, now| leg.drop_reoffer(ep, now));
         if !self.direct {
             self.hear(w, 0, Hears::Silence);
@@ -406,6 +452,29 @@ impl Call {
         self.cancel_timer(w, CallTimer::TalkLimit);
         self.step_done(w, Outcome::Answered);
     }
+}
+
+impl Call {
+    /// The caller's * ends the talk where the dial says so.
+    pub fn on_star(&mut self, w: &mut World) {
+        let is_asked = match self.script.as_ref().and_then(Script::waiting) {
+            Some(Action::Dial(dial)) => dial.after.hangup_on_star,
+            _ => false,
+        };
+        let Doing::Bridged(callee) = self.doing else { return };
+        if is_asked {
+            self.with_leg(w, callee, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            self.on_callee_left(w, Ending::new(Class::Caller, "hangup", 0));
+        }
+    }
+}
+
+/// The user of ours whom an address names.
+fn own_user(w: &World, uri: &str) -> Option<String> {
+    let parsed = Uri::parse(uri)?;
+    let user = parsed.user_decoded().into_owned();
+    let is_ours = parsed.host.eq_ignore_ascii_case(&w.config.sip.domain);
+    (is_ours && w.config.users.iter().any(|u| u.name == user)).then_some(user)
 }
 
 /// Caller's number and name as a dial wants them shown.
@@ -470,6 +539,7 @@ fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
         sticky: true,
         credentials: None,
         codecs: codecs.clone(),
+        callee: None,
     };
     bindings.into_iter().map(|b| Track::new([attempt((b.contact.expose().clone(), b.flow))])).collect()
 }
@@ -494,6 +564,7 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
             sticky: false,
             credentials: credentials.clone(),
             codecs: codecs.clone(),
+            callee: None,
         })
     });
     attempts.collect()
@@ -513,5 +584,6 @@ fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
         sticky: false,
         credentials: None,
         codecs: w.config.media.codecs.clone(),
+        callee: None,
     })
 }

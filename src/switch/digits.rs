@@ -102,6 +102,12 @@ impl Call {
         if index == 0 {
             self.on_message_digit(w, press.digit);
         }
+        if index == self.front {
+            self.on_key(w, press.digit);
+        }
+        if index == 0 && press.digit == '*' {
+            self.on_star(w);
+        }
     }
 
     /// Passes a digit on to the leg that hears it; how.

@@ -4,6 +4,7 @@
 //! [`Switch::deadline`]. It reads no clock and opens no socket; two switches with one seed and the same inputs give the same outputs.
 
 mod call;
+mod capture;
 mod conference;
 mod describe;
 mod dialing;
@@ -21,6 +22,7 @@ mod registrant;
 mod registration;
 mod report;
 mod shared_codec;
+mod sound;
 mod trunks;
 // Its users come with markup.
 #[allow(dead_code)]

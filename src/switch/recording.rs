@@ -7,10 +7,13 @@ use crate::base::time::{Duration, Now};
 use crate::event::{RecordingId, Side, What};
 use crate::media::command::{Hears, TapId, Tone, Tones};
 use crate::recording::command::{Event, Order, Paused, Sides, Start};
-use crate::verb::{Channels, Outcome, Record, RecordCall};
+use crate::verb::{Action, Channels, Outcome, Record, RecordCall, Script, StatusHook};
 
 /// A recorder that is asked to stop answers within half a second; one that does not is not waited for longer.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Recordings of one call whose end somebody is told.
+const TOLD_MAX: usize = 16;
 
 /// Why there is a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,7 +102,7 @@ impl Call {
     // ---- a whole call ----------------------------------------------------------------------------------------------
 
     /// The step `record_call`.
-    pub fn record_call(&mut self, w: &mut World, asked: RecordCall) -> Outcome {
+    pub fn record_call(&mut self, w: &mut World, asked: RecordCall, status: Option<StatusHook>) -> Outcome {
         if self.direct {
             self.note(w, Side::Call, What::Note("media is direct: nothing can be recorded".into()));
             return Outcome::Failed;
@@ -110,6 +113,9 @@ impl Call {
             (RecordCall::Start(channels), _) => {
                 let sides = sides(w, channels);
                 let started = self.start_recording(w, Whose::Call, sides, false, None);
+                if started.is_some() {
+                    self.told_of(status);
+                }
                 return if started.is_some() { Outcome::Done } else { Outcome::Failed };
             }
             (_, None) => {
@@ -136,8 +142,30 @@ impl Call {
             self.note(w, Side::Call, What::Note("media is direct: nothing can be recorded".into()));
         } else if self.recording.is_none_or(|r| r.whose != Whose::Dial) {
             let sides = sides(w, channels);
-            self.start_recording(w, Whose::Dial, sides, false, None);
+            let (trim, status) = match self.script.as_ref().and_then(Script::waiting) {
+                Some(Action::Dial(dial)) => (dial.after.trim, dial.after.recording.clone()),
+                _ => (false, None),
+            };
+            if self.start_recording(w, Whose::Dial, sides, trim, None).is_some() {
+                self.dialled.recording = self.recording.map(|r| r.id);
+                self.told_of(status);
+            }
         }
+    }
+
+    /// Who is told when the recording that has begun is complete.
+    fn told_of(&mut self, status: Option<StatusHook>) {
+        if let (Some(recording), Some(status)) = (self.recording, status)
+            && self.recordings_told.len() < TOLD_MAX
+        {
+            self.recordings_told.push((recording.tap, recording.id, status));
+        }
+    }
+
+    /// The message is given up.
+    #[allow(dead_code, reason = "of `interrupt`")]
+    pub fn end_message(&mut self, w: &mut World) {
+        self.stop_recording(w, &[Whose::Message]);
     }
 
     pub fn dial_recorded(&mut self, w: &mut World) {
@@ -166,6 +194,7 @@ impl Call {
         if self.start_recording(w, Whose::Message, Sides::Said, record.trim, quiet_after).is_none() {
             return Some(Outcome::Failed);
         }
+        self.told_of(record.status.clone());
         self.set_timer(w, CallTimer::Step, record.max_length);
         self.doing = Doing::Recording(record);
         None
@@ -238,6 +267,10 @@ impl Call {
     }
 
     fn on_recorded(&mut self, w: &mut World, tap: TapId, duration: Duration, heard: bool) {
+        if let Some(at) = self.recordings_told.iter().position(|(told, _, _)| *told == tap) {
+            let (_, id, status) = self.recordings_told.remove(at);
+            self.tell_recording(w, id, &status, duration.as_millis().div_ceil(1_000) as u64);
+        }
         let Doing::Saving(saved, id) = self.doing else { return };
         if saved != tap {
             return;

@@ -4,6 +4,7 @@ mod conference;
 mod digits;
 mod edge;
 mod guard;
+mod markup;
 mod recording;
 mod registrant;
 mod web;

@@ -176,6 +176,16 @@ impl Call {
         w.output(Output::Web(web::Order::Callback(Box::new(callback))));
     }
 
+    /// As [`Call::call_back`], with parameters that take the place of standard ones of their name.
+    pub fn call_back_as(&mut self, w: &mut World, address: Address, instead: Parameters) {
+        let mut parameters = self.parameters(w);
+        parameters.retain(|(name, _)| !instead.iter().any(|(other, _)| other == name));
+        parameters.extend(instead);
+        self.asked.is_used = true;
+        let callback = Callback { call: self.id, address, parameters };
+        w.output(Output::Web(web::Order::Callback(Box::new(callback))));
+    }
+
     /// Has a text made into sound; its parts come by [`Call::on_spoken`] with the id.
     pub fn say(&mut self, w: &mut World, text: &str, is_ssml: bool, language: &str, voice: &str) -> SayId {
         w.awaited.say_last += 1;
@@ -195,20 +205,9 @@ impl Call {
         }
     }
 
-    /// The answer to [`Call::fetch`].
-    pub fn on_fetched(&mut self, w: &mut World, _id: FetchId, result: Result<Box<web::Page>, web::Fault>) {
-        let text = match result {
-            Ok(page) => format!("{} answered {}", without_secrets(&page.url), page.status),
-            Err(fault) => fault.to_string(),
-        };
-        self.note(w, Side::Call, What::Note(text.into()));
-    }
-
     /// A part of the sound that [`Call::say`] asked for.
     pub fn on_spoken(&mut self, w: &mut World, event: speech::Event) {
-        if let speech::Event::Failed { why, .. } = event {
-            self.note(w, Side::Call, What::Note(why.to_string().into()));
-        }
+        self.on_list_spoken(w, event);
     }
 
     /// The call's record is made: it waits for nothing, and no further request is its own.
@@ -279,7 +278,7 @@ impl Call {
 }
 
 /// An address as a timeline may show it: without user and password, and without its query, which may hold anything.
-fn without_secrets(url: &str) -> String {
+pub fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {

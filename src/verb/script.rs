@@ -39,7 +39,7 @@ impl fmt::Display for Cursor {
 }
 
 /// One call's run of a [`Program`]: variables and cursor.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Script {
     program: Arc<Program>,
     variables: Variables,
@@ -81,6 +81,14 @@ impl Script {
         &self.variables
     }
 
+    /// The action that the switch performs.
+    pub fn waiting(&self) -> Option<&Action> {
+        match &self.state {
+            State::Waiting(what) => Some(&what.0),
+            State::Ready | State::Ended | State::Runaway => None,
+        }
+    }
+
     /// Whether some way through the rest of the script leads into a conference.
     pub fn may_confer(&self) -> bool {
         let mut seen = BTreeSet::new();
@@ -95,6 +103,8 @@ impl Script {
                     // Nobody knows what a document that is yet to be fetched will say.
                     Verb::Conference(_) | Verb::Enqueue(_) | Verb::Dequeue(_) | Verb::Redirect(_) => return true,
                     Verb::Gather { gather, .. } if gather.action.is_some() => return true,
+                    Verb::Dial(dial) if dial.after.action.is_some() => return true,
+                    Verb::Record(record) if record.action.is_some() => return true,
                     Verb::Gather { cases, .. } => left.extend(cases.iter().map(|(_, block)| *block)),
                     Verb::Goto(block) => left.push(*block),
                     Verb::Branch { cases, otherwise } => {
@@ -324,6 +334,13 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
         Action::Answer | Action::Reject { .. } | Action::RecordCall(..) | Action::Hangup { .. } | Action::Log(_) => {
             false
         }
+    }
+}
+
+/// Without the variables: what somebody typed may be among them.
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Script({self})")
     }
 }
 

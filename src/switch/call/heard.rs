@@ -42,6 +42,7 @@ impl Call {
     pub fn on_leg_lost(&mut self, w: &mut World, index: u8, ending: Ending) {
         match self.doing {
             _ if index == 0 && !self.seeks_party() => self.finish(w, ending),
+            _ if index == self.front && self.aside.is_some() => self.end_aside(w, false),
             Doing::Bridged(callee) if callee == index => self.on_callee_left(w, ending),
             _ => {}
         }
@@ -113,6 +114,7 @@ impl Call {
             }
             return;
         }
+        self.on_list_play_ended(w, id, played);
         if matches!(self.doing, Doing::Playing(playing) if playing == id) {
             if !played {
                 self.note(w, Side::Leg(0), What::Media("the prompt could not be played".into()));

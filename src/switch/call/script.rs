@@ -4,7 +4,11 @@ use super::{CONFERRING, Call, Doing};
 use crate::event::{Class, Ending, Side, What};
 use crate::media::command::Hears;
 use crate::switch::world::{CallTimer, World};
-use crate::verb::{Action, Next, Outcome, Script};
+use crate::verb::{Action, Next, Outcome, Prompt, Redirect, Script, is_url};
+use crate::web::{Address, resolve};
+
+/// "Twiml verb not supported by this API version".
+const UNAVAILABLE: u32 = 13_750;
 
 impl Call {
     /// Runs the script until something takes time.
@@ -16,8 +20,12 @@ impl Call {
                     let verb = crate::switch::describe::action(&action);
                     self.note(w, Side::Call, What::Step { verb: verb.into(), at: (&*at).into() });
                     let Some(outcome) = self.perform(w, action) else { return };
-                    self.report_outcome(w, outcome);
+                    if self.report_outcome(w, outcome) {
+                        return;
+                    }
                 }
+                Next::End if self.aside.is_some() => return self.end_aside(w, true),
+                Next::Runaway if self.aside.is_some() => return self.end_aside(w, false),
                 Next::End => {
                     let ending = self.cause.unwrap_or(Ending::new(Class::Script, "completed", 480));
                     return self.finish(w, ending);
@@ -27,14 +35,19 @@ impl Call {
         }
     }
 
-    fn report_outcome(&mut self, w: &World, outcome: Outcome) {
+    /// True if an application is asked what follows.
+    fn report_outcome(&mut self, w: &mut World, outcome: Outcome) -> bool {
         self.doing = Doing::Nothing;
         if outcome != Outcome::Done {
             self.note(w, Side::Call, What::Outcome(outcome.as_str().into()));
         }
+        if self.follow_up(w, outcome) {
+            return true;
+        }
         if let Some(script) = &mut self.script {
             script.finished(outcome);
         }
+        false
     }
 
     /// What was being done is over: the script goes on.
@@ -43,8 +56,12 @@ impl Call {
             return;
         }
         self.cancel_timer(w, CallTimer::Step);
-        self.report_outcome(w, outcome);
-        self.advance(w);
+        if outcome != Outcome::Failed {
+            self.took_time();
+        }
+        if !self.report_outcome(w, outcome) {
+            self.advance(w);
+        }
     }
 
     /// Begins an action; its outcome if it is over already.
@@ -53,6 +70,10 @@ impl Call {
             Action::Log(text) => {
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Done)
+            }
+            Action::Reject { .. } | Action::Hangup { .. } if self.aside.is_some() => {
+                self.end_aside(w, false);
+                None
             }
             Action::Reject { status, reason } => {
                 self.finish_with_phrase(w, Ending::new(Class::Script, "rejected", status), &reason);
@@ -63,26 +84,49 @@ impl Call {
                 None
             }
             Action::Pause(duration) => {
-                if self.legs[0].session.is_negotiated() {
-                    self.hear(w, 0, Hears::Silence);
+                let front = self.front;
+                if self.legs.get(usize::from(front)).is_some_and(|leg| leg.session.is_negotiated()) {
+                    self.hear(w, front, Hears::Silence);
                 }
                 self.doing = Doing::Pausing;
                 self.set_timer(w, CallTimer::Step, duration);
                 None
             }
-            Action::Say(_)
-            | Action::SendDigits(_)
-            | Action::Gather(_)
-            | Action::Enqueue(_)
-            | Action::Dequeue(_)
-            | Action::Leave
-            | Action::Redirect(_)
-            | Action::Refer(_)
-            | Action::Sms(_)
-            | Action::Unavailable(_) => Some(Outcome::Failed),
+            Action::Redirect(redirect) => self.redirect(w, redirect),
+            Action::Unavailable(what) => {
+                let text = format!("{} {} is not yet available: the next step follows", what.code, what.what);
+                self.note(w, Side::Call, What::Note(text.into()));
+                Some(Outcome::Failed)
+            }
+            Action::Enqueue(_) | Action::Dequeue(_) | Action::Leave | Action::Refer(_) | Action::Sms(_) => {
+                let text = format!("{UNAVAILABLE} {} is not yet available: the next step follows", action.verb());
+                self.note(w, Side::Call, What::Note(text.into()));
+                Some(Outcome::Failed)
+            }
+            Action::Play { .. } | Action::Say(_) | Action::Gather(_) | Action::SendDigits(_)
+                if self.aside.is_some() =>
+            {
+                self.begin(w, action)
+            }
+            Action::Answer if self.aside.is_some() => Some(Outcome::Done),
+            Action::Dial(_)
+            | Action::Tone { .. }
+            | Action::Echo { .. }
+            | Action::Record(_)
+            | Action::RecordCall(..)
+            | Action::Conference(_)
+                if self.aside.is_some() =>
+            {
+                let text = format!("{} cannot be done before both are joined", action.verb());
+                self.note(w, Side::Call, What::Note(text.into()));
+                Some(Outcome::Failed)
+            }
             Action::Dial(dial) => self.dial(w, *dial),
-            Action::RecordCall(asked, _) => Some(self.record_call(w, asked)),
+            Action::RecordCall(asked, status) => Some(self.record_call(w, asked, status.map(|s| *s))),
             Action::Answer
+            | Action::Say(_)
+            | Action::Gather(_)
+            | Action::SendDigits(_)
             | Action::Play { .. }
             | Action::Tone { .. }
             | Action::Echo { .. }
@@ -151,7 +195,31 @@ impl Call {
             self.doing = Doing::AwaitAck(action);
             return None;
         }
+        self.begin(w, action)
+    }
+
+    /// A document takes the place of this script.
+    fn redirect(&mut self, w: &mut World, redirect: Redirect) -> Option<Outcome> {
+        if let Some(fallback) = &redirect.fallback {
+            let base = self.resolved(&redirect.to.url);
+            self.origin.fallback = Some(Address::new(resolve(&base, &fallback.url), fallback.method));
+        }
+        if self.ask(w, &redirect.to, Vec::new()) {
+            return None;
+        }
+        self.note(w, Side::Call, What::Note("11100 Invalid URL format: it is empty".into()));
+        Some(Outcome::Failed)
+    }
+
+    /// An action for one who has media.
+    fn begin(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
         match action {
+            Action::Say(say) => self.sound(w, [Prompt::Say(*say)]),
+            Action::Gather(gather) => self.gather(w, *gather),
+            Action::SendDigits(digits) => self.send_keys(w, &digits),
+            Action::Play { file, loops } if self.front != 0 || is_url(&self.resolved(&file)) => {
+                self.sound(w, [Prompt::Play { file: file.to_string(), loops }])
+            }
             Action::Play { file, loops } => {
                 let id = w.new_play();
                 self.hear(w, 0, Hears::Play { id, file, loops });

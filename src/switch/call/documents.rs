@@ -1,0 +1,192 @@
+//! Scripts that come from web servers: a document is asked for, read, and takes the place of the script that runs.
+
+use super::{Call, Doing};
+use crate::event::{Class, Ending, Side, What};
+use crate::markup;
+use crate::media::command::Hears;
+use crate::switch::web::without_secrets;
+use crate::switch::world::{CallTimer, World};
+use crate::verb::{Hook, Outcome, Script};
+use crate::web::{self, Address, FetchId, Method, Parameters, Want};
+use std::sync::Arc;
+
+/// Documents after each other in which nothing takes time; one more is "Document retrieval limit reached".
+const REDIRECTS_MAX: u32 = 40;
+const TOO_MANY: u32 = 14_106;
+/// Lines of warnings that one document writes on the timeline.
+const WARNINGS_SHOWN: usize = 10;
+
+/// Where the script that runs came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Empty for the dialplan.
+    pub url: Arc<str>,
+    pub method: Method,
+    /// Asked where another document fails.
+    pub fallback: Option<Address>,
+    /// Documents since something took time.
+    redirects: u32,
+}
+
+impl Call {
+    /// What a relative address in the script means. Names of prompts in a dialplan are left as they are.
+    pub fn resolved(&self, reference: &str) -> String {
+        if self.origin.url.is_empty() {
+            return reference.to_owned();
+        }
+        web::resolve(&self.origin.url, reference)
+    }
+
+    pub fn address(&self, hook: &Hook) -> Address {
+        Address::new(self.resolved(&hook.url), hook.method)
+    }
+
+    /// Goes on with what a document says: the entry for a call that somebody else began or changes. What the call does is ended.
+    #[allow(dead_code, reason = "the REST API's way into a call that goes on")]
+    pub fn run_url(&mut self, w: &mut World, address: Address, fallback: Option<Address>) {
+        self.interrupt(w);
+        self.origin.fallback = fallback;
+        self.fetch_document(w, address, Vec::new());
+    }
+
+    /// As [`Call::run_url`], with a document that is there. Relative addresses in it are against `url`, which may be "".
+    #[allow(dead_code, reason = "the REST API's way into a call that goes on")]
+    pub fn run_document(&mut self, w: &mut World, document: markup::Document, url: &str) {
+        self.interrupt(w);
+        self.origin.url = url.into();
+        self.take_document(w, document);
+    }
+
+    /// A step's request, whose answer is what follows; false if there is nowhere to ask.
+    pub fn ask(&mut self, w: &mut World, hook: &Hook, parameters: Parameters) -> bool {
+        let address = self.address(hook);
+        if address.url.is_empty() {
+            return false;
+        }
+        self.fetch_document(w, address, parameters);
+        true
+    }
+
+    fn fetch_document(&mut self, w: &mut World, address: Address, parameters: Parameters) {
+        self.origin.redirects += 1;
+        if self.origin.redirects > REDIRECTS_MAX {
+            let text =
+                format!("{TOO_MANY} Document retrieval limit reached: {REDIRECTS_MAX} in which nothing takes time");
+            self.note(w, Side::Call, What::Note(text.into()));
+            return self.finish(w, Ending::new(Class::Script, "redirects", 500));
+        }
+        self.origin.method = address.method;
+        let fallback = self.origin.fallback.clone();
+        let id = self.fetch(w, Want::Document, address, fallback, parameters);
+        self.doing = Doing::Fetching(id);
+    }
+
+    /// Something took time: what is asked now is no loop.
+    pub fn took_time(&mut self) {
+        self.origin.redirects = 0;
+    }
+
+    pub fn on_document(&mut self, w: &mut World, result: Result<Box<web::Page>, web::Fault>) {
+        self.doing = Doing::Nothing;
+        let page = match result {
+            Ok(page) => page,
+            Err(fault) => return self.document_failed(w, &fault.to_string()),
+        };
+        if let Some(fault) = &page.fell_back {
+            self.note(w, Side::Call, What::Note(format!("{fault}: the fallback is asked").into()));
+        }
+        match markup::read(page.body(), &page.content_type, &page.url) {
+            Ok(document) => {
+                self.origin.url = Arc::clone(&page.url);
+                self.take_document(w, document);
+            }
+            Err(fault) => self.document_unread(w, &page, &fault),
+        }
+    }
+
+    /// What came is no document: the fallback is asked, unless this is from it.
+    fn document_unread(&mut self, w: &mut World, page: &web::Page, fault: &markup::Fault) {
+        let fallback = self.origin.fallback.take().filter(|_| page.fell_back.is_none());
+        let Some(fallback) = fallback else { return self.document_failed(w, &fault.to_string()) };
+        self.note(w, Side::Call, What::Note(format!("{fault}: the fallback is asked").into()));
+        let parameters = vec![
+            ("ErrorCode".to_owned(), fault.error.code().to_string()),
+            ("ErrorUrl".to_owned(), page.url.to_string()),
+        ];
+        self.fetch_document(w, fallback, parameters);
+    }
+
+    fn document_failed(&mut self, w: &mut World, why: &str) {
+        self.note(w, Side::Call, What::Note(why.into()));
+        if self.aside.is_some() {
+            return self.end_aside(w, false);
+        }
+        self.finish(w, Ending::new(Class::Script, "document_failed", 500));
+    }
+
+    /// A document takes the place of the script that runs; the variables stay.
+    fn take_document(&mut self, w: &mut World, document: markup::Document) {
+        for warning in document.warnings.iter().take(WARNINGS_SHOWN) {
+            self.note(w, Side::Call, What::Note(format!("warning {warning}").into()));
+        }
+        let more = document.warnings.len().saturating_sub(WARNINGS_SHOWN);
+        if more > 0 {
+            self.note(w, Side::Call, What::Note(format!("and {more} further warnings").into()));
+        }
+        let mut script = Script::new(Arc::new(document.program), document.entry, w.now.wall);
+        if let Some(old) = &self.script {
+            old.variables().iter().for_each(|(name, value)| script.set(name, value.clone()));
+        }
+        self.script = Some(script);
+        self.doing = Doing::Nothing;
+        self.cause = None;
+        self.advance(w);
+    }
+
+    #[allow(dead_code, reason = "as the two that call it")]
+    /// Ends what the call is doing, so that another script can begin.
+    fn interrupt(&mut self, w: &mut World) {
+        self.cancel_timer(w, CallTimer::Step);
+        self.cancel_timer(w, CallTimer::Ring);
+        self.cancel_timer(w, CallTimer::TalkLimit);
+        self.leave_conference(w);
+        self.end_message(w);
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Fetching(id) => self.cancel_fetch(w, id),
+            Doing::Sounding(list) => self.stop_playing(w, list),
+            Doing::Gathering(gathering) => self.stop_playing(w, gathering.prompts),
+            _ => {}
+        }
+        self.aside = None;
+        for index in 1..self.legs.len() as u8 {
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        }
+        self.front = 0;
+        self.direct = false;
+        if self.legs.first().is_some_and(|leg| leg.session.is_negotiated()) {
+            self.hear(w, 0, Hears::Silence);
+        }
+    }
+
+    /// A document of [`Doing::Fetching`], or sound that is to be heard.
+    pub fn on_fetched(&mut self, w: &mut World, id: FetchId, result: Result<Box<web::Page>, web::Fault>) {
+        if self.ending.is_some() {
+            return;
+        }
+        if let Ok(page) = &result {
+            let text = format!("{} answered {}", without_secrets(&page.url), page.status);
+            self.note(w, Side::Call, What::Note(text.into()));
+        }
+        if matches!(self.doing, Doing::Fetching(awaited) if awaited == id) {
+            return self.on_document(w, result);
+        }
+        self.on_list_fetched(w, id, result);
+    }
+
+    /// The request that follows a step which is over; true if there is one, and its answer is awaited.
+    pub fn follow_up(&mut self, w: &mut World, outcome: Outcome) -> bool {
+        let Some(action) = self.script.as_ref().and_then(Script::waiting) else { return false };
+        let Some((hook, parameters)) = self.follow_up_of(w, &action.clone(), outcome) else { return false };
+        self.ask(w, &hook, parameters)
+    }
+}
