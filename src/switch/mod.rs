@@ -24,10 +24,7 @@ mod report;
 mod shared_codec;
 mod sound;
 mod trunks;
-// Its users come with markup.
-#[allow(dead_code)]
 mod web;
-#[allow(dead_code)]
 mod web_status;
 mod world;
 

@@ -5,6 +5,7 @@ use super::Switch;
 use super::call::{Call, Doing};
 use super::dialing::Dialing;
 use super::io::Reply;
+use super::web_status::{Progress, Watch};
 use super::world::{CallKey, CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::Hunt;
@@ -15,6 +16,7 @@ use crate::event::{CallId, Class, Direction, Ending, Fact, Side, What};
 use crate::media::command::Hears;
 use crate::sip::wire::Uri;
 use crate::verb::{AfterDial, Dial, MediaMode, Script, Strategy, Target};
+use crate::web::Address;
 
 /// A call that somebody asks the switch to place.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Originate {
     pub runs: Runs,
     /// Beside those that each script has.
     pub variables: Vec<(String, String)>,
+    /// Who is told how it goes, and of which moments: `initiated ringing answered completed`; "" is the end alone.
+    pub told: Option<(Address, String)>,
 }
 
 /// What happens once the party has answered.
@@ -105,7 +109,9 @@ impl Switch {
             call.lasts = asked.time_limit;
             call.note(w, Side::Call, What::Route(why.into()));
             call.script = Some(script);
+            call.watched = asked.told.as_ref().map(|(address, events)| Watch::new(address.clone(), events));
             w.fact(call.started_fact());
+            call.progress(w, Progress::Initiated);
             call.seek(w, asked.dial(targets));
         });
         Reply::Placed(call_id)
@@ -220,7 +226,7 @@ impl Call {
     }
 
     /// The called party rings.
-    pub fn on_party_rings(&mut self, w: &World, index: u8, status: u16, body: Option<&Body>) {
+    pub fn on_party_rings(&mut self, w: &mut World, index: u8, status: u16, body: Option<&Body>) {
         if let Some(body) = body
             && let Some(leg) = self.legs.get_mut(usize::from(index))
         {
@@ -229,6 +235,7 @@ impl Call {
         }
         if status >= 180 && self.rang.is_none() {
             self.rang = Some(w.now);
+            self.progress(w, Progress::Ringing);
         }
     }
 
@@ -257,7 +264,7 @@ impl Call {
         self.answered = Some(w.now);
         w.counters.calls_answered += 1;
         w.fact(Fact::CallAnswered { call: self.id });
-        self.progress(w, super::web_status::Progress::Answered);
+        self.progress(w, Progress::Answered);
         let longest = Some(w.config.limits.call_duration).filter(|limit| !limit.is_zero());
         if let Some(limit) = longest.into_iter().chain(self.lasts).min() {
             self.set_timer(w, CallTimer::CallLimit, limit);

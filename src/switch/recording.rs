@@ -162,12 +162,6 @@ impl Call {
         }
     }
 
-    /// The message is given up.
-    #[allow(dead_code, reason = "of `interrupt`")]
-    pub fn end_message(&mut self, w: &mut World) {
-        self.stop_recording(w, &[Whose::Message]);
-    }
-
     pub fn dial_recorded(&mut self, w: &mut World) {
         self.stop_recording(w, &[Whose::Dial]);
     }

@@ -1,12 +1,11 @@
 //! What an operator has a live call do instead of what it does: another script, a recording.
 
 use super::Switch;
-use super::call::{Call, Doing};
+use super::call::Call;
 use super::io::Reply;
 use super::originate::{Runs, script_of};
-use super::world::{CallTimer, World};
+use super::world::World;
 use crate::event::{CallId, Side, What};
-use crate::media::command::Hears;
 use crate::verb::{Outcome, RecordCall, Script};
 
 impl Switch {
@@ -32,7 +31,7 @@ impl Switch {
         let mut reply = Reply::Refused("the call cannot be recorded, or is not".to_owned());
         self.with_call(key, |call, w| {
             let before = call.recorded_now();
-            if call.record_call(w, asked) == Outcome::Done
+            if call.record_call(w, asked, None) == Outcome::Done
                 && let Some(id) = call.recorded_now().or(before)
             {
                 reply = Reply::Recording(id);
@@ -50,21 +49,8 @@ impl Call {
             self.script = Some(script);
             return;
         }
-        for timer in [CallTimer::Step, CallTimer::Ring, CallTimer::TalkLimit] {
-            self.cancel_timer(w, timer);
-        }
-        self.leave_conference(w);
-        self.end_message(w);
-        self.dial_recorded(w);
-        self.doing = Doing::Nothing;
-        for index in 1..self.legs.len() as u8 {
-            self.cancel_timer(w, CallTimer::Unreachable(index));
-            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
-        }
+        self.interrupt(w);
         self.cause = None;
-        if self.legs.first().is_some_and(|leg| leg.session.is_negotiated()) && !self.direct {
-            self.hear(w, 0, Hears::Silence);
-        }
         self.rule = rule;
         self.script = Some(script);
         self.advance(w);

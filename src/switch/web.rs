@@ -162,18 +162,7 @@ impl Call {
 
     /// Tells a server, after what this call has told before. `more` follows the standard parameters.
     pub fn call_back(&mut self, w: &mut World, address: Address, more: Parameters) {
-        self.call_back_as(w, address, self.status(), more);
-    }
-
-    /// As [`Call::call_back`], with another status than the call's own.
-    pub fn call_back_as(&mut self, w: &mut World, address: Address, status: &str, more: Parameters) {
-        let mut parameters = self.parameters(w);
-        let own = parameters.iter_mut().find(|(name, _)| name == "CallStatus");
-        own.into_iter().for_each(|(_, value)| status.clone_into(value));
-        parameters.extend(more);
-        self.asked.is_used = true;
-        let callback = Callback { call: self.id, address, parameters };
-        w.output(Output::Web(web::Order::Callback(Box::new(callback))));
+        self.call_back_as(w, address, more);
     }
 
     /// As [`Call::call_back`], with parameters that take the place of standard ones of their name.

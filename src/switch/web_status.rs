@@ -69,7 +69,8 @@ impl Call {
             Progress::Answered => "in-progress",
             Progress::Completed => self.status(),
         };
-        self.call_back_as(w, address, status, more);
+        more.push(("CallStatus".into(), status.to_owned()));
+        self.call_back_as(w, address, more);
     }
 
     /// How long the call was, in seconds and in minutes begun, and the status that said its end.

@@ -109,6 +109,7 @@ fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
                 codecs: vec![],
                 runs: Runs::Context { context: "all".into(), to: (*then).into() },
                 variables: vec![],
+                told: None,
             })));
         }
         _ => return Err("expected place, redirect or hangup".into()),

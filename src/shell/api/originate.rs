@@ -65,6 +65,7 @@ pub async fn place(State(api): State<Arc<Api>>, body: String) -> Result<Json<Val
         codecs: Vec::new(),
         runs,
         variables: Vec::new(),
+        told: None,
     };
     match api.mail.operator(Operator::Originate(Box::new(asked))).await {
         Some(Reply::Placed(call)) => Ok(Json(json!({ "call": call.to_string() }))),

@@ -41,22 +41,6 @@ impl Call {
         Address::new(self.resolved(&hook.url), hook.method)
     }
 
-    /// Goes on with what a document says: the entry for a call that somebody else began or changes. What the call does is ended.
-    #[allow(dead_code, reason = "the REST API's way into a call that goes on")]
-    pub fn run_url(&mut self, w: &mut World, address: Address, fallback: Option<Address>) {
-        self.interrupt(w);
-        self.origin.fallback = fallback;
-        self.fetch_document(w, address, Vec::new());
-    }
-
-    /// As [`Call::run_url`], with a document that is there. Relative addresses in it are against `url`, which may be "".
-    #[allow(dead_code, reason = "the REST API's way into a call that goes on")]
-    pub fn run_document(&mut self, w: &mut World, document: markup::Document, url: &str) {
-        self.interrupt(w);
-        self.origin.url = url.into();
-        self.take_document(w, document);
-    }
-
     /// A step's request, whose answer is what follows; false if there is nowhere to ask.
     pub fn ask(&mut self, w: &mut World, hook: &Hook, parameters: Parameters) -> bool {
         let address = self.address(hook);
@@ -143,14 +127,14 @@ impl Call {
         self.advance(w);
     }
 
-    #[allow(dead_code, reason = "as the two that call it")]
     /// Ends what the call is doing, so that another script can begin.
-    fn interrupt(&mut self, w: &mut World) {
+    pub fn interrupt(&mut self, w: &mut World) {
         self.cancel_timer(w, CallTimer::Step);
         self.cancel_timer(w, CallTimer::Ring);
         self.cancel_timer(w, CallTimer::TalkLimit);
         self.leave_conference(w);
         self.end_message(w);
+        self.dial_recorded(w);
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Fetching(id) => self.cancel_fetch(w, id),
             Doing::Sounding(list) => self.stop_playing(w, list),
@@ -159,11 +143,11 @@ impl Call {
         }
         self.aside = None;
         for index in 1..self.legs.len() as u8 {
+            self.cancel_timer(w, CallTimer::Unreachable(index));
             self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
         }
         self.front = 0;
-        self.direct = false;
-        if self.legs.first().is_some_and(|leg| leg.session.is_negotiated()) {
+        if self.legs.first().is_some_and(|leg| leg.session.is_negotiated()) && !self.direct {
             self.hear(w, 0, Hears::Silence);
         }
     }

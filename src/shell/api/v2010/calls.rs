@@ -10,6 +10,7 @@ use crate::shell::clock::wall;
 use crate::shell::store::{CallFilter, CallView, CdrView, Setting, Span, parse_when};
 use crate::switch::{Operator, Originate, Reply, Runs};
 use crate::verb::Script;
+use crate::web::{self, Address};
 use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -295,6 +296,14 @@ fn is_plain(text: &str) -> bool {
     text.len() <= 256 && !text.contains(|c: char| c.is_control() || c.is_whitespace() || "<>\"".contains(c))
 }
 
+/// Who is told how the call goes.
+fn told(form: &Form) -> Option<(Address, String)> {
+    let url = form.some("StatusCallback")?;
+    let method = form.some("StatusCallbackMethod").and_then(web::Method::parse).unwrap_or_default();
+    let events: Vec<&str> = form.pairs().filter(|(name, _)| *name == "StatusCallbackEvent").map(|(_, v)| v).collect();
+    Some((Address::new(url, method), events.join(" ")))
+}
+
 /// Places a call for `Calls` and `Participants` alike.
 pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Failure> {
     let form = &ask.form;
@@ -320,6 +329,7 @@ pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Fai
         codecs: Vec::new(),
         runs,
         variables: Vec::new(),
+        told: told(form),
     };
     let call = match rest.operate(Operator::Originate(Box::new(asked))).await? {
         Reply::Placed(call) => call,
