@@ -9,7 +9,7 @@ BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon python3-venv python3-dev
 # Twelve fuzz targets, two at a time: a minute each.
 export FUZZ_SECONDS ?= 360
 
-.PHONY: help run build test demo bench soak captures coverage-markup rust packages
+.PHONY: help run build test demo bench soak api captures coverage-markup rust packages
 help:
 	@echo "make run       build the switch and start it with the demo configuration"
 	@echo "make demo      call a demo number with baresip; print the call's timeline and where the sound lies"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench     calls a second, CPU a call and a packet, latency, memory; beside Kamailio and rtpengine"
 	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets"
 	@echo "make coverage-markup  which elements and attributes of markup are tested, and by what"
+	@echo "make api       the Python SDK of Twilio against a running switch (needs PyPI; SPEC=twilio_api_v2010.json validates the answers)"
 	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
 
 rust:
@@ -59,6 +60,9 @@ soak: build
 coverage-markup:
 	@column -t -s $$'\t' tests/markup/coverage.tsv
 	@grep -v '^#' tests/markup/coverage.tsv | cut -f 3 | sort | uniq -c
+
+api: rust packages
+	@$(STEP) api .ci/api
 
 captures:
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES) tshark

@@ -187,7 +187,7 @@ def settings(client, rig):
     key = client.new_keys.create(friendly_name="app")
     by_key = Client(key.sid, key.secret, ACCOUNT, http_client=client.http_client)
     assert by_key.api.accounts(ACCOUNT).fetch().type == "Full" and by_key.keys(key.sid).fetch().friendly_name == "app"
-    refused(20003, lambda: Client(ACCOUNT, "wrong", http_client=client.http_client).calls.list())
+    refused(20003, lambda: Client(ACCOUNT, "wrong", http_client=client.http_client).api.accounts(ACCOUNT).fetch())
     assert sub.update(status="suspended").status == "suspended"
 
 
