@@ -128,7 +128,7 @@ fn read(ask: &Ask, call: &str) -> Result<CallId, Failure> {
 // ---- reading -------------------------------------------------------------------------------------------------------
 
 /// Calls of a subaccount's are those that it placed; all others are the main account's.
-async fn is_of(rest: &Rest, account: &str, call: &str) -> Result<bool, Failure> {
+pub async fn is_of(rest: &Rest, account: &str, call: &str) -> Result<bool, Failure> {
     if rest.api.credentials.is_none() {
         return Ok(true);
     }

@@ -206,7 +206,23 @@ impl Rest {
     }
 }
 
+/// What a subaccount may not see: calls that it has not placed and their recordings; recordings beside their calls and conferences,
+/// which do not say whose they are.
+async fn may_see(rest: &Rest, ask: &Ask, parts: &[&str]) -> Result<bool, Failure> {
+    if rest.api.credentials.is_none() || ask.account == rest.main() {
+        return Ok(true);
+    }
+    match parts {
+        ["Calls", call, ..] => calls::is_of(rest, &ask.account, call).await,
+        ["Recordings" | "Conferences", ..] => Ok(false),
+        _ => Ok(true),
+    }
+}
+
 async fn dispatch(rest: &Rest, ask: &Ask, parts: &[&str], media: Option<&str>) -> Result<Response, Failure> {
+    if !may_see(rest, ask, parts).await? {
+        return Err(ask.not_found());
+    }
     match (parts, media) {
         (["Recordings", rest_of @ ..], _) => recordings::answer(rest, ask, None, rest_of, media).await,
         (["Calls", call, "Recordings", rest_of @ ..], _) => {

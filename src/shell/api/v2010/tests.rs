@@ -112,10 +112,17 @@ fn keys_and_subaccounts_open_what_is_theirs() {
     let by_key = basic(&key_sid, &text(&key, "secret"));
     let by_sub = basic(&sub_sid, &text(&sub, "auth_token"));
     let of_sub = format!("/2010-04-01/Accounts/{sub_sid}/Queues.json");
+    let below = |path: &str| format!("/2010-04-01/Accounts/{sub_sid}/{path}");
     let of_main = format!("{BASE}/Queues.json");
     let rows = [
         (&of_main, &by_key, 200),
         (&of_main, &by_sub, 404),
+        (&format!("{BASE}/Recordings.json"), &served.authorization, 200),
+        (&below("Recordings.json"), &by_sub, 404),
+        (&below("Recordings/RE0123456789abcdef0123456789abcdef.wav"), &by_sub, 404),
+        (&below("Conferences.json"), &by_sub, 404),
+        (&below("Calls/CA0123456789abcdef0123456789abcdef/Recordings.json"), &by_sub, 404),
+        (&below("Calls.json"), &by_sub, 200),
         (&of_sub, &by_sub, 200),
         (&of_sub, &served.authorization, 200),
         (&of_main, &basic("AC1", "wrong"), 401),
