@@ -20,6 +20,7 @@ pub struct Phone<'a> {
     /// Its SIP port; TLS takes the one above, RTP the 18 after these, commands the last.
     pub port: u16,
     pub codec: &'a str,
+    /// `tls`: it trusts the authority in `ca.pem` of the folder that it is started in, and nobody else.
     pub transport: &'a str,
     /// `mediaenc`: empty for plain RTP, `srtp` (RTP/AVP with keys), `srtp-mand` (RTP/SAVP), `srtp-mandf` (RTP/SAVPF).
     pub encryption: &'a str,
@@ -60,6 +61,7 @@ impl Phone<'_> {
 
     fn config(&self, folder: &Path) -> String {
         let (port, folder) = (self.port, folder.display());
+        let trust = if self.transport == "tls" { format!("sip_cafile {folder}/../ca.pem\n") } else { String::new() };
         format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{port}\nnet_interface 127.0.0.1\ncall_max_calls 4\n\
              audio_source aufile,{folder}/plays.wav\naudio_player aubridge,nowhere\naudio_alert aubridge,nowhere\n\
@@ -67,7 +69,7 @@ impl Phone<'_> {
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
              module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule srtp.so\nmodule sndfile.so\nmodule aubridge.so\n\
              module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
-             ctrl_tcp_listen 127.0.0.1:{}\n",
+             ctrl_tcp_listen 127.0.0.1:{}\n{trust}",
             port + 2,
             port + 20,
             port + 21

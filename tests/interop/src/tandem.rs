@@ -25,6 +25,8 @@ pub struct Setup<'a> {
     pub dialplan: &'a str,
     /// Lines at the top level of tandem.yaml.
     pub more: &'a str,
+    /// Keys of `sip.tls`; where there are any, TLS is listened to beside the rest ([`Tandem::tls`]).
+    pub tls: &'a str,
     /// Pairs of RTP and RTCP ports that the switch has.
     pub pairs: u16,
     /// Where SIP is listened to.
@@ -44,6 +46,7 @@ impl Default for Setup<'_> {
             users: "",
             dialplan: "contexts: {}\n",
             more: "",
+            tls: "",
             pairs: 50,
             ip: "127.0.0.1",
             threads: None,
@@ -103,6 +106,11 @@ impl Tandem {
 
     pub fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// Where SIP over TLS is listened to.
+    pub fn tls(&self) -> SocketAddr {
+        SocketAddr::new(self.sip.ip(), self.sip.port() + 1)
     }
 
     pub fn is_media_port(&self, port: u16) -> bool {
@@ -201,8 +209,13 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     // For measurements: one way through the kernel beside the other.
     let io = std::env::var("MEDIA_IO").unwrap_or_else(|_| "auto".to_owned());
     let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
+    let secure = SocketAddr::new(sip.ip(), sip.port() + 1);
+    let (listen, tls) = match setup.tls {
+        "" => (String::new(), String::new()),
+        keys => (format!(", \"tls://{secure}\""), format!("  tls: {{ {keys} }}\n")),
+    };
     format!(
-        "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"]\n\
+        "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"{listen}]\n{tls}\
          media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n\
          http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
