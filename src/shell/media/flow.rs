@@ -8,7 +8,7 @@ use super::ports::stamp_packets;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Packets in a row to one peer after which a socket of its own pays: half a second of telephony.
 const STEADY: u16 = 25;
@@ -52,7 +52,7 @@ impl Steady {
 ///
 /// Two sockets may share an address only while both allow it, which they do for this moment: a stranger's bind is refused as
 /// before.
-pub fn connect(main: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<OwnedFd> {
+fn connect(main: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<OwnedFd> {
     let main = socket2::SockRef::from(&main);
     let local = main.local_addr()?;
     let flow = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -87,7 +87,7 @@ fn like(flow: &Socket, main: &Socket, v6: bool) -> io::Result<()> {
 /// A flow's socket and its peer.
 #[derive(Debug)]
 pub struct FlowSocket {
-    fd: OwnedFd,
+    pub fd: OwnedFd,
     pub peer: SocketAddr,
 }
 
@@ -97,22 +97,11 @@ impl FlowSocket {
     }
 }
 
-impl AsFd for FlowSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl AsRawFd for FlowSocket {
-    fn as_raw_fd(&self) -> i32 {
-        self.fd.as_raw_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
     #[test]

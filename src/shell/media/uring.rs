@@ -451,7 +451,7 @@ impl Uring {
         slot.steady.settle();
         let Some(main) = &slot.pair else { return Lane::Rtp };
         let Ok(flow) = FlowSocket::open(main.rtp.as_fd(), peer) else { return Lane::Rtp };
-        if self.ring.submitter().register_files_update(place(port, Lane::Flow), &[flow.as_raw_fd()]).is_err() {
+        if self.ring.submitter().register_files_update(place(port, Lane::Flow), &[flow.fd.as_raw_fd()]).is_err() {
             return Lane::Rtp;
         }
         slot.flow = Some(flow);
