@@ -1,5 +1,6 @@
 //! Records, by pages, as JSON, JSON lines or CSV.
 
+use super::percent::percent_decode;
 use super::{Api, Problem};
 use crate::shell::store::{Filter, Format, Page, Reader, write_cdrs};
 use axum::extract::{RawQuery, State};
@@ -50,22 +51,6 @@ fn read(query: &str, accept: &str) -> Result<Ask, Problem> {
         }
     }
     Ok(ask)
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(b) = bytes.next() {
-        match b {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let (high, low) = (char::from(bytes.next()?).to_digit(16)?, char::from(bytes.next()?).to_digit(16)?);
-                out.push(u8::try_from(high << 4 | low).ok()?);
-            }
-            _ => out.push(b),
-        }
-    }
-    String::from_utf8(out).ok()
 }
 
 pub async fn list(

@@ -9,6 +9,7 @@ mod door;
 pub mod metrics;
 mod operate;
 mod originate;
+mod percent;
 mod problem;
 #[cfg(test)]
 mod tests;

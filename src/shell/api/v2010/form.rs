@@ -1,6 +1,7 @@
 //! `application/x-www-form-urlencoded`, in queries and bodies: pairs in their order, keys that come again kept.
 
 use super::answer::Failure;
+use crate::shell::api::percent::percent_decode as decode;
 
 /// The most pairs that are read.
 const PAIRS_MAX: usize = 1_000;
@@ -50,22 +51,6 @@ impl Form {
         let wrong = || Failure::parameter(name, text, &format!("a number from {least} to {most}"));
         number.map(Some).ok_or_else(wrong)
     }
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(b) = bytes.next() {
-        match b {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let (high, low) = (char::from(bytes.next()?).to_digit(16)?, char::from(bytes.next()?).to_digit(16)?);
-                out.push(u8::try_from(high << 4 | low).ok()?);
-            }
-            _ => out.push(b),
-        }
-    }
-    String::from_utf8(out).ok()
 }
 
 /// A part of a path, in which a plus is a plus.
