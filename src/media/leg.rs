@@ -87,6 +87,8 @@ pub struct Received {
     pub refused: bool,
     pub digits: [Option<Digit>; 2],
     pub tones: Found,
+    /// It waits with what the leg's peer said before; see [`Leg::release`].
+    pub held: bool,
     /// The ear has woken, and is to be pulled from here on.
     pub pull_from: Option<Instant>,
 }
@@ -328,6 +330,10 @@ impl Leg {
                 self.receive_rate = codec.clock_rate();
                 self.receive_codec = codec.rate().map_or(self.receive_codec, |_| Some(codec));
                 self.reception.timestamp(now, header.timestamp, self.receive_rate);
+                if self.hold(now, codec, &header, bytes) {
+                    received.held = true;
+                    return received;
+                }
                 codec.duration(payload).max(1)
             }
             Carried::Event => {
@@ -337,8 +343,11 @@ impl Leg {
                 0
             }
         };
-        received.pull_from = self.listen(now, &header, carried, payload);
         self.digits += received.digits.iter().flatten().count() as u32;
+        if self.is_sealed() {
+            return received;
+        }
+        received.pull_from = self.listen(now, &header, carried, payload);
         let relayed = Relayed::new(self.origin, &header, duration, self.receive_rate);
         let event_clock = self.event_clock();
         received.taken = Some(Taken { header, carried, by_ear: self.by_ear, relayed, block, event_clock });

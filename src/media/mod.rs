@@ -27,6 +27,8 @@ pub mod tones;
 
 pub mod digits;
 
+pub mod seal;
+
 pub mod protection;
 
 pub mod report;

@@ -10,7 +10,7 @@ mod rooms;
 
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, Method, PlayId, Press, RoomId};
-use super::leg::{Carried, Leg, REPORT_ROOM, Setting, Taken};
+use super::leg::{Carried, Leg, REPORT_ROOM, Received, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
 use super::room::RoomSetting;
@@ -236,10 +236,31 @@ impl Shard {
         for tone in received.tones.into_iter().flatten() {
             out.event(place.leg.digit(tone, Method::Inband));
         }
+        if received.held {
+            let mut waited = [0; PACKET_MAX];
+            while let Some((at, received, len)) = self.place(port).and_then(|p| p.leg.release(now, &mut waited)) {
+                self.pass((now, at), port, &received, waited.get_mut(..len).unwrap_or_default(), out);
+            }
+            return;
+        }
+        self.pass((now, now), port, &received, bytes, out);
+    }
+
+    /// Gives a packet that came at `at` to all who hear the leg.
+    #[inline]
+    fn pass(
+        &mut self,
+        (now, at): (Instant, Instant),
+        port: u32,
+        received: &Received,
+        bytes: &mut [u8],
+        out: &mut impl Sink,
+    ) {
+        let Some(place) = self.place(port) else { return };
         if let (Some(tapped), Some(taken)) = (place.leg.tapped(), received.taken)
             && let Carried::Media(codec) = taken.carried
         {
-            tapped.received(now, codec, &taken.header, bytes, |frame| out.tap(frame));
+            tapped.received(at, codec, &taken.header, bytes, |frame| out.tap(frame));
         }
         let first = place.first_listener;
         if let Some(from) = received.pull_from {

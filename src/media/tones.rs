@@ -5,7 +5,9 @@
 //! detector takes that for a digit (Q.24).
 
 use super::command::{Codec, Format, Tones};
+use super::seal::{Held, Seal};
 use crate::base::time::{Duration, Instant};
+use crate::rtp::packet::Header;
 use crate::rtp::telephone_event::Digit;
 use codecs::dtmf::{Detector, Event};
 use codecs::resample::{Decimator, Ratio};
@@ -25,6 +27,8 @@ pub const DIGITS_A_PACKET: usize = 2;
 /// See the module's documentation.
 pub struct Listening {
     takes: bool,
+    /// Where what is said waits, of a leg that is sealed.
+    seal: Option<Seal>,
     detector: Detector,
     g722: g722::Decoder,
     decimator: Decimator,
@@ -45,12 +49,14 @@ pub type Found = [Option<Digit>; DIGITS_A_PACKET];
 impl Listening {
     /// `None` where tones are not looked for.
     pub fn new(tones: Tones, receive: &[Format]) -> Option<Box<Listening>> {
-        if tones == Tones::Passed || receive.iter().all(|f| f.codec.rate().is_none()) {
+        let is_sealed = tones == Tones::Sealed;
+        if tones == Tones::Passed || !is_sealed && receive.iter().all(|f| f.codec.rate().is_none()) {
             return None;
         }
         let has_opus = receive.iter().any(|f| f.codec == Codec::Opus);
         Some(Box::new(Listening {
-            takes: tones == Tones::Taken,
+            takes: matches!(tones, Tones::Taken | Tones::Sealed),
+            seal: is_sealed.then(Seal::new),
             detector: Detector::new(),
             g722: g722::Decoder::new(),
             decimator: Decimator::new(Ratio::Two),
@@ -65,6 +71,9 @@ impl Listening {
         std::mem::swap(&mut self.g722, &mut before.g722);
         std::mem::swap(&mut self.decimator, &mut before.decimator);
         self.latest = before.latest;
+        if self.seal.is_some() && before.seal.is_some() {
+            std::mem::swap(&mut self.seal, &mut before.seal);
+        }
         if self.opus.is_some() && before.opus.is_some() {
             std::mem::swap(&mut self.opus, &mut before.opus);
         }
@@ -83,10 +92,36 @@ impl Listening {
             self.latest = Some((sequence, now));
             self.decode(codec, payload, &mut found);
         }
-        if self.takes && (suspected || self.detector.suspects() || found[0].is_some()) {
+        // What comes too late to be looked at may hold anything.
+        let unknown = is_late && self.seal.is_some();
+        if self.takes && (suspected || unknown || self.detector.suspects() || found[0].is_some()) {
             silence(codec, payload);
+            if let Some(seal) = &mut self.seal {
+                seal.silence(|codec, packet| {
+                    if let Ok(header) = Header::parse(packet) {
+                        silence(codec, packet.get_mut(header.payload_range()).unwrap_or_default());
+                    }
+                });
+            }
         }
         found
+    }
+
+    pub const fn is_sealed(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// Holds a packet back that has been looked at; of a codec that cannot be looked into, it is dropped.
+    pub fn hold(&mut self, at: Instant, codec: Codec, timestamp: u32, packet: &[u8]) {
+        let is_known = codec.rate().is_some() || codec == Codec::ComfortNoise;
+        if let Some(seal) = self.seal.as_mut().filter(|_| is_known) {
+            seal.hold(at, codec, timestamp, packet);
+        }
+    }
+
+    /// A packet that has been held back for long enough.
+    pub fn release(&mut self, buffer: &mut [u8]) -> Option<(Held, usize)> {
+        self.seal.as_mut()?.release(buffer)
     }
 
     fn decode(&mut self, codec: Codec, payload: &[u8], found: &mut Found) {

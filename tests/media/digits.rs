@@ -264,3 +264,64 @@ fn who_can_be_sent_nothing_is_sent_no_digits_and_hears_again_when_it_can() {
     rig.say(1, 18, 1, 160, 0xa);
     assert_eq!(rig.sent().len(), 1, "no tone in a codec that we do not speak");
 }
+
+/// The loudest 10 ms at any of the eight frequencies, in dB below what the peer sent.
+fn loudest(sound: &[i16]) -> f64 {
+    let mut most: f64 = 0.0;
+    for window in sound.chunks_exact(80) {
+        for hz in [697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.0, 1_633.0_f64] {
+            let part = |f: fn(f64) -> f64| -> f64 {
+                let turn = |n: usize| f(std::f64::consts::TAU * hz * n as f64 / 8_000.0);
+                window.iter().enumerate().map(|(n, s)| f64::from(*s) * turn(n)).sum()
+            };
+            most = most.max(part(f64::sin).hypot(part(f64::cos)) / 40.0);
+        }
+    }
+    // A tone of −10 dBm0 has an amplitude of 0.22 of the full scale, −3.14 dBm0 being a sine of it.
+    20.0 * ((most + 0.1) / (0.32 * 32_768.0)).log10()
+}
+
+#[test]
+fn of_a_sealed_leg_nobody_hears_even_the_onset_of_a_tone_nor_gets_an_event() {
+    let decoded = |packets: &mut dyn Iterator<Item = (u8, Vec<u8>)>| {
+        let mut opus = opus::Decoder::new(opus::Rate::Hz8000);
+        let mut all = Vec::new();
+        for (codec, payload) in packets {
+            let mut sound = [0; 960];
+            let samples = match codec {
+                0 => g711::ulaw_decode_slice(&payload, &mut sound),
+                8 => g711::alaw_decode_slice(&payload, &mut sound),
+                _ => opus.decode(Some(&payload), &mut sound).unwrap(),
+            };
+            all.extend_from_slice(&sound[..samples]);
+        }
+        all
+    };
+    for (speaks, hears) in [(PCMU, PCMU), (PCMA, PCMU), (PCMU, OPUS), (OPUS, PCMA), (OPUS, OPUS)] {
+        for tones_are in [Tones::Told, Tones::Sealed] {
+            let mut rig = Rig::bridged(speaks, hears);
+            let tap = Some(tandem::media::command::TapId(1));
+            rig.set(1, LegState { tones: tones_are, tap, ..state(1, speaks, Hears::Leg(LegId(2))) });
+            say_tones(&mut rig, "4111111111111111", speaks);
+            let what = format!("{speaks:?} to {hears:?}, {tones_are:?}");
+            assert_eq!(digits_of(&told(&mut rig, Method::Inband)), "4111111111111111", "{what}");
+            let tapped = std::mem::take(&mut rig.kept.tapped);
+            let sent = rig.sent();
+            let heard = decoded(&mut sent.iter().map(|s| (s.payload_type, s.payload.clone())));
+            let taken = decoded(&mut tapped.iter().map(|f| (speaks.payload_type, f.payload().to_vec())));
+            for (whose, sound) in [("other leg", heard), ("recorder", taken)] {
+                assert!(sound.len() > 20_000, "{what}, {whose}: it hears the silence between");
+                let db = loudest(&sound);
+                // What a codec's decoder makes of silence after sound is below −40 dB; without the seal the tone is there.
+                assert_eq!(db < -40.0, tones_are == Tones::Sealed, "{what}, {whose}: {db:.1} dB");
+            }
+            is_one_line(&sent);
+        }
+    }
+    let mut rig = Rig::bridged(PCMU, PCMU);
+    rig.set(1, LegState { tones: Tones::Sealed, ..state(1, PCMU, Hears::Leg(LegId(2))) });
+    say_events(&mut rig, "4111", 100, PCMU, 8_000);
+    assert_eq!(digits_of(&told(&mut rig, Method::Rfc4733)), "4111");
+    let sent = rig.sent();
+    assert!(sent.len() > 20 && sent.iter().all(|s| s.payload_type != EVENTS));
+}

@@ -33,6 +33,7 @@ impl Session {
 
     pub(super) fn tones(&self) -> Tones {
         match (self.dtmf, self.tones_wanted) {
+            (_, Tones::Sealed) => Tones::Sealed,
             _ if self.has_events() => Tones::Passed,
             (Dtmf::Inband, Tones::Passed) => Tones::Told,
             (Dtmf::Auto | Dtmf::Inband, wanted) => wanted,

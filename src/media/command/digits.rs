@@ -38,6 +38,8 @@ pub enum Tones {
     Told,
     /// They are told, and nobody hears them: whoever hears the leg gets them in another way.
     Taken,
+    /// They are told; nobody hears them, nor events, nor what was said 60 ms before them: all sound waits for so long.
+    Sealed,
 }
 
 /// A digit to be sent. `Debug` does not show which: it may be of a PIN.

@@ -1,10 +1,11 @@
 //! Digits of a leg: those that it sends as events or tones, and those among the sound of its peer.
 
-use super::{FRAME_MAX, Leg, protection};
+use super::{Carried, FRAME_MAX, Leg, Received, Taken, protection};
 use crate::base::time::Instant;
 use crate::media::command::{Codec, Event, Format, Method, Press};
 use crate::media::digits::Dialer;
 use crate::media::player::SAMPLE_RATE;
+use crate::media::stream::Relayed;
 use crate::media::tones::Found;
 use crate::rtp::packet::{HEADER_LEN, Header};
 use crate::rtp::telephone_event::{Digit, PAYLOAD_LEN};
@@ -54,6 +55,33 @@ impl Leg {
             listening.hear(now, codec, header.sequence, bytes.get_mut(header.payload_range()).unwrap_or_default());
         self.digits += found.iter().flatten().count() as u32;
         found
+    }
+
+    /// Whether nobody is to hear what its peer enters.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.setting.listening.as_ref().is_some_and(|listening| listening.is_sealed())
+    }
+
+    /// Holds a packet of sound back; false if the leg is not sealed.
+    #[inline]
+    pub(super) fn hold(&mut self, now: Instant, codec: Codec, header: &Header, bytes: &[u8]) -> bool {
+        let Some(listening) = self.setting.listening.as_mut().filter(|l| l.is_sealed()) else { return false };
+        listening.hold(now, codec, header.timestamp, bytes);
+        true
+    }
+
+    /// A packet of a sealed leg that has waited long enough, in the buffer: when it came, what it is, and how long.
+    pub fn release(&mut self, now: Instant, buffer: &mut [u8]) -> Option<(Instant, Received, usize)> {
+        let (held, len) = self.setting.listening.as_mut()?.release(buffer)?;
+        let bytes = buffer.get(..len)?;
+        let header = Header::parse(bytes).ok()?;
+        let (carried, payload) = (Carried::Media(held.codec), header.payload(bytes));
+        let mut received = Received { pull_from: self.listen(now, &header, carried, payload), ..Received::default() };
+        let duration = held.codec.duration(payload).max(1);
+        let relayed = Relayed::new(self.origin, &header, duration, held.codec.clock_rate());
+        let (by_ear, event_clock) = (self.by_ear, self.event_clock());
+        received.taken = Some(Taken { header, carried, by_ear, relayed, block: None, event_clock });
+        Some((held.at, received, len))
     }
 
     /// A tone that was on when its peer fell silent.
