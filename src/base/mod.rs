@@ -1,7 +1,8 @@
-//! What everything stands on: time, timers, ids, seeded randomness, redaction, Base64.
+//! What everything stands on: time, timers, ids, seeded randomness, redaction, secret digits, Base64.
 
 pub mod base64;
 pub mod id;
+pub mod keys;
 pub mod limit;
 pub mod pii;
 pub mod rng;

@@ -43,6 +43,15 @@ pub struct Config {
     /// Files and folders, relative to the configuration's folder.
     pub dialplans: Vec<PathBuf>,
     pub drain_timeout: Duration,
+    /// What callers enter is a secret in every call.
+    pub pci: bool,
+}
+
+impl Config {
+    /// Whether calls may hold digits that nobody else may know.
+    pub fn is_pci(&self) -> bool {
+        self.pci || self.trunks.iter().any(|trunk| trunk.pci)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -251,6 +260,8 @@ pub struct Trunk {
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
     pub dtmf: Dtmf,
+    /// What is entered in its calls is a secret.
+    pub pci: bool,
     /// `None`: verified by the system's roots.
     pub tls: Option<TrunkTls>,
 }

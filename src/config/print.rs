@@ -30,6 +30,7 @@ pub fn to_yaml(config: &Config) -> String {
         put(m, "users", Value::Sequence(config.users.iter().map(user).collect()));
         put(m, "dialplans", list(config.dialplans.iter().map(|p| p.display().to_string())));
         put(m, "drain_timeout", duration(config.drain_timeout));
+        put(m, "pci", config.pci.into());
     }
     serde_yaml::to_string(&out).unwrap_or_default()
 }
@@ -192,6 +193,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
     m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(trunk.dtmf.as_str())));
+    m.push(("pci", trunk.pci.into()));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     map(m)
 }

@@ -125,6 +125,7 @@ impl Found {
             users: f.items("users").iter().filter_map(|n| self.user(&Fields::of(n, &shapes::USER))).collect(),
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
             drain_timeout: f.duration("drain_timeout").unwrap_or_default(),
+            pci: f.flag("pci"),
         };
         self.reachable(&config, &f);
         self.unique(f.items("trunks"), "trunk");
@@ -307,6 +308,7 @@ impl Found {
             media_direct: f.text("media") == Some("direct"),
             srtp: srtp(f),
             dtmf: dtmf(f),
+            pci: f.flag("pci"),
             tls: f.get("tls").map(|node| self.trunk_tls(&Fields::of(node, &shapes::TRUNK_TLS))),
             name,
         };

@@ -27,6 +27,7 @@ pub static FILE: Shape = Shape {
         key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),
         key("dialplans", Type::OneOrMore(&Type::Text), "", "Dialplan files, and folders of them."),
         key("drain_timeout", Type::Duration, "5m", "How long a drain waits for calls to end."),
+        key("pci", Type::Bool, "false", "What callers enter is a secret in every call; see README, \"Secret digits\"."),
     ],
     prefixed: None,
 };
@@ -296,6 +297,7 @@ pub static TRUNK: Shape = Shape {
         key("codecs", CODEC_LIST, "", "What is offered to it; media.codecs if missing."),
         key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
+        key("pci", Type::Bool, "false", "What is entered in its calls is a secret."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
         key(
             "tls",

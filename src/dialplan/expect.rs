@@ -57,7 +57,10 @@ enum Wanted {
 /// The fields that an action shows, the main one first.
 const FIELDS: [(&str, &[&str]); 15] = [
     ("say", &["text", "voice", "language", "loop"]),
-    ("gather", &["digits", "timeout", "finish_on_key", "input", "prompt", "barge_in", "action", "language", "hints"]),
+    (
+        "gather",
+        &["digits", "timeout", "finish_on_key", "input", "prompt", "barge_in", "action", "pci", "language", "hints"],
+    ),
     ("redirect", &["url", "method"]),
     ("answer", &[]),
     ("reject", &["status", "reason"]),

@@ -120,6 +120,11 @@ impl Dialplan {
         self.program.prompts()
     }
 
+    /// Whether some step asks for what nobody else may know.
+    pub fn is_pci(&self) -> bool {
+        self.program.is_pci()
+    }
+
     fn context(&self, name: &str) -> Result<&Context, String> {
         self.contexts.iter().find(|c| c.name == name).ok_or_else(|| {
             let hint = nearest(name, self.contexts()).map_or(String::new(), |n| format!("; did you mean \"{n}\"?"));

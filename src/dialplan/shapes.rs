@@ -244,6 +244,12 @@ pub static GATHER: Shape = Shape {
         key("action", Type::Text, "", "An address that is told what was entered; its document is what follows."),
         key("method", METHOD, "POST", "How it is asked."),
         key("action_on_empty", Type::Bool, "false", "It is asked also if nothing was entered."),
+        key(
+            "pci",
+            Type::Bool,
+            "false",
+            "What is entered is a secret: only the action is told, over https; ${digits} stays empty but for what `on` names.",
+        ),
     ],
     prefixed: None,
 };

@@ -241,6 +241,7 @@ impl<'a> Compiler<'a> {
             barge_in: f.text("barge_in") != Some("false"),
             action: self.field(reader, f, "action").map(|url| Hook::new(url, method)),
             action_on_empty: f.flag("action_on_empty"),
+            pci: f.flag("pci"),
             listening: Listening::default(),
         };
         Verb::Gather { gather: Box::new(gather), cases: Vec::new() }

@@ -212,6 +212,8 @@ impl Compiler<'_> {
             barge_in: a.flag("bargeIn", 13_332, true),
             action: Some(literal(&action)),
             action_on_empty: a.flag("actionOnEmptyResult", 13_338, false),
+            // Twilio has no attribute for it: the account's or the trunk's word decides.
+            pci: false,
             listening: Listening {
                 timeout: speech_timeout,
                 max_time: a.seconds("maxSpeechTime", 13_328, 60, (1, 600)),

@@ -23,11 +23,11 @@ pub mod player;
 
 pub mod tap;
 
+pub mod seal;
+
 pub mod tones;
 
 pub mod digits;
-
-pub mod seal;
 
 pub mod protection;
 

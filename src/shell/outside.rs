@@ -53,6 +53,7 @@ mod tests {
     #[test]
     fn an_order_that_cannot_be_taken_is_answered() {
         let fetch = web::Fetch {
+            secret: web::Confidential::default(),
             id: web::FetchId(3),
             call: crate::event::CallId(1),
             want: web::Want::Document,

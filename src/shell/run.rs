@@ -9,6 +9,7 @@ mod tests;
 use super::api::{self, Api};
 use super::clock::Clock;
 use super::control::{Control, Core, Media, Parts};
+use super::dumps;
 use super::files::{self, Loaded};
 use super::ledger::{self, Condition};
 use super::logs;
@@ -137,8 +138,17 @@ fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
     Ok(Grants { bound, http, store, prompts, folder, rows })
 }
 
+/// Where callers may be asked for what nobody else may know, no image of the memory is left behind.
+fn keep_secret(loaded: &Loaded) -> Result<(), Refusal> {
+    if !loaded.config.is_pci() && !loaded.dialplan.is_pci() {
+        return Ok(());
+    }
+    dumps::forbid().map_err(|e| Refusal(BAD, format!("pci: core dumps cannot be forbidden: {}", describe(&e))))
+}
+
 async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let tls = Tls::new(std::mem::take(&mut loaded.tls));
+    keep_secret(&loaded)?;
     let files_max = raise_open_files();
     let Grants { bound, http, store, prompts, folder, rows } = acquire(&loaded)?;
     let system = |what: &str| {

@@ -10,7 +10,7 @@ mod heard;
 mod offers;
 mod script;
 
-use super::capture::{Gathering, Keys};
+use super::capture::Gathering;
 use super::dialing::Dialing;
 use super::digits::Digits;
 use super::io::{CallView, Output};
@@ -21,6 +21,7 @@ use super::web_status::Watch;
 use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
 use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Leg, Peer, State};
+use crate::base::keys::Keys;
 use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
 use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, What};

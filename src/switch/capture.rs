@@ -3,74 +3,22 @@
 //! What is pressed before anybody asks waits, so that who knows the menu need not hear it; the next gather takes it first.
 
 use super::call::{Call, Doing};
+use super::io::Output;
 use super::sound::Playlist;
 use super::world::{CallTimer, World};
+use crate::b2bua::leg::Peer;
+use crate::base::keys::{KEYS_MAX, Keys};
 use crate::event::{Side, What};
 use crate::media::command::{Hears, Tones};
-use crate::verb::{Gather, Outcome};
-use std::fmt;
+use crate::verb::{Gather, Hook, Outcome};
+use crate::web::{Address, Confidential, Method, Parameters};
 
-/// Keys that wait for a gather, and keys of one gather; further ones are dropped.
+/// Keys that wait for a gather; further ones are dropped.
 const AHEAD_MAX: usize = 32;
-const KEYS_MAX: usize = 256;
+/// Pay's and Gather's "Insecure … action found" in PCI mode.
+const INSECURE: u32 = 13_337;
 /// "Gather: Invalid config for speech provider".
 const NO_SPEECH: u32 = 13_343;
-
-/// What was typed. Printed as its length; wiped when it goes.
-#[derive(Default)]
-pub struct Keys(String);
-
-impl Keys {
-    fn with_room(room: usize) -> Keys {
-        // Room from the beginning: a string that grows leaves copies behind.
-        Keys(String::with_capacity(room))
-    }
-
-    /// False if there is no room.
-    fn push(&mut self, key: char, max: usize) -> bool {
-        if self.0.is_empty() {
-            self.0.reserve_exact(max);
-        }
-        let fits = self.0.len() < max;
-        if fits {
-            self.0.push(key);
-        }
-        fits
-    }
-
-    fn take_first(&mut self) -> Option<char> {
-        let first = self.0.chars().next()?;
-        self.0.remove(0);
-        Some(first)
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// For the application that asked.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} digits>", self.len())
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        bytes.fill(0);
-        std::hint::black_box(&bytes);
-    }
-}
 
 /// A gather under way.
 #[derive(Debug)]
@@ -80,6 +28,8 @@ pub struct Gathering {
     pub prompts: Playlist,
     /// The prompts are over or were stopped: the time runs.
     is_listening: bool,
+    /// Nobody but the application that asks may learn what is entered.
+    is_secret: bool,
 }
 
 /// What a key does.
@@ -110,12 +60,15 @@ impl Call {
                 return Some(Outcome::Failed);
             }
         }
-        if let Some(leg) = self.legs.get_mut(usize::from(self.front)) {
+        let is_secret = gather.pci || self.is_pci(w);
+        if is_secret {
+            self.seal(w, self.front);
+        } else if let Some(leg) = self.legs.get_mut(usize::from(self.front)) {
             leg.session.want_tones(Tones::Told);
         }
         let prompts = Playlist::new(gather.prompts.iter().cloned());
-        let keys = Keys::with_room(KEYS_MAX);
-        let mut gathering = Box::new(Gathering { gather, keys, prompts, is_listening: false });
+        let keys = Keys::default();
+        let mut gathering = Box::new(Gathering { gather, keys, prompts, is_listening: false, is_secret });
         while let Some(key) = self.ahead.take_first() {
             if let Took::Over(key) = gathering.take(key) {
                 self.doing = Doing::Gathering(gathering);
@@ -191,7 +144,7 @@ impl Call {
     /// The gather is over. Its outcome, or `None` where an application is asked what follows.
     fn gathered(&mut self, w: &mut World, finished_on: Option<char>) -> Option<Outcome> {
         let Doing::Gathering(gathering) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return None };
-        let Gathering { gather, keys, prompts, is_listening } = *gathering;
+        let Gathering { gather, keys, prompts, is_listening, is_secret } = *gathering;
         self.cancel_timer(w, CallTimer::Step);
         if !is_listening {
             self.stop_playing(w, prompts);
@@ -201,17 +154,66 @@ impl Call {
         let is_told = !keys.is_empty() || gather.action_on_empty;
         if let Some(action) = gather.action.filter(|_| is_told) {
             let parameters = vec![
-                ("Digits".to_owned(), keys.expose().to_owned()),
                 ("FinishedOnKey".to_owned(), finished_on.map_or_else(String::new, String::from)),
                 ("msg".to_owned(), "Gather End".to_owned()),
             ];
-            if self.ask(w, &action, parameters) {
+            let digits = Confidential::form([("Digits", keys.expose())]);
+            let is_asked = match is_secret {
+                true => self.ask_in_secret(w, action, parameters, digits),
+                false => {
+                    let digits = ("Digits".to_owned(), keys.expose().to_owned());
+                    self.ask(w, &action, [vec![digits], parameters].concat())
+                }
+            };
+            if is_asked {
                 return None;
             }
         }
         if let Some(script) = &mut self.script {
-            script.set("digits", keys.expose().to_owned());
+            // What the dialplan itself names is no secret of the caller's: the choice of a menu.
+            let is_shown = !is_secret || script.names(keys.expose());
+            script.set("digits", if is_shown { keys.expose().to_owned() } else { String::new() });
         }
         Some(if keys.is_empty() { Outcome::None } else { Outcome::Done })
+    }
+
+    // ---- secret digits ---------------------------------------------------------------------------------------------
+
+    /// Whether all that is asked for in this call is secret: of the account, or of the caller's trunk.
+    pub fn is_pci(&self, w: &World) -> bool {
+        let trunk = || match &self.source {
+            Peer::Trunk(name) => w.trunks.get(name).is_some_and(|trunk| trunk.pci),
+            Peer::User(_) | Peer::Uri(_) => false,
+        };
+        w.config.pci || trunk()
+    }
+
+    /// From now on nobody hears what a leg's peer enters, and nobody is sent it, until the leg is joined to somebody.
+    pub fn seal(&mut self, w: &mut World, leg: u8) {
+        let timeout = w.config.media.rtp_timeout.filter(|_| self.answered.is_some());
+        let Some(of) = self.legs.get_mut(usize::from(leg)) else { return };
+        if of.session.is_sealed() {
+            return;
+        }
+        of.session.want_tones(Tones::Sealed);
+        if let Some(set) = of.session.refresh(timeout) {
+            w.output(Output::Media(set));
+        }
+        self.note(w, Side::Leg(leg), What::Media("sealed: nobody hears or is sent what is entered".into()));
+    }
+
+    /// Asks an application that is told what was entered: by POST, over TLS or on this machine, and of no fallback.
+    pub fn ask_in_secret(&mut self, w: &mut World, hook: Hook, parameters: Parameters, secret: Confidential) -> bool {
+        let address = self.address(&hook);
+        if address.url.is_empty() {
+            return false;
+        }
+        if !crate::web::is_private(&address.url) {
+            let text = format!("{INSECURE} Insecure action: what was entered is told over https only");
+            self.note(w, Side::Call, What::Note(text.into()));
+            return false;
+        }
+        self.fetch_document(w, Address::new(address.url, Method::Post), parameters, secret);
+        true
     }
 }

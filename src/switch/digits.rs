@@ -83,6 +83,12 @@ impl Call {
 
     /// A leg's digit has come to its end.
     pub fn on_digit(&mut self, w: &mut World, index: u8, press: Press, method: Method) {
+        let session = self.legs.get(usize::from(index)).map(|leg| &leg.session);
+        let is_sealed = session.is_some_and(|session| session.is_sealed());
+        // Of a sealed leg all that may be a tone is silenced; who has events does not enter anything by tones.
+        if is_sealed && method == Method::Inband && session.is_some_and(|session| session.has_events()) {
+            return;
+        }
         let end = w.now.mono;
         let lasted = Duration::from_millis(u64::from(press.duration_ms));
         let begin = Instant::from_micros(end.as_micros().saturating_sub(lasted.as_micros() as u64));
@@ -93,7 +99,7 @@ impl Call {
             let text = if self.digits.waiting.len() < before { "the digit came by INFO too" } else { "the same digit" };
             return self.note(w, Side::Leg(index), What::Note(format!("{text}, now by {}", method.as_str()).into()));
         }
-        let how = match self.partner(index) {
+        let how = match self.partner(index).filter(|_| !is_sealed) {
             Some(other) => self.pass_digit(w, (index, other), press, method),
             None => "",
         };
@@ -161,6 +167,9 @@ impl Call {
                 Some(Method::Inband) | None => Tones::Passed,
             };
             if let Some(leg) = self.legs.get_mut(usize::from(from)) {
+                if leg.session.is_sealed() {
+                    self.digits.waiting.retain(|(leg, _)| *leg != from);
+                }
                 leg.session.want_tones(wanted);
             }
         }

@@ -5,6 +5,7 @@ mod digits;
 mod edge;
 mod guard;
 mod markup;
+mod pci;
 mod recording;
 mod registrant;
 mod web;
@@ -37,6 +38,7 @@ fn setup(plan: &str) -> Setup {
 
 fn minimal() -> Config {
     let trunk = Trunk {
+        pci: false,
         name: "carrier".into(),
         targets: Vec::new(),
         inbound: vec![Network { address: [127, 0, 0, 1].into(), prefix: 32 }],
@@ -54,6 +56,7 @@ fn minimal() -> Config {
         tls: None,
     };
     Config {
+        pci: false,
         recording: Config::default().recording,
         node: "n".into(),
         data_dir: ".".into(),

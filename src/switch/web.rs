@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::event::{Class, Direction, Ending, Side, What};
 use crate::sip::wire::{HeaderName, Message, NameAddr};
 use crate::speech::{self, Say, SayId};
-use crate::web::{self, Address, Callback, Fetch, FetchId, Parameters, Want};
+use crate::web::{self, Address, Callback, Confidential, Fetch, FetchId, Parameters, Want};
 use std::collections::HashMap;
 
 const API_VERSION: &str = "2010-04-01";
@@ -135,6 +135,19 @@ impl Call {
         fallback: Option<Address>,
         more: Parameters,
     ) -> FetchId {
+        self.fetch_with(w, want, address, fallback, more, Confidential::default())
+    }
+
+    /// As [`Call::fetch`], with what only the address itself is told.
+    pub fn fetch_with(
+        &mut self,
+        w: &mut World,
+        want: Want,
+        address: Address,
+        fallback: Option<Address>,
+        more: Parameters,
+        secret: Confidential,
+    ) -> FetchId {
         w.awaited.fetch_last += 1;
         let id = FetchId(w.awaited.fetch_last);
         w.awaited.fetches.insert(id, self.key);
@@ -144,10 +157,10 @@ impl Call {
         self.note(w, Side::Call, What::Note(text.into()));
         let mut parameters = match want {
             Want::Document => self.parameters(w),
-            Want::Media => Parameters::new(),
+            Want::Media | Want::Reply => Parameters::new(),
         };
         parameters.extend(more);
-        let fetch = Fetch { id, call: self.id, want, address, fallback, parameters };
+        let fetch = Fetch { id, call: self.id, want, address, fallback, parameters, secret };
         w.output(Output::Web(web::Order::Fetch(Box::new(fetch))));
         id
     }

@@ -44,6 +44,8 @@ pub struct Gather<T = String> {
     pub action: Option<Hook<T>>,
     /// The request is made without input as well.
     pub action_on_empty: bool,
+    /// What is entered is a secret: see `switch::capture`.
+    pub pci: bool,
     pub listening: Listening<T>,
 }
 
@@ -101,6 +103,7 @@ impl<T> Gather<T> {
             barge_in: self.barge_in,
             action: self.action.as_ref().map(|hook| hook.map(f)),
             action_on_empty: self.action_on_empty,
+            pci: self.pci,
             listening,
         }
     }
@@ -148,6 +151,9 @@ impl Gather {
         out.extend(self.prompts.iter().map(|p| ("prompt", p.to_string())));
         out.push(("barge_in", self.barge_in.to_string()));
         out.extend(self.action.iter().map(|hook| ("action", hook.url.clone())));
+        if self.pci {
+            out.push(("pci", "true".to_owned()));
+        }
         out.push(("language", self.listening.language.clone()));
         out.push(("hints", self.listening.hints.clone()));
     }

@@ -180,6 +180,11 @@ impl Program {
         files.chain(asked).filter(|file| !is_url(file)).collect::<BTreeSet<_>>().into_iter()
     }
 
+    /// Whether some step asks for what nobody else may know.
+    pub fn is_pci(&self) -> bool {
+        self.steps().any(|step| matches!(&step.verb, Verb::Gather { gather, .. } if gather.pci))
+    }
+
     /// Names of the headers that some step reads.
     pub fn headers(&self) -> Vec<String> {
         let mut names = BTreeSet::new();

@@ -117,6 +117,14 @@ impl Script {
         false
     }
 
+    /// Whether the step that goes on has a case for what was entered.
+    pub fn names(&self, entered: &str) -> bool {
+        let step = self.cursor.0.last().and_then(|(block, index)| self.program.step(*block, *index));
+        step.is_some_and(
+            |step| matches!(&step.verb, Verb::Gather { cases, .. } if cases.iter().any(|(d, _)| d == entered)),
+        )
+    }
+
     /// Control characters are taken out, since values end up in header lines.
     pub fn set(&mut self, name: &str, value: String) {
         self.variables.insert(Arc::from(super::text::variable_name(name)), clean(value));

@@ -4,9 +4,11 @@
 
 mod fault;
 mod reference;
+mod secret;
 
 pub use fault::{Fault, Reason};
 pub use reference::resolve;
+pub use secret::{Confidential, is_private};
 
 use crate::event::CallId;
 use bytes::Bytes;
@@ -62,6 +64,8 @@ pub enum Want {
     Document,
     /// Something to be played: kept on disk, decoded, given by the path of a WAV file.
     Media,
+    /// Whatever the server answers, by whatever status; at most [`DOCUMENT_BYTES_MAX`].
+    Reply,
 }
 
 /// As Twilio's: beyond it the answer is fault 11750.
@@ -78,6 +82,8 @@ pub struct Fetch {
     /// Asked when the address fails, with the parameters and ErrorCode and ErrorUrl.
     pub fallback: Option<Address>,
     pub parameters: Parameters,
+    /// Told to the address alone: to no fallback and to nobody it redirects to.
+    pub secret: Confidential,
 }
 
 /// A request that tells and asks nothing. Those of one call go out one after the other in the order in which they were given;
@@ -114,7 +120,7 @@ pub struct Page {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Of [`Want::Document`].
+    /// Of [`Want::Document`] and [`Want::Reply`].
     Body(Bytes),
     /// Of [`Want::Media`]: the path of a file that can be played.
     File(Arc<str>),

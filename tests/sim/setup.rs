@@ -27,6 +27,7 @@ pub fn listeners(addresses: &[SocketAddr]) -> Vec<Listener> {
 
 pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
     Config {
+        pci: false,
         recording: Config::default().recording,
         node: name.into(),
         data_dir: "data".into(),
@@ -72,6 +73,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
 pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, String)>) -> Trunk {
     let transport = if is_stream { ";transport=tcp" } else { "" };
     Trunk {
+        pci: false,
         name: name.into(),
         targets: vec![TrunkTarget { uri: format!("sip:{at}{transport}"), priority: 0, weight: 1 }],
         inbound: vec![Network { address: at.ip(), prefix: if at.is_ipv4() { 32 } else { 128 } }],

@@ -31,6 +31,11 @@ impl Session {
         self.tones_wanted = wanted;
     }
 
+    /// Whether nobody is to hear what the peer enters.
+    pub const fn is_sealed(&self) -> bool {
+        matches!(self.tones_wanted, Tones::Sealed)
+    }
+
     pub(super) fn tones(&self) -> Tones {
         match (self.dtmf, self.tones_wanted) {
             (_, Tones::Sealed) => Tones::Sealed,

@@ -44,6 +44,7 @@ impl Reloader {
         if !fixed.is_empty() {
             return Err(fixed);
         }
+        super::keep_secret(&loaded).map_err(|refusal| vec![refusal.1])?;
         let setup = super::setup(&loaded, self.listeners.clone()).await;
         match self.mail.operator(Operator::Reload(Box::new(setup))).await {
             Some(Reply::Done) => {

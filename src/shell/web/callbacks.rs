@@ -93,6 +93,8 @@ impl Callbacks {
         let mut pauses = PAUSES.iter();
         loop {
             let wanted = Wanted {
+                secret: &crate::web::Confidential::default(),
+                takes_all: false,
                 call: callback.call,
                 parameters: &callback.parameters,
                 headers: HeaderMap::new(),

@@ -10,7 +10,9 @@ use crate::base::base64;
 use crate::base::pii::Secret;
 use crate::base::rng::Rng;
 use crate::event::CallId;
-use crate::web::{Address, Content, DOCUMENT_BYTES_MAX, Fault, Fetch, Method, Page, Parameters, Reason, Want, resolve};
+use crate::web::{
+    Address, Confidential, Content, DOCUMENT_BYTES_MAX, Fault, Fetch, Method, Page, Parameters, Reason, Want, resolve,
+};
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::RefCell;
@@ -44,6 +46,10 @@ pub struct Wanted<'a> {
     /// Further headers, for revalidation.
     pub headers: HeaderMap,
     pub body_max: usize,
+    /// Told to the address itself alone.
+    pub secret: &'a Confidential,
+    /// An answer is one whatever its status.
+    pub takes_all: bool,
 }
 
 impl Fetcher {
@@ -61,18 +67,24 @@ impl Fetcher {
 
     /// The whole of a fetch; its result.
     pub async fn fetch(&self, fetch: &Fetch) -> Result<Box<Page>, Fault> {
-        let first = self.page(fetch, &fetch.address, &fetch.parameters).await;
+        let first = self.page(fetch, &fetch.address, &fetch.parameters, &fetch.secret).await;
         let (Err(fault), Some(fallback)) = (&first, &fetch.fallback) else { return first.map(Box::new) };
         self.figures.fallbacks.fetch_add(1, Relaxed);
         let mut parameters = fetch.parameters.clone();
         parameters.push(("ErrorCode".into(), fault.code().to_string()));
         parameters.push(("ErrorUrl".into(), fetch.address.url.split('#').next().unwrap_or_default().to_owned()));
-        let mut page = self.page(fetch, fallback, &parameters).await?;
+        let mut page = self.page(fetch, fallback, &parameters, &Confidential::default()).await?;
         page.fell_back = Some(fault.clone());
         Ok(Box::new(page))
     }
 
-    async fn page(&self, fetch: &Fetch, address: &Address, parameters: &Parameters) -> Result<Page, Fault> {
+    async fn page(
+        &self,
+        fetch: &Fetch,
+        address: &Address,
+        parameters: &Parameters,
+        secret: &Confidential,
+    ) -> Result<Page, Fault> {
         if !is_remote(&address.url) {
             return self.files.page(&address.url, fetch.want, &self.shelf).await;
         }
@@ -83,11 +95,12 @@ impl Fetcher {
                 let content = Content::File(file);
                 Ok(Page { url, status: 200, content_type: "audio/wav".into(), content, fell_back: None })
             }
-            Want::Document => {
-                let (call, headers) = (fetch.call, HeaderMap::new());
-                let wanted = Wanted { call, parameters, headers, body_max: DOCUMENT_BYTES_MAX };
+            Want::Document | Want::Reply => {
+                let (call, headers, takes_all) = (fetch.call, HeaderMap::new(), fetch.want == Want::Reply);
+                let body_max = DOCUMENT_BYTES_MAX;
+                let wanted = Wanted { call, parameters, headers, body_max, secret, takes_all };
                 let (url, answer) = self.request(address, &wanted).await?;
-                document(&url, answer)
+                if takes_all { Ok(reply(&url, answer)) } else { document(&url, answer) }
             }
         }
     }
@@ -126,11 +139,19 @@ impl Fetcher {
             url.add_query(&form::write(parameters));
             parameters = &none;
         }
+        let mut is_first = true;
         for _ in 0..=REDIRECTS_MAX {
-            let ask = self.ask(&url, method, parameters, wanted, token);
+            let secret = (method == Method::Post).then_some(wanted.secret).filter(|_| is_first);
+            is_first = false;
+            let ask = self.ask(&url, method, parameters, wanted, token, secret);
             let answer = self.exchange.ask(&url, &ask, &bounds).await?;
             self.take_cookies(wanted.call, &url, &answer);
-            let Some(next) = redirect(&url, &answer)? else { return judged(url, answer) };
+            let next = redirect(&url, &answer)?;
+            // Who repeats the request elsewhere would tell the secret to somebody who may not know it.
+            let next = next.filter(|_| wanted.secret.is_empty() || !matches!(answer.status, 307 | 308));
+            let Some(next) = next else {
+                return if wanted.takes_all { Ok((url, answer)) } else { judged(url, answer) };
+            };
             url = next;
             // 307 and 308 repeat the request (RFC 9110 §15.4.8); after the others it is a GET without the form, as Twilio's.
             if !matches!(answer.status, 307 | 308) {
@@ -141,7 +162,17 @@ impl Fetcher {
         Err(Failed { stage: Stage::Answer, fault: Fault::new(Reason::TooManyRedirects, url.seen(), detail) })
     }
 
-    fn ask(&self, url: &Url, method: Method, parameters: &Parameters, wanted: &Wanted<'_>, token: &str) -> Ask {
+    fn ask(
+        &self,
+        url: &Url,
+        method: Method,
+        parameters: &Parameters,
+        wanted: &Wanted<'_>,
+        token: &str,
+        secret: Option<&Confidential>,
+    ) -> Ask {
+        let full = secret.map_or_else(Disclosed::default, |secret| Disclosed::new(parameters, secret));
+        let parameters = if secret.is_some() { &full.0 } else { parameters };
         let mut headers = wanted.headers.clone();
         let mut put = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -156,9 +187,21 @@ impl Fetcher {
             put("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
             body = form::write(parameters).into();
         }
-        if let Some(key) = &self.token {
+        if let Some(key) = self.token.as_ref().filter(|_| !wanted.takes_all) {
             let signed = if method == Method::Post { parameters } else { &Parameters::new() };
             put("x-twilio-signature", &signature::of_form(key.expose(), &url.seen(), signed));
+        }
+        if let Some(secret) = secret {
+            if let Some(json) = &secret.json {
+                put("content-type", "application/json");
+                body = Bytes::copy_from_slice(json.expose().as_bytes());
+            }
+            if let Some(authorization) = &secret.authorization {
+                put("authorization", authorization.expose());
+            }
+            if let Some(key) = &secret.idempotency_key {
+                put("idempotency-key", key);
+            }
         }
         if let Some((user, password)) = &url.credentials {
             put("authorization", &format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes())));
@@ -226,6 +269,34 @@ fn judged(url: Url, answer: Answer) -> Result<(Url, Answer), Failed> {
             Err(Failed { stage: Stage::Status(status), fault })
         }
     }
+}
+
+/// A form with what is confidential in it; its values are wiped when it goes.
+#[derive(Default)]
+struct Disclosed(Parameters);
+
+impl Disclosed {
+    fn new(plain: &Parameters, secret: &Confidential) -> Disclosed {
+        let secret = secret.form.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        Disclosed(plain.iter().cloned().chain(secret).collect())
+    }
+}
+
+impl Drop for Disclosed {
+    fn drop(&mut self) {
+        for (_, value) in self.0.drain(..) {
+            let mut octets = value.into_bytes();
+            octets.fill(0);
+            std::hint::black_box(&octets);
+        }
+    }
+}
+
+/// An answer as it is.
+fn reply(url: &Url, answer: Answer) -> Page {
+    let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    let (url, content) = (url.base().into(), Content::Body(answer.body));
+    Page { url, status: answer.status, content_type, content, fell_back: None }
 }
 
 /// An answer as a document: markup or text, by its type; what has none is told by its first character.

@@ -4,7 +4,7 @@ use super::fetch::{Fetcher, Wanted};
 use super::sound;
 use super::url::shown;
 use crate::event::CallId;
-use crate::web::{Address, Fault, Parameters, Reason};
+use crate::web::{Address, Confidential, Fault, Parameters, Reason};
 use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use sha1::{Digest, Sha1};
 use std::cell::RefCell;
@@ -168,7 +168,14 @@ impl Fetcher {
         }
         let _place = self.shelf.places.acquire().await;
         let parameters = Parameters::new();
-        let wanted = Wanted { call, parameters: &parameters, headers, body_max: MEDIA_BYTES_MAX };
+        let wanted = Wanted {
+            call,
+            parameters: &parameters,
+            headers,
+            body_max: MEDIA_BYTES_MAX,
+            secret: &Confidential::default(),
+            takes_all: false,
+        };
         let (seen, answer) = self.request(address, &wanted).await?;
         let fresh_until = Instant::now() + freshness(answer.header("cache-control").unwrap_or_default());
         if answer.status == 304 {

@@ -149,7 +149,15 @@ impl Bench {
         self.last += 1;
         let id = FetchId(self.last);
         let parameters: Parameters = vec![("CallSid".into(), "CA1".into()), ("Digits".into(), "1 ü".into())];
-        let fetch = Fetch { id, call: CallId(1), want, address, fallback, parameters };
+        let fetch = Fetch {
+            id,
+            call: CallId(1),
+            want,
+            address,
+            fallback,
+            parameters,
+            secret: crate::web::Confidential::default(),
+        };
         assert!(self.web.order(Order::Fetch(Box::new(fetch))).is_none());
         id
     }

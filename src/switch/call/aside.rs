@@ -2,9 +2,9 @@
 
 use super::documents::Origin;
 use super::{Call, Doing};
+use crate::base::keys::Keys;
 use crate::event::{Side, What};
 use crate::media::command::Hears;
-use crate::switch::capture::Keys;
 use crate::switch::world::{CallTimer, World};
 use crate::verb::{Callee, Hook, Program, Redirect, Script, Step, Text, Verb};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::media::command::Hears;
 use crate::switch::web::without_secrets;
 use crate::switch::world::{CallTimer, World};
 use crate::verb::{Hook, Outcome, Script};
-use crate::web::{self, Address, FetchId, Method, Parameters, Want};
+use crate::web::{self, Address, Confidential, FetchId, Method, Parameters, Want};
 use std::sync::Arc;
 
 /// Documents after each other in which nothing takes time; one more is "Document retrieval limit reached".
@@ -47,11 +47,12 @@ impl Call {
         if address.url.is_empty() {
             return false;
         }
-        self.fetch_document(w, address, parameters);
+        self.fetch_document(w, address, parameters, Confidential::default());
         true
     }
 
-    fn fetch_document(&mut self, w: &mut World, address: Address, parameters: Parameters) {
+    /// As [`Call::ask`], with what only that address is told.
+    pub fn fetch_document(&mut self, w: &mut World, address: Address, parameters: Parameters, secret: Confidential) {
         self.origin.redirects += 1;
         if self.origin.redirects > REDIRECTS_MAX {
             let text =
@@ -61,7 +62,7 @@ impl Call {
         }
         self.origin.method = address.method;
         let fallback = self.origin.fallback.clone();
-        let id = self.fetch(w, Want::Document, address, fallback, parameters);
+        let id = self.fetch_with(w, Want::Document, address, fallback, parameters, secret);
         self.doing = Doing::Fetching(id);
     }
 
@@ -97,7 +98,7 @@ impl Call {
             ("ErrorCode".to_owned(), fault.error.code().to_string()),
             ("ErrorUrl".to_owned(), page.url.to_string()),
         ];
-        self.fetch_document(w, fallback, parameters);
+        self.fetch_document(w, fallback, parameters, Confidential::default());
     }
 
     fn document_failed(&mut self, w: &mut World, why: &str) {
