@@ -33,11 +33,13 @@ pub struct Seal {
     newest: u32,
 }
 
-impl Seal {
-    pub fn new() -> Seal {
+impl Default for Seal {
+    fn default() -> Seal {
         Seal { held: [None; SLOTS], bytes: Box::new([[0; BYTES]; SLOTS]), first: 0, count: 0, newest: 0 }
     }
+}
 
+impl Seal {
     /// Takes a packet, whole; one that is too long, or finds no room, is dropped.
     pub fn hold(&mut self, at: Instant, codec: Codec, timestamp: u32, packet: &[u8]) {
         let place = (self.first + self.count) % SLOTS;
@@ -86,7 +88,7 @@ mod tests {
     /// Packets of `ms`; how many wait once all is in step, and what comes out of the last of them.
     #[track_caller]
     fn check(codec: Codec, ms: u32, waiting: usize) {
-        let mut seal = Seal::new();
+        let mut seal = Seal::default();
         let step = codec.clock_rate() / 1_000 * ms;
         let (mut out, mut buffer) = (Vec::new(), [0; BYTES]);
         for n in 0..40u32 {
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_dropped() {
-        let mut seal = Seal::new();
+        let mut seal = Seal::default();
         seal.hold(Instant::ZERO, Codec::Pcmu, 0, &[0; BYTES + 1]);
         assert_eq!(seal.count, 0);
         for n in 0..20 {

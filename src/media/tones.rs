@@ -56,7 +56,7 @@ impl Listening {
         let has_opus = receive.iter().any(|f| f.codec == Codec::Opus);
         Some(Box::new(Listening {
             takes: matches!(tones, Tones::Taken | Tones::Sealed),
-            seal: is_sealed.then(Seal::new),
+            seal: is_sealed.then(Seal::default),
             detector: Detector::new(),
             g722: g722::Decoder::new(),
             decimator: Decimator::new(Ratio::Two),
