@@ -18,7 +18,7 @@ use super::recording::Recording;
 use super::sound::Playlist;
 use super::web::{Asked, Signalled};
 use super::web_status::Watch;
-use super::world::{CallKey, CallTimer, LegRef, Purpose, TimerKey, World};
+use super::world::{CallKey, CallTimer, LegRef, TimerKey, World};
 use crate::b2bua::endpoint::{Body, Endpoint};
 use crate::b2bua::leg::{Leg, Peer, State};
 use crate::base::keys::Keys;
@@ -225,7 +225,7 @@ impl Call {
 
     /// Takes what the endpoint sent for a leg into the timeline and the tables.
     pub fn book(&mut self, w: &mut World, index: u8) {
-        let me = LegRef { call: self.key, leg: index };
+        let Some(me) = self.legs.get(usize::from(index)).map(|leg| leg.dialog().local_tag()) else { return };
         let now = w.now.mono;
         let mut began = Vec::new();
         for sent in w.ep.take_sent() {
@@ -234,7 +234,7 @@ impl Call {
             self.timeline.push(now, Side::Leg(index), what);
         }
         for (id, method) in began {
-            w.add_client(id, Purpose::Leg(me, method));
+            w.add_leg_client(id, me, method);
         }
     }
 

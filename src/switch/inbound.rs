@@ -49,7 +49,7 @@ impl Switch {
         self.ids.insert(call_id, key);
         let me = LegRef { call: key, leg: 0 };
         w.add_dialog(tag, me);
-        w.add_server(id, me);
+        w.add_server(id, tag);
         w.counters.calls_total += 1;
         w.counters.calls_active += 1;
         w.counters.legs_active += 1;

@@ -255,7 +255,9 @@ impl Switch {
             self.world.offence(flow, Offence::Unproven);
             return self.world.refuse_once(id, (481, ""), request);
         };
-        self.world.add_server(id, me);
+        if let Some(tag) = Tag::parse(request.to_tag()) {
+            self.world.add_server(id, tag);
+        }
         self.with_call(me.call, |call, w| {
             let cseq = request.cseq().map_or(0, |c| c.number);
             call.received(w, me.leg, request.to_string(), cseq, flow.peer);
@@ -297,7 +299,7 @@ impl Switch {
     fn on_response(&mut self, id: ClientId, response: &Message, flow: Flow) {
         match self.world.client(id) {
             // Another fork answers a call that is over.
-            Some(Purpose::Leg(me, _)) if self.calls.get(me.call).is_none() => self.world.hang_up_late(response, flow),
+            Some(Purpose::Over) => self.world.hang_up_late(response, flow),
             Some(Purpose::Leg(me, method)) => self.with_call(me.call, |call, w| {
                 let cseq = response.cseq().map_or(0, |c| c.number);
                 call.received(w, me.leg, response.to_string(), cseq, flow.peer);
@@ -349,7 +351,7 @@ impl Switch {
             }),
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, status),
             Some(Purpose::Register(who)) => self.world.on_register_unanswered(who, id, status),
-            None => {}
+            Some(Purpose::Over) | None => {}
         }
     }
 
@@ -401,6 +403,7 @@ impl Switch {
             self.unstored.insert(id);
         }
         if call.is_over() {
+            self.world.forget_legs(key, call.legs.iter());
             self.calls.remove(key);
             self.ids.remove(&id);
         }

@@ -6,7 +6,7 @@ use super::call::{Call, Doing};
 use super::dialing::Dialing;
 use super::io::Reply;
 use super::web_status::{Progress, Watch};
-use super::world::{CallKey, CallTimer, World};
+use super::world::{CallKey, CallTimer, LegRef, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::Hunt;
 use crate::b2bua::leg::Peer;
@@ -281,7 +281,10 @@ impl Call {
             self.legs[usize::from(place)].index = place;
         }
         self.timeline.swap_legs(0, index);
-        w.swap_legs(self.key, 0, index);
+        for place in [0, index] {
+            let tag = self.legs[usize::from(place)].dialog().local_tag();
+            w.renumber(tag, LegRef { call: self.key, leg: place });
+        }
         for place in [0, index] {
             let due = self.legs[usize::from(place)].session_timer();
             self.set_session_timer(w, place, due);

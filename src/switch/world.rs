@@ -6,7 +6,7 @@ use super::io::{Counters, Output, Setup};
 use super::registrant::Registrants;
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
-use crate::b2bua::leg::Peer;
+use crate::b2bua::leg::{Leg, Peer};
 use crate::b2bua::security::Security;
 use crate::base::id::Id;
 use crate::base::limit::Bucket;
@@ -44,9 +44,26 @@ pub struct LegRef {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     Leg(LegRef, Method),
+    /// A leg's whose call is over.
+    Over,
     Ping(Ping),
     /// A REGISTER to a trunk.
     Register(u32),
+}
+
+/// Where a leg is, found by the tag of its dialog. It stays until the call is over, since transactions outlive their dialog.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    leg: LegRef,
+    /// Requests may still name the dialog.
+    is_live: bool,
+}
+
+/// A client transaction as it is kept: a leg's goes by its tag, so that a leg that changes its place changes one entry.
+#[derive(Clone, Copy, Debug)]
+enum Booked {
+    Leg(Tag, Method),
+    Other(Purpose),
 }
 
 /// OPTIONS to a trunk's target, by places in the trunk list of one reload.
@@ -133,9 +150,9 @@ pub struct World {
     /// How many answers a second to calls that are over are acknowledged and hung up.
     pub strangers: Bucket,
     out: VecDeque<Output>,
-    dialogs: HashMap<Tag, LegRef>,
-    servers: HashMap<ServerId, LegRef>,
-    clients: HashMap<ClientId, Purpose>,
+    places: HashMap<Tag, Place>,
+    servers: HashMap<ServerId, Tag>,
+    clients: HashMap<ClientId, Booked>,
     media: HashMap<media::LegId, CallKey>,
     media_next: u64,
     play_next: u64,
@@ -175,7 +192,7 @@ impl World {
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
             out: VecDeque::new(),
-            dialogs: HashMap::new(),
+            places: HashMap::new(),
             servers: HashMap::new(),
             clients: HashMap::new(),
             media: HashMap::new(),
@@ -210,57 +227,80 @@ impl World {
 
     // ---- who is who ------------------------------------------------------------------------------------------------
 
+    /// The leg whose dialog has this tag of ours, while requests may name it.
     pub fn dialog(&self, tag: Tag) -> Option<LegRef> {
-        self.dialogs.get(&tag).copied()
+        self.places.get(&tag).filter(|place| place.is_live).map(|place| place.leg)
     }
 
+    /// A leg is here from now on, be it new or from elsewhere.
     pub fn add_dialog(&mut self, tag: Tag, leg: LegRef) {
-        self.dialogs.insert(tag, leg);
+        self.places.insert(tag, Place { leg, is_live: true });
     }
 
+    /// The dialog is over; what is under way in it still finds its leg.
     pub fn remove_dialog(&mut self, tag: Tag) {
-        self.dialogs.remove(&tag);
+        if let Some(place) = self.places.get_mut(&tag) {
+            place.is_live = false;
+        }
+    }
+
+    /// The call is over: its legs are found no more.
+    pub fn forget_legs<'a>(&mut self, call: CallKey, legs: impl Iterator<Item = &'a Leg>) {
+        for tag in legs.map(|leg| leg.dialog().local_tag()) {
+            // A leg that has left this call for another one has its place there.
+            if self.places.get(&tag).is_some_and(|place| place.leg.call == call) {
+                self.places.remove(&tag);
+            }
+        }
+    }
+
+    /// A leg of the call has another number from now on.
+    pub fn renumber(&mut self, tag: Tag, leg: LegRef) {
+        if let Some(place) = self.places.get_mut(&tag) {
+            place.leg = leg;
+        }
+    }
+
+    fn place(&self, tag: Tag) -> Option<LegRef> {
+        self.places.get(&tag).map(|place| place.leg)
     }
 
     pub fn server(&self, id: ServerId) -> Option<LegRef> {
-        self.servers.get(&id).copied()
+        self.servers.get(&id).and_then(|tag| self.place(*tag))
     }
 
-    pub fn add_server(&mut self, id: ServerId, leg: LegRef) {
+    pub fn add_server(&mut self, id: ServerId, leg: Tag) {
         self.servers.insert(id, leg);
     }
 
     pub fn remove_server(&mut self, id: ServerId) -> Option<LegRef> {
-        self.servers.remove(&id)
+        let tag = self.servers.remove(&id)?;
+        self.place(tag)
     }
 
     pub fn client(&self, id: ClientId) -> Option<Purpose> {
-        self.clients.get(&id).copied()
+        self.clients.get(&id).map(|booked| self.purpose(*booked))
+    }
+
+    fn purpose(&self, booked: Booked) -> Purpose {
+        match booked {
+            Booked::Leg(tag, method) => self.place(tag).map_or(Purpose::Over, |leg| Purpose::Leg(leg, method)),
+            Booked::Other(purpose) => purpose,
+        }
+    }
+
+    /// A request of a leg's, by the tag of its dialog.
+    pub fn add_leg_client(&mut self, id: ClientId, leg: Tag, method: Method) {
+        self.clients.insert(id, Booked::Leg(leg, method));
     }
 
     pub fn add_client(&mut self, id: ClientId, purpose: Purpose) {
-        self.clients.insert(id, purpose);
+        self.clients.insert(id, Booked::Other(purpose));
     }
 
     pub fn remove_client(&mut self, id: ClientId) -> Option<Purpose> {
-        self.clients.remove(&id)
-    }
-
-    /// Two legs of a call have changed places: whatever names one of them names the other's place from now on.
-    #[expect(clippy::disallowed_methods, reason = "each entry is changed by itself, so the order changes nothing")]
-    pub fn swap_legs(&mut self, call: CallKey, a: u8, b: u8) {
-        let swap = |me: &mut LegRef| match me.leg {
-            _ if me.call != call => {}
-            leg if leg == a => me.leg = b,
-            leg if leg == b => me.leg = a,
-            _ => {}
-        };
-        self.dialogs.values_mut().for_each(swap);
-        self.servers.values_mut().for_each(swap);
-        self.clients.values_mut().for_each(|purpose| match purpose {
-            Purpose::Leg(me, _) => swap(me),
-            Purpose::Ping(_) | Purpose::Register(_) => {}
-        });
+        let booked = self.clients.remove(&id)?;
+        Some(self.purpose(booked))
     }
 
     // ---- media -----------------------------------------------------------------------------------------------------
