@@ -14,10 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 pub use super::body::Body;
 
 /// Methods that Tandem answers with something other than 405.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// Extensions that Tandem speaks.
-pub const SUPPORTED: &str = "100rel, timer";
+pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
 /// What a request requires that is not spoken here, for the Unsupported of a 420 (RFC 3261 §8.2.2.3).
 pub fn unsupported(request: &Message) -> Option<String> {

@@ -15,6 +15,8 @@
 mod bye;
 mod expiry;
 mod info;
+mod moving;
+mod refer;
 mod reliable;
 mod reoffer;
 mod uac;
@@ -31,6 +33,7 @@ use crate::base::time::Now;
 use crate::event::Direction;
 use crate::sip::auth::{DigestClient, Tries};
 use crate::sip::dialog::{Dialog, OutOfOrder};
+use crate::sip::replaces::ReferTo;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::sip::wire::{HeaderName, Message, Method, reason_phrase};
@@ -122,6 +125,10 @@ pub enum Heard {
         status: u16,
         body: Option<Body>,
     },
+    /// Our REFER has its final response.
+    Referred {
+        status: u16,
+    },
     /// Our re-INVITE has refreshed the session.
     Refreshed,
     /// The leg is gone after we ended it.
@@ -146,6 +153,12 @@ pub enum Asked {
     },
     Info {
         body: Option<Body>,
+    },
+    /// Take it with [`Leg::accept_refer`], or refuse it with [`Leg::refuse_refer`].
+    Refer(Box<ReferTo>),
+    /// How the peer gets on with our REFER.
+    ReferTold {
+        status: u16,
     },
 }
 
@@ -178,6 +191,7 @@ pub struct Leg {
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
     ack_owed: bool,
     infos: info::Infos,
+    referring: refer::Referring,
     provisionals: reliable::Provisionals,
     early: Vec<reliable::Early>,
     prack_out: Option<reliable::Prack>,
@@ -223,6 +237,7 @@ impl Leg {
             reoffer_out: None,
             ack_owed: false,
             infos: info::Infos::default(),
+            referring: refer::Referring::default(),
             provisionals: reliable::Provisionals::default(),
             early: Vec::new(),
             prack_out: None,
@@ -327,7 +342,11 @@ impl Leg {
                 if let Some(heard) = self.on_update_response(ep, now, id, response) {
                     return heard;
                 }
+                if let Some(heard) = self.on_refer_response(ep, now, id, response) {
+                    return heard;
+                }
                 self.on_prack_response(ep, now, id, response);
+                self.on_notify_response(ep, now, id, response);
                 self.on_info_response(ep, now, id, response);
                 Heard::Nothing
             }
@@ -360,6 +379,10 @@ impl Leg {
         if let Some(heard) = self.on_update_lost(ep, now, id, status) {
             return heard;
         }
+        if let Some(heard) = self.on_refer_lost(id, status) {
+            return heard;
+        }
+        self.on_notify_lost(id);
         self.on_info_lost(ep, now, id);
         Heard::Nothing
     }
@@ -422,6 +445,9 @@ impl Leg {
                 ep.respond(now.mono, id, 200, "", None, |w| capabilities(w).finish());
                 Asked::Nothing
             }
+            Method::Refer if !is_early => self.on_refer(ep, now, id, request),
+            Method::Notify => self.on_notify(ep, now, id, request),
+            Method::Subscribe => self.on_subscribe(ep, now, id, request),
             Method::Other => self.refused(ep, now, id, 501),
             _ => self.refused(ep, now, id, 405),
         }

@@ -72,11 +72,24 @@ impl Session {
         (self.limit, self.security) = (limit, security);
     }
 
+    /// The same session for a port elsewhere, which is yet to be opened: what both sides have said stays.
+    pub fn follow(&self) -> Session {
+        Session {
+            session_id: self.session_id,
+            ours: self.ours.clone(),
+            offered: self.offered.clone(),
+            agreed: self.agreed.clone(),
+            can: self.can.clone(),
+            dtmf: self.dtmf,
+            ..Session::default()
+        }
+    }
+
     pub fn opened(&mut self, rtp: SocketAddr, seed: u64) {
         if let Port::Opening(leg) = self.port {
             self.port = Port::Open(leg, rtp);
-            // Positive as a signed 32-bit number, which is all that some peers read.
-            self.session_id = seed >> 33;
+            // Positive as a signed 32-bit number, which is all that some peers read. One that moved keeps its own.
+            self.session_id = if self.ours.is_some() { self.session_id } else { seed >> 33 };
         }
     }
 
@@ -335,6 +348,10 @@ impl Session {
     }
 
     // ---- what the media leg is to do -------------------------------------------------------------------------------
+
+    pub const fn hears(&self) -> &Hears {
+        &self.hears
+    }
 
     /// Says what the leg hears; the command that makes it so, if that is a change.
     pub fn hear(&mut self, hears: Hears, rtp_timeout: Option<Duration>) -> Option<Command> {

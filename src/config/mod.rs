@@ -238,6 +238,33 @@ impl Dtmf {
     }
 }
 
+/// What a REFER does that a peer sends (RFC 3515).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Refer {
+    /// We place the call, and the other party notices nothing.
+    #[default]
+    Terminate,
+    /// It is sent on to the other party, and so are those of others to this peer.
+    Pass,
+    Refuse,
+}
+
+impl Refer {
+    pub const ALL: [Refer; 3] = [Refer::Terminate, Refer::Pass, Refer::Refuse];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Refer::Terminate => "terminate",
+            Refer::Pass => "pass",
+            Refer::Refuse => "refuse",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Refer> {
+        Refer::ALL.into_iter().find(|r| r.as_str() == name)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trunk {
     pub name: String,
@@ -262,6 +289,7 @@ pub struct Trunk {
     pub dtmf: Dtmf,
     /// What is entered in its calls is a secret.
     pub pci: bool,
+    pub refer: Refer,
     /// `None`: verified by the system's roots.
     pub tls: Option<TrunkTls>,
 }
@@ -310,6 +338,7 @@ pub struct User {
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
     pub dtmf: Dtmf,
+    pub refer: Refer,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -194,6 +194,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.extend(trunk.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(trunk.dtmf.as_str())));
     m.push(("pci", trunk.pci.into()));
+    m.push(("refer", text(trunk.refer.as_str())));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     map(m)
 }
@@ -214,6 +215,7 @@ fn user(user: &User) -> Value {
     m.extend(user.display.iter().map(|d| ("display", text(d))));
     m.extend(user.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(user.dtmf.as_str())));
+    m.push(("refer", text(user.refer.as_str())));
     map(m)
 }
 

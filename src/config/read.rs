@@ -4,7 +4,7 @@ use super::secrets::{NoSecrets, Secrets, resolve};
 use super::session_timers::{SESSION_TIMERS, SessionTimers};
 use super::{
     CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
-    Recording, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, shapes,
+    Recording, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -307,6 +307,7 @@ impl Found {
             codecs: self.codecs(f),
             media_direct: f.text("media") == Some("direct"),
             srtp: srtp(f),
+            refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
             pci: f.flag("pci"),
             tls: f.get("tls").map(|node| self.trunk_tls(&Fields::of(node, &shapes::TRUNK_TLS))),
@@ -390,6 +391,7 @@ impl Found {
             context,
             display: f.text("display").map(str::to_owned),
             srtp: srtp(f),
+            refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
         })
     }

@@ -264,6 +264,7 @@ pub static LIMITS: Shape = Shape {
     prefixed: None,
 };
 
+const REFER: Type = Type::Choice(&["terminate", "pass", "refuse"]);
 const DTMF: Type = Type::Choice(&["auto", "rfc4733", "info", "inband"]);
 
 pub static TRUNK: Shape = Shape {
@@ -299,6 +300,12 @@ pub static TRUNK: Shape = Shape {
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
         key("pci", Type::Bool, "false", "What is entered in its calls is a secret."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
+        key(
+            "refer",
+            REFER,
+            "terminate",
+            "What its REFER does. terminate: we place the call; pass: it is sent on to the other party, and theirs to it; refuse: 403.",
+        ),
         key(
             "tls",
             Type::Map(&TRUNK_TLS),
@@ -347,6 +354,12 @@ pub static USER: Shape = Shape {
         key("display", Type::Text, "", "Shown as the caller's name."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
+        key(
+            "refer",
+            REFER,
+            "terminate",
+            "What its REFER does. terminate: we place the call; pass: it is sent on to the other party, and theirs to it; refuse: 403.",
+        ),
     ],
     prefixed: None,
 };

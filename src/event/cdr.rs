@@ -34,6 +34,54 @@ pub struct Cdr {
     pub ending: Ending,
     /// The caller's leg first, or the called party's that answered a call of ours; then each leg that was tried, in order.
     pub legs: Vec<LegCdr>,
+    /// In their order.
+    pub transfers: Vec<TransferCdr>,
+}
+
+/// How a call came to have another party.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransferKind {
+    /// To a number, without asking whoever is there.
+    Blind,
+    /// To one with whom the transferor had a call already.
+    Attended,
+    /// Passed on: the other party was asked to go there by itself.
+    Passed,
+    /// Somebody took a party's place by an INVITE of its own.
+    Replaced,
+    /// Somebody answered what rang elsewhere.
+    Pickup,
+    Parked,
+    Retrieved,
+}
+
+impl TransferKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TransferKind::Blind => "blind",
+            TransferKind::Attended => "attended",
+            TransferKind::Passed => "passed",
+            TransferKind::Replaced => "replaced",
+            TransferKind::Pickup => "pickup",
+            TransferKind::Parked => "parked",
+            TransferKind::Retrieved => "retrieved",
+        }
+    }
+}
+
+/// One transfer of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransferCdr {
+    pub at: Wall,
+    pub kind: TransferKind,
+    /// Whose doing it was: a trunk's or a user's name.
+    pub by: String,
+    /// The number dialled, or who it was.
+    pub to: String,
+    /// 200, or why it came to nothing; 0 if the call ended before that was known.
+    pub status: u16,
+    /// The other call that had a part in it.
+    pub call: Option<CallId>,
 }
 
 #[derive(Clone, Debug)]

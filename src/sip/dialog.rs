@@ -125,6 +125,11 @@ impl Dialog {
         &self.remote_tag
     }
 
+    /// The peer, as From and To name it, without its tag.
+    pub fn remote(&self) -> &str {
+        &self.remote
+    }
+
     pub const fn flow(&self) -> Flow {
         self.flow
     }

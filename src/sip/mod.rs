@@ -8,6 +8,8 @@ pub mod transaction;
 
 pub mod dialog;
 
+pub mod replaces;
+
 pub mod auth;
 
 pub mod registrar;

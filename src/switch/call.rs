@@ -3,12 +3,14 @@
 //! The script runs until an action takes time; then [`Doing`] says what is awaited. What arrives for the call (responses, media
 //! events, timers) either moves a leg, or ends what is being done with an outcome, which moves the script.
 
+mod arrival;
 mod aside;
 mod documents;
 mod follow;
 mod heard;
 mod offers;
 mod script;
+mod transfer;
 
 use super::capture::Gathering;
 use super::dialing::Dialing;
@@ -24,15 +26,17 @@ use crate::b2bua::leg::{Leg, Peer, State};
 use crate::base::keys::Keys;
 use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
-use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, What};
+use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, TransferCdr, What};
 use crate::media::command::{Hears, PlayId, TapId};
 use crate::verb::{Action, Outcome, Record, Script, StatusHook};
 use crate::web::FetchId;
+pub use arrival::{Arrival, Coming, LEGS_MAX};
 use aside::Aside;
 use documents::Origin;
 pub use follow::Dialled;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use transfer::Transfer;
 
 /// The group of every call whose script may lead into a conference; no call has this key.
 const CONFERRING: u64 = u64::MAX;
@@ -57,6 +61,8 @@ pub enum Doing {
     Fetching(FetchId),
     Dialing(Box<Dialing>),
     Bridged(u8),
+    /// Leg 0 waits for one who comes from another call ([`Coming::Joins`]).
+    Joining,
     /// In the conference of this name.
     Conferring(Box<str>),
     /// The beep before a message, which is recorded then.
@@ -112,6 +118,12 @@ pub struct Call {
     pub aside: Option<Box<Aside>>,
     pub origin: Origin,
     pub dialled: Dialled,
+    pub transfer: Option<Box<Transfer>>,
+    pub transfers: Vec<TransferCdr>,
+    /// Legs that have come from elsewhere and have no place yet.
+    pub arrivals: Vec<Arrival>,
+    /// Number and name of leg 0, where it is not the one that called.
+    pub shown: Option<(String, String)>,
     /// Keys that nobody has asked for yet.
     pub ahead: Keys,
     timers: Vec<(Instant, CallTimer)>,
@@ -161,6 +173,10 @@ impl Call {
             aside: None,
             origin: Origin::default(),
             dialled: Dialled::default(),
+            transfer: None,
+            transfers: Vec::new(),
+            arrivals: Vec::new(),
+            shown: None,
             ahead: Keys::default(),
             timers: Vec::new(),
             group: None,
@@ -304,7 +320,11 @@ impl Call {
             CallTimer::Ring => self.on_ring_out(w),
             CallTimer::Digits(leg) => self.on_digits_due(w, leg),
             CallTimer::Session(leg) => self.on_session_due(w, leg),
+            CallTimer::Glare(leg) if self.arrival(leg).is_some() => self.ask_to_move(w, leg),
             CallTimer::Glare(_) => self.share_codec(w),
+            CallTimer::Referred(leg) => {
+                self.with_leg(w, leg, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            }
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
@@ -327,10 +347,16 @@ impl Call {
             self.answered = None;
         }
         self.cancel_timers(w);
+        if let Some(by) = self.transferor() {
+            self.with_leg(w, by, |leg, ep, now| leg.tell_refer(ep, now, 487));
+        }
         self.leave_conference(w);
         self.end_recording(w);
         self.script = None;
         self.aside = None;
+        self.transfer = None;
+        self.transfer_ends(487);
+        self.arrivals.clear();
         self.ahead = Keys::default();
         self.doing = Doing::Nothing;
         let status = if ending.status >= 300 { ending.status } else { 480 };
@@ -350,7 +376,7 @@ impl Call {
     pub fn view(&self) -> CallView {
         let state = match (&self.ending, &self.doing) {
             (Some(_), _) => "ending",
-            (_, Doing::Bridged(_)) => "bridged",
+            (_, Doing::Bridged(_) | Doing::Joining) => "bridged",
             (_, Doing::Conferring(_)) => "conference",
             _ if self.answered.is_some() => "answered",
             _ if self.rang.is_some() => "ringing",

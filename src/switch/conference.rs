@@ -288,6 +288,14 @@ impl World {
 }
 
 impl Call {
+    /// Another leg has taken leg 0's place: it has its seat too.
+    pub fn seat_anew(&mut self, w: &mut World) {
+        let Doing::Conferring(name) = &self.doing else { return };
+        if let Some(leg) = self.legs.first().and_then(|leg| leg.session.media()) {
+            w.change_participant(&name.clone(), self.key, |p| p.leg = leg);
+        }
+    }
+
     /// Joins a conference with the caller's leg, which has media.
     pub fn join_conference(&mut self, w: &mut World, asked: Asked) -> Option<Outcome> {
         let Some(leg) = self.legs.first().and_then(|l| l.session.media()) else { return Some(Outcome::Failed) };

@@ -1,6 +1,6 @@
 //! The action `dial`: targets become attempts, attempts become legs, the first that answers is joined to the caller.
 
-use super::call::{Call, Doing};
+use super::call::{Call, Doing, LEGS_MAX};
 use super::world::{CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
@@ -17,9 +17,6 @@ use std::sync::Arc;
 
 /// How long a target may stay silent (not even 100) before the next one is tried, if there is one.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
-
-/// The most legs that one call ever has.
-const LEGS_MAX: usize = 64;
 
 /// One way to call one target.
 #[derive(Clone, Debug)]
@@ -234,6 +231,7 @@ impl Call {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         if matches!(self.doing, Doing::Dialing(_)) && status >= 180 {
             self.tell_callee(w, index, "ringing", "ringing");
+            self.transfer_rings(w);
         }
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         if self.direction == Direction::Outbound && self.answered.is_none() {
@@ -343,6 +341,9 @@ impl Call {
         if let Some(DialRecord { channels, .. }) = dialing.dial.record {
             self.record_dial(w, channels);
         }
+        if self.transferor().is_some() {
+            self.cancel_timer(w, CallTimer::TalkLimit);
+        }
         if let Some(limit) = dialing.dial.time_limit {
             self.set_timer(w, CallTimer::TalkLimit, limit);
         }
@@ -351,7 +352,19 @@ impl Call {
         let text = format!("{} answered, {spoken}", leg.peer.as_str());
         self.note(w, Side::Leg(index), What::Media(text.into()));
         self.join(w, 0, index);
+        self.transferred(w);
         self.share_codec(w);
+    }
+
+    /// The caller hears anew that somebody rings.
+    pub fn hear_ringing(&mut self, w: &mut World) {
+        let Doing::Dialing(dialing) = &self.doing else { return };
+        let (early, rang, ringback) = (dialing.early, dialing.rang, dialing.dial.ringback.clone());
+        match early {
+            Some(early) => self.join(w, 0, early),
+            None if rang => self.ring(w, 180, ringback),
+            None => {}
+        }
     }
 
     /// An attempt's leg is gone without an answer.
@@ -433,7 +446,9 @@ impl Call {
 
     /// Ends all attempts of a dial but the one that won; leg 0 is the caller's, and an attempt only while a call of ours has none.
     pub fn abandon_attempts_but(&mut self, w: &mut World, winner: u8) {
-        let losers: Vec<u8> = (u8::from(!self.seeks_party())..self.legs.len() as u8).filter(|i| *i != winner).collect();
+        let from = u8::from(!self.seeks_party());
+        let stays = |i: u8| i == winner || self.transferor() == Some(i) || self.arrival(i).is_some();
+        let losers: Vec<u8> = (from..self.legs.len() as u8).filter(|i| !stays(*i)).collect();
         self.end_attempts(w, &losers, ELSEWHERE);
         self.cancel_timer(w, CallTimer::Unreachable(winner));
     }
@@ -489,6 +504,11 @@ fn outgoing(
     attempt: Attempt,
 ) -> Outgoing {
     let to = attempt.uri.split(';').next().unwrap_or(&attempt.uri);
+    let mut headers = headers.clone();
+    // Only our own phones are told who transferred a call to them (RFC 3892).
+    if let (Peer::User(_), Some(by)) = (&attempt.peer, call.referred_by(w)) {
+        headers.push(("Referred-By".to_owned(), by));
+    }
     Outgoing {
         from: shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref()),
         to: format!("<{to}>"),
@@ -497,7 +517,7 @@ fn outgoing(
         flow: attempt.flow,
         sticky: attempt.sticky,
         max_forwards: call.max_forwards,
-        headers: headers.clone(),
+        headers,
         credentials: attempt.credentials,
         codecs: attempt.codecs,
     }
@@ -505,12 +525,14 @@ fn outgoing(
 
 /// From of a leg called: what the dial sets, else the caller's own number and name unless they are withheld (RFC 3323 §4.1.1.3).
 fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Option<&str>) -> String {
-    if call.withheld && caller_id.is_none() {
+    let shown = call.shown.as_ref();
+    let (number, own_name) = shown.map_or((&call.from, &call.from_name), |(number, name)| (number, name));
+    if call.withheld && shown.is_none() && caller_id.is_none() {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
     }
-    let own_name = if call.withheld { "" } else { &call.from_name };
+    let own_name = if call.withheld && shown.is_none() { "" } else { own_name.as_str() };
     let name = caller_name.unwrap_or(own_name).replace(['"', '\\', '\r', '\n'], "");
-    let user = escape_user(caller_id.unwrap_or(&call.from));
+    let user = escape_user(caller_id.unwrap_or(number));
     let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
     if name.is_empty() { address } else { format!("\"{name}\" {address}") }
 }

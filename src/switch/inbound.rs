@@ -38,6 +38,9 @@ impl Switch {
             return self.world.answer_once(id, 422, "", |w| w.header(HeaderName::MinSe, min).finish());
         }
         let Some(known) = self.world.identify(id, request, flow) else { return };
+        if self.on_replacing(id, request, flow, &known) {
+            return;
+        }
         let w = &mut self.world;
         let sticky = matches!(known.peer, Peer::User(_));
         let limit = w.admit(&known.peer);
@@ -81,7 +84,9 @@ fn refusal_of(request: &Message) -> Option<(u16, &'static str)> {
 const fn refusal_by_method(method: Method) -> Option<(u16, &'static str)> {
     match method {
         Method::Invite | Method::Register | Method::Options | Method::Ack | Method::Cancel => None,
-        Method::Bye | Method::Info | Method::Update | Method::Prack => None,
+        Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => None,
+        // Outside a dialog there is nobody whom we would transfer.
+        Method::Refer => Some((403, "Only In A Dialog")),
         Method::Other => Some((501, "")),
         _ => Some((405, "")),
     }

@@ -23,6 +23,7 @@ mod registration;
 mod report;
 mod shared_codec;
 mod sound;
+mod transfer;
 mod trunks;
 mod web;
 mod web_status;
@@ -113,6 +114,10 @@ impl Switch {
         self.run_transactions();
         while let Some((call, news)) = self.world.conference_news() {
             self.with_call(call, |call, w| call.on_news(w, news));
+            self.run_transactions();
+        }
+        while let Some(wish) = self.world.wishes.pop_front() {
+            self.on_wish(wish);
             self.run_transactions();
         }
         self.world.drain_registrar();
@@ -272,7 +277,7 @@ impl Switch {
             let source = call.legs[0].dialog().flow().peer;
             call.received(w, me.leg, "CANCEL".to_owned(), 0, source);
             let cancelled = call.with_leg(w, me.leg, |leg, ep, now| leg.on_cancelled(ep, now));
-            if cancelled == Some(true) {
+            if cancelled == Some(true) && !call.arrival_lost(w, me.leg) {
                 call.finish(w, Ending::new(Class::Caller, "cancelled", 487));
             }
         });

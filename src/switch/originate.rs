@@ -200,7 +200,7 @@ impl Call {
 
     /// Whose doing it is when the party at leg 0 ends the call.
     pub fn class_of_party(&self) -> Class {
-        match self.direction {
+        match self.legs.first().map_or(self.direction, |leg| leg.direction) {
             Direction::Inbound => Class::Caller,
             Direction::Outbound => Class::Callee,
         }
@@ -272,7 +272,7 @@ impl Call {
     }
 
     /// Leg `index` and leg 0 change places, with all that is said of them.
-    fn take_place(&mut self, w: &mut World, index: u8) {
+    pub fn take_place(&mut self, w: &mut World, index: u8) {
         if index == 0 {
             return;
         }

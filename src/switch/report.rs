@@ -44,6 +44,7 @@ impl Call {
             billable_us: self.answered.map_or(0, |n| us(at.mono.since(n.mono))),
             post_dial_delay_us: self.post_dial.map(us),
             ending,
+            transfers: self.transfers.clone(),
             legs: self.legs.iter().map(|leg| leg_cdr(leg, at.wall)).collect(),
         }
     }

@@ -3,17 +3,13 @@
 use super::call::Call;
 use super::world::World;
 use crate::b2bua::endpoint::Body;
-use crate::b2bua::leg::{Leg, Peer};
+use crate::b2bua::leg::Leg;
 use crate::event::{Side, What};
 
 impl Call {
     /// A caller by a trunk is held to the trunk's codecs, anybody else to ours.
     pub fn codecs_of_caller(&self, w: &World) -> Vec<String> {
-        let trunk = match &self.source {
-            Peer::Trunk(name) => w.trunks.get(name),
-            _ => None,
-        };
-        trunk.map(|trunk| &trunk.codecs).filter(|codecs| !codecs.is_empty()).unwrap_or(&w.config.media.codecs).clone()
+        self.codecs_of(w, &self.source)
     }
 
     /// Where two joined parties need a decoder and an encoder between them, and one has said that it has the other's codec too, it

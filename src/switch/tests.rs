@@ -53,6 +53,7 @@ fn minimal() -> Config {
         media_direct: false,
         srtp: None,
         dtmf: Default::default(),
+        refer: Default::default(),
         tls: None,
     };
     Config {

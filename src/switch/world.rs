@@ -4,6 +4,7 @@ use super::conference::Conferences;
 use super::guard::Guard;
 use super::io::{Counters, Output, Setup};
 use super::registrant::Registrants;
+use super::transfer::Wish;
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
 use crate::b2bua::leg::{Leg, Peer};
@@ -89,6 +90,8 @@ pub enum CallTimer {
     Session(u8),
     /// The leg's peer asked something of us while we asked it: we ask again.
     Glare(u8),
+    /// The leg has transferred its call, and may hang up by itself until then.
+    Referred(u8),
     /// The longest that the call may last (`limits.call_duration`).
     CallLimit,
     /// The longest that a dial may be joined (`time_limit`).
@@ -116,6 +119,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Digits(_)) => "call_digits",
             TimerKey::Call(_, CallTimer::Session(_)) => "session_timer",
             TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",
+            TimerKey::Call(_, CallTimer::Referred(_)) => "call_referred",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
             TimerKey::Register(_) => "trunk_register",
@@ -158,6 +162,8 @@ pub struct World {
     play_next: u64,
     taps: HashMap<media::TapId, CallKey>,
     tap_next: u64,
+    /// What calls want that concerns others too.
+    pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.
     pub awaited: super::web::Awaited,
 }
@@ -200,6 +206,7 @@ impl World {
             play_next: 1,
             taps: HashMap::new(),
             tap_next: 1,
+            wishes: VecDeque::new(),
             awaited: super::web::Awaited::default(),
         }
     }
@@ -207,6 +214,11 @@ impl World {
     /// A realm of another name makes all nonces of before stale.
     pub fn new_challenger(&mut self, realm: &str) {
         self.challenger = Challenger::new(realm, self.nonce_key, Policy::default());
+    }
+
+    /// Keeps what a call wants until the call is done with what it does.
+    pub fn wish(&mut self, wish: Wish) {
+        self.wishes.push_back(wish);
     }
 
     pub fn output(&mut self, output: Output) {

@@ -74,7 +74,11 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
     let done = match words[0].parse::<u16>() {
         Ok(status) => answer(stage, name, status, &words[1..]),
         Err(_) => match words[0] {
-            "ACK" | "BYE" | "PRACK" | "UPDATE" => in_dialog(stage, name, words[0], &words[1..]),
+            "ACK" | "BYE" | "PRACK" | "UPDATE" | "REFER" | "NOTIFY" | "SUBSCRIBE" | "INFO" | "MESSAGE"
+                if !words.contains(&"new") =>
+            {
+                in_dialog(stage, name, words[0], &words[1..])
+            }
             "reINVITE" => in_dialog(stage, name, "INVITE", &words[1..]),
             "CANCEL" => cancel(stage, name),
             method => request(stage, name, method, &words[1..]),
@@ -138,6 +142,8 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         (_, "binding") => stage.bound.clone(),
         _ => format!("sip:{user}@{DOMAIN}"),
     };
+    let replaces = after("replaces").map(|named| stage.replaces(named)).transpose()?;
+    let replaces = replaces.map(|value| if has("early-only") { format!("{value};early-only") } else { value });
     let credentials = if auth { stage.credentials(name, method, &uri) } else { None };
     let via = stage.via(&party);
     let at = address(&party);
@@ -168,6 +174,9 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
             value = value.replace("nonce=\"", "nonce=\"0");
         }
         m = m.with(header, value);
+    }
+    if let Some(value) = replaces {
+        m = m.with("Replaces", value);
     }
     if method == "INVITE" && !has("nosdp") {
         let mut sdp = Stage::description(&party);
@@ -208,6 +217,9 @@ fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
 
 fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Result<(), String> {
     let party = party_of(name).to_string();
+    let named = words.iter().position(|w| *w == "replaces").and_then(|at| words.get(at + 1));
+    let stage_replaces = named.and_then(|named| stage.replaces(named).ok());
+    let stage_replaces = stage_replaces.map(|v| v.replace('@', "%40").replace(';', "%3B").replace('=', "%3D"));
     let via = stage.via(&party);
     let contact = format!("<sip:{party}@{}>", address(&party));
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
@@ -234,6 +246,23 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
         if let Some(at) = words.iter().position(|w| *w == word) {
             m = m.with(header, words.get(at + 1).unwrap_or(&""));
         }
+    }
+    if let Some(to) = words.iter().position(|w| *w == "to").and_then(|at| words.get(at + 1)) {
+        let whom = match words.iter().position(|w| *w == "replaces").and_then(|at| words.get(at + 1)) {
+            Some(named) => format!("?Replaces={}", stage_replaces.as_deref().ok_or(format!("no dialog {named}"))?),
+            None => String::new(),
+        };
+        m = m.with("Refer-To", format!("<sip:{to}@{DOMAIN}{whom}>"));
+    }
+    if words.contains(&"silent") {
+        m = m.with("Refer-Sub", "false").with("Require", "norefersub");
+    }
+    if method == "NOTIFY" {
+        let status = words.iter().find_map(|w| w.parse::<u16>().ok()).unwrap_or(100);
+        let state = if status >= 200 { "terminated;reason=noresource" } else { "active;expires=60" };
+        m = m.with("Event", "refer").with("Subscription-State", state);
+        m = m.with("Content-Type", "message/sipfrag");
+        m.body = format!("SIP/2.0 {status} X\r\n");
     }
     if method == "PRACK" {
         m = m.with("RAck", if words.contains(&"wrong") { "1 1 INVITE" } else { d.rack.as_str() });

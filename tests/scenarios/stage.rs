@@ -279,6 +279,12 @@ impl Stage {
         self.send(party_of(name), &ack);
     }
 
+    /// A party's dialog as a Replaces names it: from the side of who is to be replaced.
+    pub fn replaces(&self, name: &str) -> Result<String, String> {
+        let d = self.dialogs.get(name).ok_or(format!("no dialog {name}"))?;
+        Ok(format!("{};to-tag={};from-tag={}", d.call_id, d.remote_tag, d.local_tag))
+    }
+
     /// The next free name of a party's dialogs: bob, bob/2, …
     pub fn new_dialog(&mut self, party: &str, call_id: &str) -> String {
         let count = self.dialogs.keys().filter(|n| party_of(n) == party).count();
@@ -354,6 +360,10 @@ impl Stage {
             let legs: Vec<String> = record.cdr.legs.iter().map(|l| format!("{} {}", l.peer, l.status)).collect();
             let answered = if record.cdr.answered.is_some() { "answered" } else { "not answered" };
             let _ = writeln!(out, "record: {}, {answered}; {}", record.cdr.ending, legs.join(", "));
+            for t in &record.cdr.transfers {
+                let joined = if t.call.is_some() { ", with another call" } else { "" };
+                let _ = writeln!(out, "  {}: {} to {}, {}{joined}", t.kind.as_str(), t.by, t.to, t.status);
+            }
         }
         let c = self.switch.counters();
         let _ =
@@ -387,6 +397,25 @@ fn describe(msg: &Msg) -> String {
             several => format!(" srtp 1-{}", several.len()),
         };
         text += &format!(" [{}{way}{keys}]", list.join(" "));
+    }
+    if msg.is_request() && !msg.get("Refer-To").is_empty() {
+        let named = if msg.get("Refer-To").contains("?Replaces=") { " (a dialog)" } else { "" };
+        text += &format!(" to {}{named}", user_of(msg.get("Refer-To").trim_start_matches('<')));
+    }
+    if !msg.get("Referred-By").is_empty() {
+        text += &format!(" by {}", user_of(msg.get("Referred-By").trim_start_matches('<')));
+    }
+    if !msg.get("Refer-Sub").is_empty() {
+        text += " (silent)";
+    }
+    if let Some(state) = msg.get("Subscription-State").split(';').next().filter(|s| !s.is_empty()) {
+        text += &format!(" {state}");
+    }
+    if msg.get("Content-Type").starts_with("message/sipfrag") {
+        text += &format!(" [{}]", msg.body.trim_start_matches("SIP/2.0 ").trim());
+    }
+    if !msg.get("Replaces").is_empty() {
+        text += " (replaces)";
     }
     if msg.get("Reason").contains("cause=200") {
         text += " (answered elsewhere)";

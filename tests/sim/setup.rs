@@ -88,13 +88,22 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         media_direct: false,
         srtp: None,
         dtmf: Default::default(),
+        refer: Default::default(),
         tls: None,
     }
 }
 
 pub fn user(name: &str, password: &str) -> User {
     let secret = UserSecret::Password(Secret::new(password.into()));
-    User { name: name.into(), secret, context: "all".into(), display: None, srtp: None, dtmf: Default::default() }
+    User {
+        name: name.into(),
+        secret,
+        context: "all".into(),
+        display: None,
+        srtp: None,
+        dtmf: Default::default(),
+        refer: Default::default(),
+    }
 }
 
 pub fn dialplan(text: &str) -> Arc<Dialplan> {

@@ -175,6 +175,10 @@ fn summary(traced: &Traced) -> String {
     if let Some(delay) = cdr.post_dial_delay_us {
         let _ = writeln!(out, "post-dial delay {}.{:03} ms", delay / 1_000, delay % 1_000);
     }
+    for t in &cdr.transfers {
+        let other = t.call.as_deref().map_or(String::new(), |call| format!(", with {call}"));
+        let _ = writeln!(out, "transfer ({}): by {} to {} at {}, status {}{other}", t.kind, t.by, t.to, t.at, t.status);
+    }
     for (n, leg) in cdr.legs.iter().enumerate() {
         let codec = leg.codec.as_deref().map_or(String::new(), |c| format!(", {c}"));
         let _ = writeln!(out, "leg {n}: {} {}, {}, status {}{codec}", leg.direction, leg.peer, leg.flow, leg.status);

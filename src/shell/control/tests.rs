@@ -42,6 +42,7 @@ pub fn record(call: CallId) -> Box<CallRecord> {
         post_dial_delay_us: None,
         ending: Ending::new(Class::Caller, "cancelled", 487),
         legs: Vec::new(),
+        transfers: Vec::new(),
     };
     Box::new(CallRecord { cdr, timeline: Timeline::default(), started: Wall(1_000_000) })
 }

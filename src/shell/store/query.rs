@@ -107,7 +107,7 @@ pub struct Reader {
 }
 
 pub(super) const CALL_COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction FROM cdr";
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers FROM cdr";
 
 impl Reader {
     /// Records a page at most.
@@ -227,6 +227,7 @@ fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
 
 /// The row's number, its start in microseconds, and the record without legs.
 pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
+    let transfers: Option<String> = row.get("transfers")?;
     let pdd: Option<i64> = row.get("post_dial_delay_us")?;
     let view = CdrView {
         call: call_id(row)?.to_string(),
@@ -246,6 +247,7 @@ pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
         post_dial_delay_us: pdd.and_then(|us| u64::try_from(us).ok()),
         ending: EndingView { class: row.get("class")?, reason: row.get("reason")?, status: row.get("status")? },
         legs: Vec::new(),
+        transfers: transfers.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
     };
     Ok((row.get("id")?, row.get("started")?, view))
 }

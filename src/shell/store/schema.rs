@@ -88,6 +88,9 @@ CREATE TABLE setting (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX setting_listed ON setting (kind, account, parent, created);
 ",
+    "
+ALTER TABLE cdr ADD COLUMN transfers TEXT;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

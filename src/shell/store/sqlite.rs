@@ -1,6 +1,6 @@
 //! The writer: one connection, one transaction a batch, prepared statements.
 
-use super::view::{entries_json, quality_json};
+use super::view::{entries_json, quality_json, transfers_json};
 use super::{Fault, Store, schema};
 use crate::event::{CallRecord, Cdr, Direction, LegCdr};
 use rusqlite::{CachedStatement, Connection, params};
@@ -31,7 +31,7 @@ impl Sqlite {
 }
 
 const CDR: &str = "INSERT INTO cdr (call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
     ON CONFLICT (call) DO NOTHING";
 const LEG: &str = "INSERT INTO leg (cdr, place, direction, peer, sip_call_id, flow, started, answered, ended, status, codec, \
     quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -94,6 +94,7 @@ fn insert_cdr(statement: &mut CachedStatement<'_>, c: &Cdr) -> Result<usize, Fau
         c.ending.reason,
         c.ending.status,
         direction(c.direction),
+        transfers_json(&c.transfers),
     ])?)
 }
 

@@ -40,6 +40,14 @@ fn full(n: u32) -> Box<CallRecord> {
     r.cdr.ending = Ending::new(Class::Callee, "busy", 486);
     let quality =
         Quality { packets_received: 50, packets_lost: 1, mos: Some(4.4), jitter_ms: 0.25, ..Quality::default() };
+    r.cdr.transfers.push(crate::event::TransferCdr {
+        at: Wall(5),
+        kind: crate::event::TransferKind::Attended,
+        by: "bob".into(),
+        to: "carol".into(),
+        status: 200,
+        call: Some(CallId(9)),
+    });
     r.cdr.legs.push(LegCdr {
         direction: Direction::Outbound,
         peer: "bob, \"the\" builder".into(),

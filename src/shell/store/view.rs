@@ -1,7 +1,7 @@
 //! Calls as JSON: what the API answers, the store keeps, the export prints and the command line reads. Names are stable.
 
 use crate::base::time::Wall;
-use crate::event::{Cdr, Direction, Entry, LegCdr, Quality, Side, Timeline, What};
+use crate::event::{Cdr, Direction, Entry, LegCdr, Quality, Side, Timeline, TransferCdr, What};
 use crate::switch;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -76,6 +76,42 @@ pub struct CdrView {
     pub post_dial_delay_us: Option<u64>,
     pub ending: EndingView,
     pub legs: Vec<LegView>,
+    /// Missing in records of before there were any.
+    #[serde(default)]
+    pub transfers: Vec<TransferView>,
+}
+
+/// One transfer of a call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TransferView {
+    pub at: String,
+    /// blind, attended, passed, replaced, pickup, parked, retrieved.
+    pub kind: String,
+    pub by: String,
+    pub to: String,
+    /// 200, or why it came to nothing; 0 if the call ended before that was known.
+    pub status: u16,
+    /// The other call that had a part in it.
+    pub call: Option<String>,
+}
+
+impl From<&TransferCdr> for TransferView {
+    fn from(t: &TransferCdr) -> Self {
+        TransferView {
+            at: t.at.rfc3339(),
+            kind: t.kind.as_str().into(),
+            by: t.by.clone(),
+            to: t.to.clone(),
+            status: t.status,
+            call: t.call.map(|call| call.to_string()),
+        }
+    }
+}
+
+/// A record's transfers as the store keeps them.
+pub fn transfers_json(transfers: &[TransferCdr]) -> Option<String> {
+    let views: Vec<TransferView> = transfers.iter().map(Into::into).collect();
+    if views.is_empty() { None } else { serde_json::to_string(&views).ok() }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -206,6 +242,7 @@ impl From<&Cdr> for CdrView {
                 status: c.ending.status,
             },
             legs: c.legs.iter().map(Into::into).collect(),
+            transfers: c.transfers.iter().map(Into::into).collect(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use header::HeaderName;
 pub use message::{Fault, Message};
 pub use method::Method;
 pub use status::reason_phrase;
-pub use uri::{Host, Uri};
+pub use uri::{Host, Uri, percent_decode};
 pub use value::{CSeq, NameAddr, Params, Via, parse_ip, unquote};
 pub use writer::Writer;
 

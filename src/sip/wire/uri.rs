@@ -162,7 +162,8 @@ fn same_host(a: &str, b: &str) -> bool {
 }
 
 /// %XX decoded; a % that starts no escape stays; octets that are no UTF-8 become U+FFFD.
-fn percent_decode(text: &str) -> Cow<'_, str> {
+/// Text with its %XX decoded; what is no such escape stays as it is.
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

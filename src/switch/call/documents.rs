@@ -143,6 +143,9 @@ impl Call {
             _ => {}
         }
         self.aside = None;
+        self.transfer = None;
+        self.transfer_ends(487);
+        self.arrivals.clear();
         for index in 1..self.legs.len() as u8 {
             self.cancel_timer(w, CallTimer::Unreachable(index));
             self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));

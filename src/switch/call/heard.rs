@@ -4,7 +4,8 @@ use super::{Call, Doing};
 use crate::b2bua::leg::{Asked, Heard};
 use crate::event::{Class, Ending, Side, What};
 use crate::media::command::{self as media, PlayId};
-use crate::switch::world::World;
+use crate::switch::transfer::Wish;
+use crate::switch::world::{LegRef, World};
 use crate::verb::Outcome;
 use std::net::SocketAddr;
 
@@ -17,6 +18,8 @@ impl Call {
             Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Pracked { body } => self.on_pracked(w, index, &body),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
+            Asked::Refer(to) => w.wish(Wish::Refer { me: LegRef { call: self.key, leg: index }, to }),
+            Asked::ReferTold { status } => self.on_refer_told(w, index, status),
             Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
         }
     }
@@ -27,6 +30,7 @@ impl Call {
             Heard::Progress { status, body } => self.on_progress(w, index, status, body),
             Heard::Answered { body } => self.on_answered(w, index, body),
             Heard::Refused { status, reason } => self.on_refused(w, index, status, &reason),
+            Heard::Referred { status } => self.on_referred(w, index, status),
             Heard::Refreshed => self.refresh_media(w, index),
             Heard::Reoffered { status, body } => {
                 self.on_reoffered(w, index, status, body);
@@ -40,6 +44,9 @@ impl Call {
 
     /// A leg that was up is gone or going: the caller's ends the call, the joined one's leaves the rest to the script.
     pub fn on_leg_lost(&mut self, w: &mut World, index: u8, ending: Ending) {
+        if self.arrival_lost(w, index) {
+            return;
+        }
         match self.doing {
             _ if index == 0 && !self.seeks_party() => self.finish(w, ending),
             _ if index == self.front && self.aside.is_some() => self.end_aside(w, false),
@@ -90,6 +97,8 @@ impl Call {
                 Doing::AwaitMedia(action) => self.go_on_with(w, action),
                 other => self.doing = other,
             }
+        } else if let Some(index) = self.arriving_by(leg) {
+            self.on_arrival_media(w, index, Some((rtp, seed)));
         } else {
             self.on_attempt_media(w, leg, Some((rtp, seed)));
         }
@@ -100,6 +109,8 @@ impl Call {
         if !self.seeks_party() && self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.forget();
             self.finish(w, Ending::new(Class::Tandem, "no_media_port", 503));
+        } else if let Some(index) = self.arriving_by(leg) {
+            self.on_arrival_media(w, index, None);
         } else {
             self.on_attempt_media(w, leg, None);
         }
@@ -126,6 +137,10 @@ impl Call {
     pub fn on_media_timeout(&mut self, w: &mut World, leg: media::LegId) {
         let Some(index) = self.leg_of(leg) else { return };
         self.note(w, Side::Leg(index), What::Media("no RTP from the peer".into()));
+        if index != 0 && self.transferor() == Some(index) {
+            self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+            return;
+        }
         self.finish(w, Ending::new(Class::Peer, "rtp_timeout", 0));
     }
 

@@ -51,7 +51,7 @@ impl Call {
     }
 
     /// Our description for a leg, with the codec of another preferred.
-    fn description_for(&mut self, index: u8, like: Option<u8>) -> Result<Body, Unacceptable> {
+    pub(super) fn description_for(&mut self, index: u8, like: Option<u8>) -> Result<Body, Unacceptable> {
         let index = usize::from(index);
         match like.map(usize::from).filter(|l| *l != index) {
             Some(like) => match self.legs.get_disjoint_mut([index, like]) {
@@ -123,6 +123,9 @@ impl Call {
 
     /// A re-INVITE of ours has its final response: one of our own, or the other party's to what `on_reoffer` passed on.
     pub fn on_reoffered(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
+        if status != 491 && self.on_moved(w, index, status, body.as_ref()) {
+            return;
+        }
         if status == 491 && !self.direct {
             // Both asked at once: we ask again, if there is still something to ask for then (RFC 3261 §14.1).
             self.legs[usize::from(index)].session.withdraw();

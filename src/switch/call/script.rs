@@ -28,8 +28,12 @@ impl Call {
                 Next::Runaway if self.aside.is_some() => return self.end_aside(w, false),
                 Next::End => {
                     let ending = self.cause.unwrap_or(Ending::new(Class::Script, "completed", 480));
+                    if self.transfer_failed(w, ending.status) {
+                        return;
+                    }
                     return self.finish(w, ending);
                 }
+                Next::Runaway if self.transfer_failed(w, 500) => return,
                 Next::Runaway => return self.finish(w, Ending::new(Class::Script, "runaway", 500)),
             }
         }
@@ -44,7 +48,8 @@ impl Call {
         if self.follow_up(w, outcome) {
             return true;
         }
-        if let Some(script) = &mut self.script {
+        // Who was transferred to somebody has a script that is over already.
+        if let Some(script) = self.script.as_mut().filter(|script| script.waiting().is_some()) {
             script.finished(outcome);
         }
         false
@@ -75,6 +80,8 @@ impl Call {
                 self.end_aside(w, false);
                 None
             }
+            Action::Reject { status, .. } if self.transfer_failed(w, status) => None,
+            Action::Hangup { .. } if self.transfer_failed(w, 480) => None,
             Action::Reject { status, reason } => {
                 self.finish_with_phrase(w, Ending::new(Class::Script, "rejected", status), &reason);
                 None
@@ -136,6 +143,7 @@ impl Call {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
                     return Some(Outcome::Failed);
                 }
+                self.transferred(w);
                 if !self.caller_media(w) {
                     self.doing = Doing::AwaitMedia(action);
                     return None;

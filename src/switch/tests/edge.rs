@@ -79,6 +79,7 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
             display: None,
             srtp: None,
             dtmf: Default::default(),
+            refer: Default::default(),
         }];
     });
     b.receive(CALLER, invite_from("<sip:alice@pbx.test>", ""));

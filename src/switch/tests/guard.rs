@@ -14,7 +14,15 @@ fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
         config.trunks = vec![trunk_with(&[CALLEE], None)];
         let secret = UserSecret::Password(Secret::new("wonder".into()));
         let (name, context) = ("alice".into(), "any".into());
-        config.users = vec![User { name, secret, context, display: None, srtp: None, dtmf: Default::default() }];
+        config.users = vec![User {
+            name,
+            secret,
+            context,
+            display: None,
+            srtp: None,
+            dtmf: Default::default(),
+            refer: Default::default(),
+        }];
         change(config);
     })
 }
