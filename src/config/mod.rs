@@ -1,6 +1,7 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
 mod edge;
+mod manners;
 pub mod outside;
 mod print;
 mod read;
@@ -14,6 +15,7 @@ pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
 pub use edge::{Ban, Guard, Register};
+pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule};
 pub use print::to_yaml;
 pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
@@ -211,6 +213,8 @@ pub struct Limits {
     pub cps: u32,
     /// Longest call, answered to end; zero is no limit.
     pub call_duration: Duration,
+    /// Numbers to which no limit of calls holds.
+    pub emergency: Vec<String>,
 }
 
 /// How digits are exchanged with a peer. By INFO they are taken from everybody.
@@ -280,6 +284,9 @@ pub struct Trunk {
     pub calls_max: u32,
     pub cps_max: u32,
     pub options_ping: Option<Duration>,
+    pub manners: Manners,
+    /// Pings in a row that a target may miss less one; 0 as 1.
+    pub options_failures: u32,
     /// Empty: `media.codecs`.
     pub codecs: Vec<String>,
     /// Transport of targets whose URI names none.

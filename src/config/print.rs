@@ -1,7 +1,8 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
 use super::{
-    Certificate, Config, Credentials, Guard, ListenerTls, MediaIo, Register, Trunk, TrunkTls, User, UserSecret,
+    Certificate, Config, Credentials, Guard, HeaderRule, ListenerTls, Manners, MediaIo, NumberRule, Register, Trunk,
+    TrunkTls, User, UserSecret,
 };
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
@@ -165,7 +166,12 @@ fn speech(config: &Config) -> Value {
 
 fn limits(config: &Config) -> Value {
     let limits = &config.limits;
-    map([("calls", limits.calls.into()), ("cps", limits.cps.into()), ("call_duration", duration(limits.call_duration))])
+    map([
+        ("calls", limits.calls.into()),
+        ("cps", limits.cps.into()),
+        ("call_duration", duration(limits.call_duration)),
+        ("emergency", list(limits.emergency.iter().cloned())),
+    ])
 }
 
 fn trunk(trunk: &Trunk) -> Value {
@@ -188,6 +194,8 @@ fn trunk(trunk: &Trunk) -> Value {
     m.extend(credentials("inbound_auth", &trunk.inbound_auth));
     m.push(("register", trunk.register.as_ref().map_or(Value::Bool(false), register)));
     m.push(("limits", map([("calls", trunk.calls_max.into()), ("cps", trunk.cps_max.into())])));
+    m.extend(manners(&trunk.manners));
+    m.push(("options_failures", trunk.options_failures.into()));
     m.push(("options_ping", duration(trunk.options_ping.unwrap_or_default())));
     m.push(("codecs", list(trunk.codecs.iter().cloned())));
     m.push(("media", text(if trunk.media_direct { "direct" } else { "anchored" })));
@@ -197,6 +205,36 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("refer", text(trunk.refer.as_str())));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     map(m)
+}
+
+fn manners(manners: &Manners) -> Vec<(&'static str, Value)> {
+    let pair = |name: &str, value: &str| {
+        let mut m = Mapping::new();
+        m.insert(text(name), text(value));
+        Value::Mapping(m)
+    };
+    let header = |rule: &HeaderRule| match rule {
+        HeaderRule::Add(name, value) => map([("add", pair(name, value))]),
+        HeaderRule::Replace(name, value) => map([("replace", pair(name, value))]),
+        HeaderRule::Remove(name) => map([("remove", text(name))]),
+        HeaderRule::Pass(name) => map([("pass", text(name))]),
+    };
+    let headers = |rules: &[HeaderRule]| Value::Sequence(rules.iter().map(header).collect());
+    let number = |r: &NumberRule| map([("match", text(&r.matches)), ("to", text(&r.to))]);
+    let numbers = |rules: &[NumberRule]| Value::Sequence(rules.iter().map(number).collect());
+    let caller = &manners.caller_id;
+    let mut caller_id = vec![
+        ("from", text(caller.from.as_str())),
+        ("send", text(caller.send.map_or("from", crate::config::Identity::as_str))),
+        ("privacy", text(if caller.shows_withheld { "ignore" } else { "honour" })),
+    ];
+    caller_id.extend(caller.user.iter().map(|user| ("user", text(user))));
+    caller_id.extend(caller.domain.iter().map(|domain| ("domain", text(domain))));
+    vec![
+        ("headers", map([("inbound", headers(&manners.headers_in)), ("outbound", headers(&manners.headers_out))])),
+        ("caller_id", map(caller_id)),
+        ("numbers", map([("inbound", numbers(&manners.numbers_in)), ("outbound", numbers(&manners.numbers_out))])),
+    ]
 }
 
 fn register(register: &Register) -> Value {

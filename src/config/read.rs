@@ -4,7 +4,7 @@ use super::secrets::{NoSecrets, Secrets, resolve};
 use super::session_timers::{SESSION_TIMERS, SessionTimers};
 use super::{
     CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
-    Recording, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, shapes,
+    Recording, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, manners, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -23,6 +23,8 @@ pub struct Located {
     pub file: Arc<str>,
     /// Contexts of the dialplan that it names, where, and whose they are.
     pub contexts: Vec<Named>,
+    /// Patterns of number rules, and what they make of a number (`whose`).
+    pub patterns: Vec<Named>,
     /// Dialplan files and folders, as written.
     pub dialplans: Vec<Named>,
 }
@@ -47,7 +49,7 @@ impl Config {
         }
         resolve(&mut reader, &mut node, secrets);
         reader.check(&node, &FILE);
-        let mut found = Found { reader, contexts: Vec::new() };
+        let mut found = Found { reader, contexts: Vec::new(), patterns: Vec::new() };
         let config = found.config(&node);
         let dialplans = Fields::of(&node, &shapes::FILE).items("dialplans").iter();
         let dialplans =
@@ -55,7 +57,7 @@ impl Config {
         let dialplans = dialplans.collect();
         let file = Arc::clone(found.reader.file());
         match found.reader.is_clean() {
-            true => Ok(Located { config, file, contexts: found.contexts, dialplans }),
+            true => Ok(Located { config, file, contexts: found.contexts, patterns: found.patterns, dialplans }),
             false => Err(found.reader.into_faults()),
         }
     }
@@ -87,7 +89,7 @@ impl Default for Config {
             Err(faults) => {
                 crate::bug!("the defaults are wrong: {faults:?}");
                 let node = Node::new(Position::default(), Kind::Map(Vec::new()));
-                Found { reader: Reader::new("default"), contexts: Vec::new() }.config(&node)
+                Found { reader: Reader::new("default"), contexts: Vec::new(), patterns: Vec::new() }.config(&node)
             }
         }
     }
@@ -99,6 +101,7 @@ pub(super) static EMPTY: Node = Node { at: Position { line: 0, column: 0 }, kind
 struct Found {
     reader: Reader,
     contexts: Vec<Named>,
+    patterns: Vec<Named>,
 }
 
 impl Found {
@@ -118,6 +121,7 @@ impl Found {
                 calls: limits.int("calls"),
                 cps: limits.int("cps"),
                 call_duration: limits.duration("call_duration").unwrap_or_default(),
+                emergency: limits.texts("emergency"),
             },
             web: super::outside::web(&Fields::of(section("web"), &super::outside::WEB)),
             speech: self.speech(section("speech")),
@@ -303,6 +307,8 @@ impl Found {
             register: f.get("register").and_then(edge::register),
             calls_max: limits.int("calls"),
             cps_max: limits.int("cps"),
+            manners: manners::read(&mut self.reader, f, &mut self.patterns),
+            options_failures: f.int("options_failures"),
             options_ping: f.duration("options_ping").filter(|d| !d.is_zero()),
             codecs: self.codecs(f),
             media_direct: f.text("media") == Some("direct"),

@@ -61,12 +61,19 @@ trunks:
     context: c
     targets: [sip:sbc.gamma.example]
     register: { expires: 5m, contact_user: "4930123", domain: gamma.example }
+    headers: { inbound: [ { remove: [X-A, X-B] }, { pass: X-C } ], outbound: [ { add: { X-D: d } }, { replace: { X-E: e } } ] }
+    caller_id: { from: rpid, send: pai, privacy: ignore, user: "4930123", domain: gamma.example }
+    numbers: { country: 49, inbound: [ { match: /^9(.*)$/, to: "$1" } ], outbound: [ { match: "112", to: "110" } ] }
 "#;
 
 #[test]
 fn the_edge_of_a_trunk_is_read() {
     let mut config = read(EDGE).unwrap().config;
     let trunk = config.trunks.remove(0);
+    let manners = &trunk.manners;
+    assert_eq!((manners.headers_in.len(), manners.headers_out.len(), manners.numbers_in.len()), (3, 2, 3));
+    assert_eq!(manners.headers_out[0], HeaderRule::Add("X-D".into(), "d".into()));
+    assert_eq!((manners.caller_id.from, manners.caller_id.send), (Identity::Rpid, Some(Identity::Pai)));
     let guard = config.sip.guard;
     assert_eq!((guard.requests, guard.ban.failures, guard.late), (20, 5, Duration::from_millis(50)));
     assert_eq!((guard.ban.duration, guard.allow.len()), (Duration::from_secs(3600), 1));
@@ -116,6 +123,8 @@ fn what_is_printed_reads_as_the_same_without_its_secrets() {
         assert_eq!(to_yaml(&read_again), printed);
         assert_eq!((read_again.sip, read_again.media, read_again.limits), (config.sip, config.media, config.limits));
         let tls = |c: &[Trunk]| c.iter().map(|t| t.tls.clone()).collect::<Vec<_>>();
+        let manners = |c: &[Trunk]| c.iter().map(|t| t.manners.clone()).collect::<Vec<_>>();
+        assert_eq!(manners(&read_again.trunks), manners(&config.trunks));
         assert_eq!((tls(&read_again.trunks), read_again.http.tls), (tls(&config.trunks), config.http.tls));
     }
 }
@@ -243,6 +252,14 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         (
             "trunks: [ { name: a, context: c, targets: [sip:10.0.0.1], register: { expires: 5s } } ]",
             "t.yaml:1:80: \"5s\" cannot be asked for; expected 20s to 24h",
+        ),
+        (
+            "trunks: [ { name: a, context: c, inbound: 10.0.0.1, headers: { outbound: [ { remove: Via } ] } } ]",
+            "t.yaml:1:86: Tandem writes Via itself; expected another header",
+        ),
+        (
+            "trunks: [ { name: a, context: c, inbound: 10.0.0.1, headers: { outbound: [ { add: { X-A: 1 }, remove: X-B } ] } } ]",
+            "t.yaml:1:76: this is no header rule; expected one of add, remove, replace, pass",
         ),
         (
             "trunks: [ { name: a, context: c, targets: [sip:10.0.0.1], register: yes } ]",

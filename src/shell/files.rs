@@ -8,6 +8,7 @@ use crate::base::yaml::{self, Fault};
 use crate::config::{Config, Http, Located, Secrets};
 use crate::dialplan::{Dialplan, Names};
 use crate::sip::wire::Uri;
+use crate::verb::Pattern;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -83,6 +84,15 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
             return Err(faults);
         }
     };
+    for named in &located.patterns {
+        let fault = match Pattern::parse(&named.name) {
+            Ok(pattern) => missing_group(&named.whose, pattern.groups()),
+            Err(what) => Some((what, "expected a number, or /a regular expression/".to_owned())),
+        };
+        let fault =
+            fault.map(|(what, expected)| Fault { file: Arc::clone(&located.file), at: named.at, what, expected });
+        faults.extend(fault);
+    }
     let contexts: BTreeSet<&str> = dialplan.contexts().collect();
     for named in located.contexts.iter().filter(|n| !contexts.contains(n.name.as_str())) {
         let hint = yaml::nearest(&named.name, contexts.iter().copied());
@@ -99,6 +109,13 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         true => Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into(), tls }),
         false => Err(faults),
     }
+}
+
+/// What is wrong with a rewriting that names a group which its pattern has not.
+fn missing_group(to: &str, groups: usize) -> Option<(String, String)> {
+    let named = to.split('$').skip(1).filter_map(|rest| rest.chars().next()?.to_digit(10));
+    let beyond = named.filter(|n| *n as usize > groups).max()?;
+    Some((format!("\"{to}\" names ${beyond}, and the pattern has {groups} groups"), "expected a group for each".into()))
 }
 
 /// What a configuration may say and this version has not.

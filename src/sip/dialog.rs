@@ -141,6 +141,11 @@ impl Dialog {
         }
     }
 
+    /// A route set that is known before there is a dialog: a binding's Path (RFC 3327 §5.4), a Service-Route (RFC 3608 §5).
+    pub fn set_routes(&mut self, routes: &[String]) {
+        self.routes = routes.iter().take(ROUTES_MAX).map(|route| route.as_str().into()).collect();
+    }
+
     /// Keeps to the flow that it has.
     pub fn sticky(self) -> Dialog {
         Dialog { sticky: true, ..self }

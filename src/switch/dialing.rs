@@ -1,14 +1,18 @@
 //! The action `dial`: targets become attempts, attempts become legs, the first that answers is joined to the caller.
 
 use super::call::{Call, Doing, LEGS_MAX};
+use super::manners::{self, Caller, Way};
+use super::trunks::Full;
 use super::world::{CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
 use crate::b2bua::leg::{ELSEWHERE, Leg, Outgoing, Peer};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
+use crate::config::HeaderRule;
 use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
+use crate::sip::registrar::Binding;
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::wire::{NameAddr, Uri};
 use crate::verb::{Action, Callee, Dial, DialRecord, MediaMode, Outcome, Script, Strategy, Target};
@@ -28,6 +32,22 @@ pub struct Attempt {
     credentials: Option<(String, Secret)>,
     codecs: Vec<String>,
     callee: Option<Arc<Callee>>,
+    /// Route of the INVITE.
+    routes: Vec<String>,
+    /// The trunk's target that it tries.
+    target: Option<String>,
+    /// No limit holds.
+    emergency: bool,
+}
+
+/// A trunk's target that a leg tries.
+#[derive(Debug)]
+pub struct Tried {
+    leg: u8,
+    trunk: String,
+    target: String,
+    /// Its INVITE has gone out.
+    called: bool,
 }
 
 /// A dial under way.
@@ -161,6 +181,13 @@ impl Call {
             Peer::Trunk(name) => w.trunks.admit(name, w.now.mono).err(),
             _ => None,
         };
+        let full = match (full, &attempt.peer) {
+            (Some(Full::Calls | Full::Cps), Peer::Trunk(name)) if attempt.emergency => {
+                w.trunks.overbook(name);
+                None
+            }
+            (full, _) => full,
+        };
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         if let Some(full) = full {
             // No leg: the number is given to the next attempt.
@@ -174,9 +201,14 @@ impl Call {
             self.dialled.callees.insert(index, Arc::clone(callee));
         }
         let limit = dialing.dial.codecs.clone();
+        if let (Peer::Trunk(trunk), Some(target)) = (&attempt.peer, &attempt.target) {
+            self.tried.push(Tried { leg: index, trunk: trunk.clone(), target: target.clone(), called: false });
+        }
+        let routes = attempt.routes.clone();
         let outgoing = outgoing(w, self, &shown, attempt);
         let v6 = outgoing.flow.peer.is_ipv6();
-        let leg = Leg::outgoing(&mut w.ep, w.now, index, outgoing);
+        let mut leg = Leg::outgoing(&mut w.ep, w.now, index, outgoing);
+        leg.set_routes(&routes);
         self.add_leg(w, leg);
         if self.direct {
             let body = self.invite_body.clone();
@@ -194,6 +226,7 @@ impl Call {
         self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
         self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
         self.tell_callee(w, index, "initiated", "initiated");
+        self.tried.iter_mut().filter(|t| t.leg == index).for_each(|t| t.called = true);
         let Doing::Dialing(dialing) = &self.doing else { return };
         if dialing.hunt.has_alternative(index) {
             self.set_timer(w, CallTimer::Unreachable(index), UNREACHABLE_AFTER);
@@ -379,6 +412,10 @@ impl Call {
             self.tell_callee(w, index, "completed", word);
         }
         let Doing::Dialing(dialing) = &mut self.doing else { return };
+        let silent = self.legs.get(usize::from(index)).is_some_and(|l| !l.heard_anything());
+        if silent && let Some(tried) = self.tried.iter().find(|t| t.leg == index && t.called) {
+            w.target_is_silent(&tried.trunk, &tried.target);
+        }
         let was_heard = dialing.early == Some(index) && !self.direct;
         if was_heard {
             dialing.early = None;
@@ -489,7 +526,7 @@ fn own_user(w: &World, uri: &str) -> Option<String> {
     let parsed = Uri::parse(uri)?;
     let user = parsed.user_decoded().into_owned();
     let is_ours = parsed.host.eq_ignore_ascii_case(&w.config.sip.domain);
-    (is_ours && w.config.users.iter().any(|u| u.name == user)).then_some(user)
+    (is_ours && w.user(&user).is_some()).then_some(user)
 }
 
 /// Caller's number and name as a dial wants them shown.
@@ -509,8 +546,28 @@ fn outgoing(
     if let (Peer::User(_), Some(by)) = (&attempt.peer, call.referred_by(w)) {
         headers.push(("Referred-By".to_owned(), by));
     }
+    if let Peer::Trunk(source) = &call.source {
+        let rules = w.trunks.get(source).map_or(&[][..], |t| &t.manners.headers_in);
+        let passes: Vec<HeaderRule> = rules.iter().filter(|r| matches!(r, HeaderRule::Pass(_))).cloned().collect();
+        manners::apply(&passes, &mut headers, &call.kept);
+    }
+    let from = match &attempt.peer {
+        Peer::Trunk(trunk) => {
+            let caller = Caller {
+                number: caller_id.as_deref().unwrap_or(&call.from),
+                name: caller_name.as_deref().unwrap_or(if call.withheld { "" } else { &call.from_name }),
+                withheld: call.withheld && caller_id.is_none(),
+            };
+            let (from, told) = w.identity_for(trunk, &caller);
+            headers.extend(told);
+            let rules = w.trunks.get(trunk).map_or(&[][..], |t| &t.manners.headers_out);
+            manners::apply(rules, &mut headers, &call.kept);
+            from
+        }
+        _ => shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref()),
+    };
     Outgoing {
-        from: shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref()),
+        from,
         to: format!("<{to}>"),
         peer: attempt.peer,
         uri: attempt.uri,
@@ -554,16 +611,19 @@ pub fn escape_user(text: &str) -> String {
 fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
     let codecs = w.config.media.codecs.clone();
     let bindings = w.registrar.lookup(w.now.mono, name);
-    let attempt = |(uri, flow): (String, Flow)| Attempt {
+    let attempt = |b: &Binding| Attempt {
         peer: Peer::User(name.to_owned()),
-        uri,
-        flow,
+        uri: b.contact.expose().clone(),
+        flow: b.flow,
         sticky: true,
         credentials: None,
         codecs: codecs.clone(),
         callee: None,
+        routes: b.path.clone(),
+        target: None,
+        emergency: false,
     };
-    bindings.into_iter().map(|b| Track::new([attempt((b.contact.expose().clone(), b.flow))])).collect()
+    bindings.into_iter().map(|b| Track::new([attempt(b)])).collect()
 }
 
 /// A number through one trunk: one attempt a target that is up.
@@ -573,7 +633,7 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
     let Some(trunk) = w.trunks.get(name) else { return Vec::new() };
     let codecs = if trunk.codecs.is_empty() { w.config.media.codecs.clone() } else { trunk.codecs.clone() };
     let credentials = trunk.auth.as_ref().map(|c| (c.username.clone(), c.password.clone()));
-    let user = escape_user(number);
+    let user = escape_user(&w.manners.number(name, Way::Out, number));
     let attempts = targets.iter().filter_map(|target| {
         let flow = w.ep.flow_to(target, Transport::Udp)?;
         let parsed = Uri::parse(target)?;
@@ -587,6 +647,9 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
             credentials: credentials.clone(),
             codecs: codecs.clone(),
             callee: None,
+            routes: w.registrants.service_route(name, target).to_vec(),
+            target: Some(target.clone()),
+            emergency: w.is_emergency(number),
         })
     });
     attempts.collect()
@@ -607,5 +670,8 @@ fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
         credentials: None,
         codecs: w.config.media.codecs.clone(),
         callee: None,
+        routes: Vec::new(),
+        target: None,
+        emergency: false,
     })
 }

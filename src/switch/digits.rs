@@ -65,7 +65,7 @@ impl World {
     pub fn dtmf(&self, peer: &Peer) -> Dtmf {
         match peer {
             Peer::Trunk(name) => self.trunks.get(name).map(|t| t.dtmf),
-            Peer::User(name) => self.config.users.iter().find(|u| u.name == *name).map(|u| u.dtmf),
+            Peer::User(name) => self.user(name).map(|u| u.dtmf),
             Peer::Uri(_) => None,
         }
         .unwrap_or_default()
@@ -101,7 +101,7 @@ impl Call {
         }
         let how = match self.partner(index).filter(|_| !is_sealed) {
             Some(other) => self.pass_digit(w, (index, other), press, method),
-            None => self.pass_to_linked(w, press, method),
+            None => "",
         };
         let text = format!("{REDACTED} by {}{how}", method.as_str());
         self.note(w, Side::Leg(index), What::Digit(text.into()));
@@ -113,7 +113,6 @@ impl Call {
         }
         if index == 0 && press.digit == '*' {
             self.on_star(w);
-            self.star_ends_link(w);
         }
     }
 
@@ -137,7 +136,7 @@ impl Call {
         }
     }
 
-    pub fn send_digit(&mut self, w: &mut World, to: u8, press: Press, out: Method) -> &'static str {
+    fn send_digit(&mut self, w: &mut World, to: u8, press: Press, out: Method) -> &'static str {
         if out == Method::Info {
             let sent = self.with_leg(w, to, |leg, ep, now| leg.info(ep, now, press));
             return if sent == Some(true) { ", passed on by INFO" } else { ", and cannot be passed on" };
@@ -163,7 +162,10 @@ impl Call {
     pub fn match_digits(&mut self, a: u8, b: u8) {
         for (from, to) in [(a, b), (b, a)] {
             let Some(target) = self.legs.get(usize::from(to)) else { continue };
-            let wanted = tones_for(target.session.digits_out());
+            let wanted = match target.session.digits_out() {
+                Some(Method::Rfc4733 | Method::Info) => Tones::Taken,
+                Some(Method::Inband) | None => Tones::Passed,
+            };
             if let Some(leg) = self.legs.get_mut(usize::from(from)) {
                 if leg.session.is_sealed() {
                     self.digits.waiting.retain(|(leg, _)| *leg != from);
@@ -171,14 +173,6 @@ impl Call {
                 leg.session.want_tones(wanted);
             }
         }
-    }
-}
-
-/// What becomes of tones that go to a peer which gets its digits so.
-pub const fn tones_for(out: Option<Method>) -> Tones {
-    match out {
-        Some(Method::Rfc4733 | Method::Info) => Tones::Taken,
-        Some(Method::Inband) | None => Tones::Passed,
     }
 }
 

@@ -361,6 +361,10 @@ impl World {
         if limit.is_zero() || late <= limit || !matches!(request.method(), Method::Invite | Method::Register) {
             return false;
         }
+        let dialled = Uri::parse(request.request_uri());
+        if dialled.is_some_and(|uri| self.is_emergency(&uri.user_decoded())) {
+            return false;
+        }
         let over = (late - limit).as_micros() * 500 / limit.as_micros().max(1);
         if !self.ep.rng().chance(u32::try_from(over).unwrap_or(u32::MAX).clamp(100, 1_000)) {
             return false;

@@ -61,7 +61,7 @@ impl World {
     /// The request comes from where a user is registered, or its From is a user's in our domain.
     fn claims_to_be_user(&self, request: &Message, flow: Flow) -> bool {
         let Some(from) = request.from().and_then(|f| f.parsed_uri()) else { return false };
-        let Some(user) = self.config.users.iter().find(|u| u.name == from.user_decoded()) else { return false };
+        let Some(user) = self.user(&from.user_decoded()) else { return false };
         let ours = from.host.eq_ignore_ascii_case(&self.config.sip.domain)
             || from.ip().is_some_and(|ip| self.ep.is_us(ip, from.port));
         ours || self.is_registered_on(&user.name, flow)
@@ -70,7 +70,8 @@ impl World {
     /// Checks digest credentials against users and trunks.
     pub fn verify(&mut self, request: &Message) -> Result<Known, Denied> {
         let (config, trunks) = (&self.config, &self.trunks);
-        let user = |name: &str| config.users.iter().find(|u| u.name == name);
+        let places = &self.user_places;
+        let user = |name: &str| config.users.get(*places.get(name)?);
         let found =
             self.challenger.verify(self.now.mono, Kind::Www, request, |name| match user(name).map(|u| &u.secret) {
                 Some(UserSecret::Password(password)) => Some(Credential::Password(password)),

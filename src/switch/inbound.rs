@@ -4,6 +4,7 @@ use super::Switch;
 use super::call::Call;
 use super::guard::Offence;
 use super::identify::Known;
+use super::manners::{Way, caller_of, seen};
 use super::web::Signalled;
 use super::world::{LegRef, World};
 use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities, unsupported};
@@ -12,7 +13,7 @@ use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Method, NameAddr, Uri, Writer};
+use crate::sip::wire::{HeaderName, Message, Method, Uri, Writer};
 
 /// Retry-After of the 503 to OPTIONS while we drain, in seconds.
 const DRAINING_RETRY_AFTER_S: u32 = 60;
@@ -43,7 +44,11 @@ impl Switch {
         }
         let w = &mut self.world;
         let sticky = matches!(known.peer, Peer::User(_));
-        let limit = w.admit(&known.peer);
+        let dialled = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
+        let limit = match w.admit(&known.peer) {
+            Err(_) if w.is_emergency(&dialled) => Ok(()),
+            admitted => admitted,
+        };
         let leg = Leg::incoming(&mut w.ep, w.now, id, request, flow, known.peer.clone(), sticky);
         let call_id = CallId(u128::from(w.ep.rng().next_u64()) << 64 | u128::from(w.ep.rng().next_u64()));
         let tag = leg.dialog().local_tag();
@@ -210,9 +215,11 @@ impl Call {
     fn read_invite(&mut self, w: &mut World, request: &Message, flow: Flow, known: &Known) {
         let line = request.to_string();
         self.received(w, 0, line, request.cseq().map_or(0, |c| c.number), flow.peer);
-        let asserted = request.headers(HeaderName::PAssertedIdentity).next().and_then(NameAddr::parse);
-        let trusted = matches!(known.peer, Peer::Trunk(_));
-        let from = asserted.filter(|_| trusted).or(request.from());
+        let trunk = if let Peer::Trunk(name) = &known.peer { w.trunks.get(name) } else { None };
+        let from = match trunk {
+            Some(trunk) => caller_of(trunk.manners.caller_id.from, request),
+            None => request.from(),
+        };
         if let Some(from) = from {
             self.from = from.parsed_uri().map_or(String::new(), |u| u.user_decoded().into_owned());
             self.from_name = from.display().into_owned();
@@ -224,7 +231,7 @@ impl Call {
                 self.from.clone_from(name);
                 self.from_name.clear();
             }
-            if let Some(display) = w.config.users.iter().find(|u| u.name == *name).and_then(|u| u.display.clone()) {
+            if let Some(display) = w.user(name).and_then(|u| u.display.clone()) {
                 self.from_name = display;
             }
         }
@@ -236,6 +243,11 @@ impl Call {
             // It was sent to our Contact, which says where we are; who is called stands in To.
             self.to = to.user_decoded().into_owned();
         }
+        if let Peer::Trunk(trunk) = &known.peer {
+            self.to = w.manners.number(trunk, Way::In, &self.to);
+            self.from = w.manners.number(trunk, Way::In, &self.from);
+        }
+        self.kept = w.manners.kept(request);
         self.context = known.context.clone();
         self.signalled = Signalled::read(request);
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
@@ -250,7 +262,11 @@ impl Call {
             }
             self.invite_body = Some(body);
         }
-        let header = |name: &str| request.header_named(name).map(str::to_owned);
+        let rules = match &self.source {
+            Peer::Trunk(name) => w.trunks.get(name).map_or(&[][..], |t| &t.manners.headers_in),
+            _ => &[],
+        };
+        let header = |name: &str| seen(rules, request, name);
         let named = |wanted: bool| wanted.then(|| self.source.as_str());
         let facts = CallFacts {
             from: &self.from,

@@ -169,7 +169,7 @@ impl World {
 
     /// Whom the text means: a user of ours, a SIP address elsewhere, or a number.
     fn whom(&self, to: &str) -> Target {
-        let is_user = |name: &str| self.config.users.iter().any(|u| u.name == name);
+        let is_user = |name: &str| self.user(name).is_some();
         if let Some(name) = to.strip_prefix("client:") {
             return Target::User(name.to_owned());
         }

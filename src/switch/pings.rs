@@ -27,35 +27,59 @@ impl World {
 
     fn schedule_ping(&mut self, trunk: usize, target: usize, after: Duration) {
         let (at, key) = (self.now.mono + after, TimerKey::Ping { trunk, target });
-        self.ping_times.retain(|(_, k)| *k != key);
+        for (before, _) in self.ping_times.extract_if(.., |(_, k)| *k == key) {
+            self.timers.cancel(before, key);
+        }
         self.ping_times.push((at, key));
         self.timers.set(at, key);
     }
 
     pub fn ping(&mut self, trunk: usize, target: usize) {
-        let Some((config, uri)) = self.trunks.target_uri(trunk, target) else { return };
-        let (uri, every) = (uri.to_owned(), config.options_ping.unwrap_or(Duration::from_secs(30)));
-        self.schedule_ping(trunk, target, every);
+        let Some((_, uri)) = self.trunks.target_uri(trunk, target) else { return };
+        let uri = uri.to_owned();
+        let Some(after) = self.trunks.ping_after(trunk, target) else { return };
+        self.schedule_ping(trunk, target, after);
         let Some(flow) = self.ep.flow_to(&uri, Transport::Udp) else {
             return self.set_target(trunk, target, false, "its host name does not resolve, or no listener fits");
         };
         let from = format!("sip:{}", self.config.sip.domain);
         let id = self.ep.standalone(self.now.mono, flow, Method::Options, &uri, &from);
-        self.add_client(id, Purpose::Ping(Ping { trunk, target, generation: self.ping_generation }));
+        self.add_client(
+            id,
+            Purpose::Ping(Ping { trunk, target, generation: self.ping_generation, sent: self.now.mono }),
+        );
         self.ep.take_sent().for_each(drop);
     }
 
     /// Any answer but 503 and 408 shows that the target is there.
     pub fn on_pong(&mut self, ping: Ping, status: u16) {
-        let Ping { trunk, target, generation } = ping;
-        if generation != self.ping_generation {
+        let Ping { trunk, target, generation, sent } = ping;
+        if generation != self.ping_generation || self.trunks.answered_since(trunk, target, sent) {
             return;
         }
         match status {
             100..=199 => {}
-            408 => self.set_target(trunk, target, false, "OPTIONS was not answered"),
-            503 => self.set_target(trunk, target, false, "OPTIONS was answered with 503, or its transport failed"),
-            _ => self.set_target(trunk, target, true, "OPTIONS was answered"),
+            408 => self.ping_failed(trunk, target, "OPTIONS was not answered"),
+            503 => self.ping_failed(trunk, target, "OPTIONS was answered with 503, or its transport failed"),
+            _ => {
+                self.trunks.answered(trunk, target, self.now.mono);
+                self.set_target(trunk, target, true, "OPTIONS was answered");
+            }
+        }
+    }
+
+    fn ping_failed(&mut self, trunk: usize, target: usize, why: &str) {
+        if self.trunks.ping_failed(trunk, target) {
+            self.set_target(trunk, target, false, why);
+        }
+    }
+
+    /// A call heard nothing at all from a target: it is not tried again before it answers OPTIONS.
+    pub fn target_is_silent(&mut self, trunk: &str, target: &str) {
+        let Some((trunk, target)) = self.trunks.place(trunk, target) else { return };
+        self.set_target(trunk, target, false, "a call was not answered at all");
+        if let Some(after) = self.trunks.ping_after(trunk, target) {
+            self.schedule_ping(trunk, target, after);
         }
     }
 

@@ -29,6 +29,9 @@ const MAX_S: u64 = 1_800;
 /// A carrier that wants us to register more seldom than once a day is not believed.
 const EXPIRES_MAX_S: u32 = 86_400;
 
+/// Values of a Service-Route that are kept.
+const ROUTES_MAX: usize = 8;
+
 /// How long a de-registration is waited for.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -97,6 +100,8 @@ struct Registrant {
     /// Granted until then, by that peer.
     held: Option<(Instant, SocketAddr)>,
     why: String,
+    /// Proxies that requests to the trunk go by (RFC 3608).
+    service_route: Vec<String>,
     /// It is to end.
     leaving: bool,
     /// The last REGISTER asked to hold for no time.
@@ -135,6 +140,13 @@ impl Registrants {
     /// Whether a user part is our Contact's on a trunk, and so says nothing about who is called.
     pub fn is_contact_user(&self, trunk: &str, user: &str) -> bool {
         self.all.values().any(|r| r.wanted.trunk == trunk && r.wanted.contact_user() == user)
+    }
+
+    /// The route to a trunk's target on which we are registered.
+    pub fn service_route(&self, trunk: &str, target: &str) -> &[String] {
+        let on =
+            |r: &&Registrant| r.wanted.trunk == trunk && r.wanted.targets.get(r.target).is_some_and(|t| t == target);
+        self.all.values().filter(|r| r.held.is_some()).find(on).map_or(&[], |r| &r.service_route)
     }
 
     pub fn state_of(&self, trunk: &str, now: Instant) -> Option<RegistrationState> {
@@ -203,6 +215,7 @@ impl World {
             expires_s: wanted.register.expires.as_secs() as u32,
             held: None,
             why: "not tried yet".to_owned(),
+            service_route: Vec::new(),
             leaving: false,
             said: false,
             wanted,
@@ -315,6 +328,7 @@ impl World {
         let is_new = r.held.is_none();
         let granted = Duration::from_secs(u64::from(granted_s));
         r.held = Some((self.now.mono + granted, flow.peer));
+        r.service_route = response.headers(HeaderName::ServiceRoute).take(ROUTES_MAX).map(str::to_owned).collect();
         (r.state, r.failures, r.failed) = (State::Waiting, 0, 0);
         r.why = "REGISTER was answered".to_owned();
         let (trunk, target) = (r.wanted.trunk.clone(), r.wanted.targets.get(r.target).cloned().unwrap_or_default());

@@ -1,13 +1,12 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
+mod carrier;
 mod conference;
 mod digits;
 mod edge;
 mod guard;
 mod markup;
-mod markup_effects;
 mod pci;
-mod queue;
 mod recording;
 mod registrant;
 mod web;
@@ -51,6 +50,8 @@ fn minimal() -> Config {
         calls_max: 0,
         cps_max: 0,
         options_ping: None,
+        options_failures: 1,
+        manners: Default::default(),
         codecs: Vec::new(),
         media_direct: false,
         srtp: None,
@@ -94,7 +95,7 @@ fn minimal() -> Config {
         },
         web: Config::default().web,
         speech: Config::default().speech,
-        limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO },
+        limits: Limits { calls: 0, cps: 0, call_duration: Duration::ZERO, emergency: Vec::new() },
         trunks: vec![trunk],
         users: Vec::new(),
         dialplans: Vec::new(),

@@ -5,14 +5,21 @@ use super::registrant::Registrants;
 use super::world::World;
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::config::{Trunk, TrunkTarget};
 use std::net::IpAddr;
+
+/// How often a target that is down is asked whether it is back.
+const PROBE: Duration = Duration::from_secs(10);
 
 struct Target {
     config: TrunkTarget,
     up: bool,
     why: String,
+    /// Pings in a row that failed.
+    failures: u32,
+    /// When a ping was answered last: what became of those sent before says nothing.
+    answered: Option<Instant>,
 }
 
 struct State {
@@ -47,7 +54,7 @@ impl Trunks {
         Trunks(config.iter().map(|t| State::new(t, now)).collect())
     }
 
-    /// Takes a new configuration; a trunk that stays keeps its calls, and a target what pings have said of it if pings go on.
+    /// Takes a new configuration; a trunk that stays keeps its calls, and a target what pings and calls have said of it.
     pub fn reload(&mut self, config: &[Trunk], now: Instant) {
         let mut old = std::mem::take(&mut self.0);
         for trunk in config {
@@ -58,8 +65,7 @@ impl Trunks {
                 if before.config.cps_max == trunk.cps_max {
                     state.bucket = before.bucket;
                 }
-                // Without pings nothing would ever bring a target up again.
-                for target in state.targets.iter_mut().filter(|_| trunk.options_ping.is_some()) {
+                for target in &mut state.targets {
                     if let Some(known) = before.targets.iter().find(|t| t.config.uri == target.config.uri) {
                         (target.up, target.why) = (known.up, known.why.clone());
                     }
@@ -137,16 +143,54 @@ impl Trunks {
         Some((&state.config, state.targets.get(target)?.config.uri.as_str()))
     }
 
-    /// Every target that is to be pinged: (trunk, target), by place.
+    /// A target's place, by the names that calls know.
+    pub fn place(&self, name: &str, uri: &str) -> Option<(usize, usize)> {
+        let trunk = self.0.iter().position(|s| s.config.name == name)?;
+        let target = self.0.get(trunk)?.targets.iter().position(|t| t.config.uri == uri)?;
+        Some((trunk, target))
+    }
+
+    /// Every target that is to be pinged: (trunk, target), by place; those that are down always.
     pub fn pinged(&self) -> Vec<(usize, usize)> {
-        let with_ping = self.0.iter().enumerate().filter(|(_, s)| s.config.options_ping.is_some());
-        with_ping.flat_map(|(i, s)| (0..s.targets.len()).map(move |t| (i, t))).collect()
+        let wants = |s: &State, t: usize| s.config.options_ping.is_some() || s.targets.get(t).is_some_and(|t| !t.up);
+        let trunks = self.0.iter().enumerate();
+        trunks.flat_map(|(i, s)| (0..s.targets.len()).filter(move |t| wants(s, *t)).map(move |t| (i, t))).collect()
+    }
+
+    /// A ping has been answered since `sent`.
+    pub fn answered_since(&self, trunk: usize, target: usize, sent: Instant) -> bool {
+        let target = self.0.get(trunk).and_then(|s| s.targets.get(target));
+        target.and_then(|t| t.answered).is_some_and(|at| at > sent)
+    }
+
+    pub fn answered(&mut self, trunk: usize, target: usize, now: Instant) {
+        if let Some(target) = self.0.get_mut(trunk).and_then(|s| s.targets.get_mut(target)) {
+            target.answered = Some(now);
+        }
+    }
+
+    /// Books a ping that failed; true if that was one too many.
+    pub fn ping_failed(&mut self, trunk: usize, target: usize) -> bool {
+        let Some(state) = self.0.get_mut(trunk) else { return false };
+        let most = state.config.options_failures.max(1);
+        let Some(target) = state.targets.get_mut(target) else { return false };
+        target.failures = target.failures.saturating_add(1);
+        target.failures >= most
+    }
+
+    /// When to ping a target next; `None`: not before it fails.
+    pub fn ping_after(&self, trunk: usize, target: usize) -> Option<Duration> {
+        let state = self.0.get(trunk)?;
+        let is_down = state.targets.get(target).is_some_and(|t| !t.up);
+        let every = state.config.options_ping;
+        if is_down { Some(every.map_or(PROBE, |every| every.min(PROBE))) } else { every }
     }
 
     /// Books what a ping said; true if the target's state changed.
     pub fn set_up(&mut self, trunk: usize, target: usize, up: bool, why: &str) -> bool {
         let Some(target) = self.0.get_mut(trunk).and_then(|s| s.targets.get_mut(target)) else { return false };
         let changed = target.up != up;
+        target.failures = 0;
         target.up = up;
         target.why.clear();
         target.why.push_str(why);
@@ -177,7 +221,13 @@ impl World {
 
 impl State {
     fn new(config: &Trunk, now: Instant) -> State {
-        let target = |t: &TrunkTarget| Target { config: t.clone(), up: true, why: "not tried yet".to_owned() };
+        let target = |t: &TrunkTarget| Target {
+            config: t.clone(),
+            up: true,
+            why: "not tried yet".to_owned(),
+            failures: 0,
+            answered: None,
+        };
         State {
             targets: config.targets.iter().map(target).collect(),
             calls: 0,

@@ -3,6 +3,7 @@
 use super::conference::Conferences;
 use super::guard::Guard;
 use super::io::{Counters, Output, Setup};
+use super::manners::AllManners;
 use super::registrant::Registrants;
 use super::transfer::Wish;
 use super::trunks::Trunks;
@@ -14,7 +15,7 @@ use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, Now};
 use crate::base::timers::Timers;
-use crate::config::{Config, Srtp};
+use crate::config::{Config, Srtp, User};
 use crate::dialplan::Dialplan;
 use crate::event::Fact;
 use crate::media::command as media;
@@ -73,6 +74,7 @@ pub struct Ping {
     pub trunk: usize,
     pub target: usize,
     pub generation: u32,
+    pub sent: Instant,
 }
 
 /// What a call waits for.
@@ -133,15 +135,15 @@ pub struct World {
     pub config: Arc<Config>,
     pub dialplan: Arc<Dialplan>,
     pub registrar: Registrar,
+    pub manners: AllManners,
+    /// Places of users in the configuration, by name: there are many.
+    pub user_places: HashMap<String, usize>,
     pub challenger: Challenger,
     pub trunks: Trunks,
     pub registrants: Registrants,
     pub timers: Timers<TimerKey>,
     pub counters: Counters,
     pub conferences: Conferences,
-    pub queues: super::queue::Queues,
-    /// What the REST API keeps.
-    pub settings: super::settings::Settings,
     pub draining: bool,
     pub guard: Guard,
     /// How long messages wait for us, as the shell says.
@@ -171,6 +173,10 @@ pub struct World {
     pub awaited: super::web::Awaited,
 }
 
+fn places(config: &Config) -> HashMap<String, usize> {
+    config.users.iter().enumerate().map(|(place, user)| (user.name.clone(), place)).collect()
+}
+
 impl World {
     pub fn new(setup: &Setup, mut rng: Rng, now: Now) -> World {
         let mut nonce_key = [0; 32];
@@ -183,6 +189,8 @@ impl World {
             now,
             ep,
             registrar: Registrar::default(),
+            user_places: places(&setup.config),
+            manners: AllManners::new(&setup.config),
             challenger: Challenger::new(&setup.config.sip.domain, nonce_key, Policy::default()),
             nonce_key,
             keys,
@@ -195,8 +203,6 @@ impl World {
             timers: Timers::default(),
             counters: Counters::default(),
             conferences: Conferences::default(),
-            queues: super::queue::Queues::default(),
-            settings: super::settings::Settings::default(),
             draining: false,
             guard: Guard::new(&setup.config, now.mono),
             late: Duration::ZERO,
@@ -224,6 +230,17 @@ impl World {
     /// Keeps what a call wants until the call is done with what it does.
     pub fn wish(&mut self, wish: Wish) {
         self.wishes.push_back(wish);
+    }
+
+    /// The configuration in force from now on.
+    pub fn set_config(&mut self, config: &Arc<Config>) {
+        self.config = Arc::clone(config);
+        self.user_places = places(config);
+        self.manners = AllManners::new(config);
+    }
+
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.config.users.get(*self.user_places.get(name)?)
     }
 
     pub fn output(&mut self, output: Output) {
@@ -333,11 +350,16 @@ impl World {
         leg
     }
 
+    /// A number to which no limit of calls holds.
+    pub fn is_emergency(&self, number: &str) -> bool {
+        self.config.limits.emergency.iter().any(|e| e == number)
+    }
+
     /// How the media of a leg with this peer is protected, by the configuration in force: its trunk's or user's word, or all's.
     pub fn security(&mut self, peer: &Peer) -> Security {
         let own = match peer {
             Peer::Trunk(name) => self.trunks.get(name).and_then(|t| t.srtp),
-            Peer::User(name) => self.config.users.iter().find(|u| u.name == *name).and_then(|u| u.srtp),
+            Peer::User(name) => self.user(name).and_then(|u| u.srtp),
             Peer::Uri(_) => None,
         };
         let policy = own.unwrap_or(self.config.media.srtp);

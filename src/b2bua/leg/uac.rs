@@ -15,6 +15,11 @@ impl Leg {
         }
     }
 
+    /// The proxies by which the INVITE goes.
+    pub fn set_routes(&mut self, routes: &[String]) {
+        self.dialog.set_routes(routes);
+    }
+
     /// Codecs that may be offered, while the leg has not been answered.
     pub fn codecs(&self) -> &[String] {
         self.calling.as_ref().map_or(&[], |c| &c.codecs)

@@ -169,10 +169,10 @@ impl Challenger {
         request: &Message,
         lookup: impl FnOnce(&str) -> Option<Credential<'s>>,
     ) -> Result<User, Denied> {
-        let value = request.headers(kind.answer_header()).find(|value| self.ours(value).is_some());
-        let value = value.ok_or(Denied::because(Reason::Absent))?;
+        let found = request.headers(kind.answer_header()).find_map(|value| Some((value, self.ours(value)?)));
+        let (value, shown) = found.ok_or(Denied::because(Reason::Absent))?;
         let (method, request_uri, body) = (request.method_str(), request.request_uri(), request.body());
-        self.verify_value(now, Attempt { method, request_uri, body, value }, lookup)
+        self.judge(now, Attempt { method, request_uri, body, value }, &shown, lookup)
     }
 
     /// As [`Challenger::verify`], for one header value.
@@ -183,7 +183,17 @@ impl Challenger {
         lookup: impl FnOnce(&str) -> Option<Credential<'s>>,
     ) -> Result<User, Denied> {
         let shown = self.ours(attempt.value).ok_or(Denied::because(Reason::Absent))?;
-        let (qop, count) = count_of(&shown).ok_or(Denied::because(Reason::Malformed))?;
+        self.judge(now, attempt, &shown, lookup)
+    }
+
+    fn judge<'s>(
+        &mut self,
+        now: Instant,
+        attempt: Attempt<'_>,
+        shown: &Scheme<'_>,
+        lookup: impl FnOnce(&str) -> Option<Credential<'s>>,
+    ) -> Result<User, Denied> {
+        let (qop, count) = count_of(shown).ok_or(Denied::because(Reason::Malformed))?;
         let offered = Algorithm::parse(shown.get("algorithm"))
             .filter(|(algorithm, session)| !session && self.policy.algorithms.contains(algorithm));
         let (algorithm, session) = offered.ok_or(Denied::because(Reason::Algorithm))?;

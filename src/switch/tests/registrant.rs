@@ -8,7 +8,7 @@ use crate::config::{Credentials, Register};
 const FIRST: &str = "127.0.0.1:7000";
 const SECOND: &str = "127.0.0.1:7001";
 
-fn registering(targets: &[&str]) -> Trunk {
+pub fn registering(targets: &[&str]) -> Trunk {
     let mut trunk = trunk_with(targets, None);
     trunk.inbound.clear();
     trunk.auth = Some(Credentials { username: "office".into(), password: Secret::new("pw".into()) });
@@ -16,14 +16,15 @@ fn registering(targets: &[&str]) -> Trunk {
     trunk
 }
 
-fn granted(b: &mut Bench, from: &str, seconds: u32) {
+/// Grants the REGISTER that came to `from` last, with further header lines.
+pub fn granted(b: &mut Bench, from: &str, seconds: u32, lines: &str) {
     let register = b.last(from).clone();
     let contact = register.header(HeaderName::Contact).unwrap_or_default().to_owned();
     let text = String::from_utf8_lossy(register.bytes()).into_owned();
-    let copied: Vec<&str> =
-        text.lines().filter(|l| ["Via", "From", "To", "Call-", "CSeq"].iter().any(|h| l.starts_with(h))).collect();
-    let head = format!("SIP/2.0 200 OK\r\n{}\r\nContact: {contact};expires={seconds}\r\n\r\n", copied.join("\r\n"));
-    b.receive(from, head);
+    let is_copied = |l: &&str| ["Via", "From", "To", "Call-", "CSeq"].iter().any(|h| l.starts_with(h));
+    let copied: Vec<&str> = text.lines().filter(is_copied).collect();
+    let copied = copied.join("\r\n");
+    b.receive(from, format!("SIP/2.0 200 OK\r\n{copied}\r\nContact: {contact};expires={seconds}\r\n{lines}\r\n"));
 }
 
 fn state(b: &Bench) -> (bool, String) {
@@ -54,7 +55,7 @@ fn failures_are_spread_and_rarer_each_time() {
         let (waited, _) = next_register(&mut b);
         assert!((least..=most).contains(&waited), "{least} <= {waited} <= {most}");
     }
-    granted(&mut b, FIRST, 600);
+    granted(&mut b, FIRST, 600, "");
     assert_eq!((state(&b).0, b.switch.counters().registers_failed), (true, 7));
     let (waited, _) = next_register(&mut b);
     assert!((480..=540).contains(&waited), "{waited}");
@@ -66,14 +67,14 @@ fn the_next_target_is_asked_when_one_is_silent_or_broken() {
     b.pass(Duration::from_secs(1));
     let register = b.last(FIRST).clone();
     b.answer(FIRST, &register, "503 Down", "t", None);
-    granted(&mut b, SECOND, 60);
+    granted(&mut b, SECOND, 60, "");
     assert!(state(&b).0);
     // It stays with whom it is registered; the other one is asked when that one is silent.
     assert_eq!(next_register(&mut b).1, "second");
     b.sent.clear();
     b.pass(Duration::from_secs(33));
     assert_eq!((b.last(FIRST).method(), state(&b)), (Method::Register, (false, "REGISTER was not answered".into())));
-    granted(&mut b, FIRST, 60);
+    granted(&mut b, FIRST, 60, "");
     assert!(state(&b).0);
 }
 
@@ -91,7 +92,7 @@ fn a_call_to_our_contact_is_the_trunks_and_calls_whom_to_names() {
         b.pass(Duration::from_secs(1));
         let contact = b.last("127.0.0.3:7000").contact().expect("a Contact").uri.to_owned();
         assert!(contact.starts_with("sip:office@127.0.0.1:5060;line="), "{contact}");
-        granted(&mut b, "127.0.0.3:7000", 600);
+        granted(&mut b, "127.0.0.3:7000", 600, "");
         let uri = match change {
             "" => contact,
             change => {
@@ -115,11 +116,11 @@ fn a_call_to_our_contact_is_the_trunks_and_calls_whom_to_names() {
 fn a_drain_and_a_reload_say_goodbye() {
     let mut b = bench(DIAL, |c| c.trunks = vec![registering(&[FIRST])]);
     b.pass(Duration::from_secs(1));
-    granted(&mut b, FIRST, 600);
+    granted(&mut b, FIRST, 600, "");
     let expires = |b: &Bench| b.last(FIRST).number(HeaderName::Expires);
     b.input(Input::Operator { id: 1, ask: Operator::Drain });
     assert_eq!((expires(&b), b.switch.is_drained()), (Some(0), false));
-    granted(&mut b, FIRST, 0);
+    granted(&mut b, FIRST, 0, "");
     assert!(b.switch.is_drained());
     b.input(Input::Operator { id: 2, ask: Operator::Undrain });
     b.pass(Duration::from_secs(1));
@@ -133,7 +134,7 @@ fn a_drain_and_a_reload_say_goodbye() {
     };
     reload(&mut b, Vec::new());
     assert_eq!(b.sent.len(), sent);
-    granted(&mut b, FIRST, 600);
+    granted(&mut b, FIRST, 600, "");
     assert_eq!(expires(&b), Some(0));
     // Nobody answers that: it is forgotten all the same.
     b.pass(Duration::from_secs(60));
@@ -142,7 +143,7 @@ fn a_drain_and_a_reload_say_goodbye() {
     // A reload that changes nothing of it leaves it alone.
     reload(&mut b, vec![registering(&[FIRST])]);
     b.pass(Duration::from_secs(1));
-    granted(&mut b, FIRST, 600);
+    granted(&mut b, FIRST, 600, "");
     let sent = b.sent.len();
     reload(&mut b, vec![registering(&[FIRST])]);
     b.pass(Duration::from_secs(2));
