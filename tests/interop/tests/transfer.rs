@@ -1,0 +1,119 @@
+//! baresip as a desk phone with a transfer key: blind and attended. Who is left hears whom.
+
+use std::path::Path;
+use std::time::Duration;
+
+use interop::baresip::{Phone, RunningPhone};
+use interop::process::until;
+use interop::scratch::{Scratch, free_ports};
+use interop::sound::{likeness, melody};
+use interop::tandem::{Setup, Tandem};
+
+const USERS: &str = "  - { name: alice, password: secret, context: internal }\n  - { name: bob, password: secret, context: internal }\n  - { name: carol, password: secret, context: internal }\n";
+const DIALPLAN: &str = "contexts:\n  internal:\n    - { name: phones, match: { to: /^[a-z]+$/ }, do: [ { dial: { user: \"${to}\", timeout: 10s } } ] }\n";
+
+fn phone(user: &str, tandem: &Tandem, port: u16, plays: &[i16], folder: &Path) -> RunningPhone {
+    let registrar = tandem.sip().to_string();
+    let phone = Phone {
+        user,
+        password: "secret",
+        registrar: &registrar,
+        port,
+        codec: "pcmu",
+        transport: "udp",
+        encryption: "",
+        plays,
+        dials: None,
+    };
+    phone.start(folder)
+}
+
+struct Office {
+    tandem: Tandem,
+    alice: RunningPhone,
+    bob: RunningPhone,
+    carol: RunningPhone,
+    songs: [Vec<i16>; 2],
+    _scratch: Scratch,
+}
+
+/// Three phones; alice's and carol's songs end after so many seconds, bob's lasts.
+fn office(name: &str, seconds: u32) -> Office {
+    let scratch = Scratch::new(name);
+    let tandem = Tandem::start(scratch.path(), &Setup { users: USERS, dialplan: DIALPLAN, ..Setup::default() });
+    let port = free_ports(3 * Phone::PORTS);
+    let songs = [melody(41, seconds), melody(42, seconds)];
+    let alice = phone("alice", &tandem, port, &songs[0], scratch.path());
+    let bob = phone("bob", &tandem, port + Phone::PORTS, &melody(43, 60), scratch.path());
+    let carol = phone("carol", &tandem, port + 2 * Phone::PORTS, &songs[1], scratch.path());
+    for phone in [&alice, &bob, &carol] {
+        phone.wait_registered();
+    }
+    Office { tandem, alice, bob, carol, songs, _scratch: scratch }
+}
+
+impl Office {
+    /// Alice and carol have heard each other at the end, and bob is out of it.
+    fn check(&self, kind: &str, records: usize) {
+        self.bob.wait_hung_up();
+        self.alice.wait_hung_up();
+        self.carol.wait_hung_up();
+        let (alice, carol) = (self.alice.heard(), self.carol.heard());
+        let trace = || self.tandem.command(&["trace", "last"]).1;
+        // A song is heard in part: some went to bob.
+        let heard = |song: &[i16], heard: &[i16]| {
+            let second = |at: usize| &song[at * 8_000..(at + 2) * 8_000];
+            (0..song.len() / 8_000 - 2).map(|at| likeness(second(at), heard, 400)).fold(0.0, f64::max)
+        };
+        for (name, song, sound) in [("carol", &self.songs[0], &carol), ("alice", &self.songs[1], &alice)] {
+            let alike = heard(song, sound);
+            assert!(alike >= 0.8, "{name} heard {} samples, likeness {alike}:\n{}", sound.len(), trace());
+        }
+        let found = self.tandem.cdrs(records);
+        let transfers: Vec<_> =
+            found.iter().flat_map(|r| r["transfers"].as_array().cloned().unwrap_or_default()).collect();
+        let fits = transfers.iter().find(|t| t["kind"] == kind && t["by"] == "bob" && t["status"] == 200);
+        assert!(fits.is_some(), "{found:?}");
+        let quiet =
+            until(Duration::from_secs(10), || (self.tandem.metric("tandem_calls_active") == Some(0.0)).then_some(()));
+        assert!(quiet.is_some(), "a call stayed:\n{}", trace());
+    }
+}
+
+#[test]
+fn a_phone_transfers_without_asking() {
+    let office = office("transfer-blind", 8);
+    office.bob.command("dial", &format!("sip:alice@{}", office.tandem.sip()));
+    office.bob.wait_established();
+    std::thread::sleep(Duration::from_secs(1));
+    office.bob.command("transfer", &format!("sip:carol@{}", office.tandem.sip()));
+    office.check("blind", 1);
+}
+
+/// The dialog of the first call that a phone has traced, as a URI carries it.
+fn replaces(printed: &str) -> String {
+    let answers = printed.split("SIP/2.0 200 OK").skip(1);
+    let answer = answers.map(|a| a.split("\r\n\r\n").next().unwrap_or("")).find(|a| a.contains(" INVITE"));
+    let answer = answer.expect("an INVITE was answered");
+    let line = |name: &str| answer.lines().find_map(|l| l.strip_prefix(name)).unwrap_or("").trim();
+    let tag = |name: &str| line(name).split(";tag=").nth(1).unwrap_or("").to_owned();
+    format!("{}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", line("Call-ID:"), tag("To:"), tag("From:"))
+}
+
+#[test]
+fn a_phone_asks_and_then_transfers() {
+    let office = office("transfer-attended", 12);
+    office.bob.command("dial", &format!("sip:alice@{}", office.tandem.sip()));
+    office.bob.wait_established();
+    std::thread::sleep(Duration::from_secs(1));
+    let first = replaces(office.bob.process.printed().as_str());
+    office.bob.command("dial", &format!("sip:carol@{}", office.tandem.sip()));
+    let both = until(Duration::from_secs(10), || {
+        (office.bob.process.printed().matches("Call established").count() >= 2).then_some(())
+    });
+    assert!(both.is_some(), "carol was not reached:\n{}", office.bob.process.tail());
+    std::thread::sleep(Duration::from_secs(1));
+    // The REFER goes by the call that began last, and names the other one: this baresip has no key for it.
+    office.bob.command("transfer", &format!("sip:alice@{}?Replaces={first}", office.tandem.sip()));
+    office.check("attended", 2);
+}
