@@ -53,6 +53,7 @@ impl Call {
         self.cause = None;
         self.rule = rule;
         self.script = Some(script);
+        self.regroup(w);
         self.advance(w);
     }
 }

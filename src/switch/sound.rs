@@ -53,6 +53,15 @@ impl Playlist {
         if self.failed { Outcome::Failed } else { Outcome::Done }
     }
 
+    /// What plays has another number from now on.
+    pub fn renumber(&mut self, old: PlayId, new: PlayId) {
+        match &mut self.now {
+            Now::Play(id) if *id == old => *id = new,
+            Now::Saying(saying) if saying.play == Some(old) => saying.play = Some(new),
+            _ => {}
+        }
+    }
+
     pub const fn is_pausing(&self) -> bool {
         matches!(self.now, Now::Pausing)
     }

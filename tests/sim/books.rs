@@ -127,6 +127,14 @@ impl Books {
             return wrong; // lists all contacts of the address of record, as it must
         }
         let text = if self.direct { text.split("\r\n\r\n").next().unwrap_or("") } else { text };
+        // A REFER that is passed on may name another dialog of the very peer that it goes to.
+        let kept: String;
+        let text = if m.method() == "REFER" {
+            kept = text.lines().filter(|l| !l.starts_with("Refer-To:")).collect::<Vec<_>>().join("\r\n");
+            &kept
+        } else {
+            text
+        };
         let known = self.markers.get(m.call_id());
         for marker in markers(text) {
             if !known.is_some_and(|k| k.contains(marker)) {

@@ -2,6 +2,7 @@
 
 use super::party::{Key, Kind, Party, T1, T1_64, T2};
 use super::sdp::{Sdp, Way};
+use super::setup::DOMAIN;
 use super::text::Msg;
 use std::collections::BTreeMap;
 use tandem::base::time::{Duration, Instant};
@@ -28,7 +29,14 @@ pub enum Change {
     Resume,
     Codec,
     Address,
+    /// REFER to one of [`WHERE_TO`].
+    Transfer(u8),
+    /// REFER to the other party of another call of this party's, if it has one.
+    Attend,
 }
+
+/// Where parties transfer each other.
+pub const WHERE_TO: [&str; 8] = ["echo", "u0", "u1", "u2", "group", "914155550133", "nobody", "pause"];
 
 #[derive(Clone, Debug)]
 pub enum AckStyle {
@@ -404,7 +412,31 @@ impl Party {
         self.request(Some(leg), m);
     }
 
+    fn send_refer(&mut self, leg: usize, change: Change) {
+        let l = &self.legs[leg];
+        if l.state != State::Answered || l.ok.is_some() {
+            return;
+        }
+        let other = self.legs.iter().rfind(|o| {
+            o.call_id != l.call_id && !o.remote_tag.is_empty() && matches!(o.state, State::Answered | State::Proceeding)
+        });
+        let whom = match (change, other) {
+            (Change::Transfer(n), _) => format!("<sip:{}@{DOMAIN}>", WHERE_TO[usize::from(n) % WHERE_TO.len()]),
+            (_, Some(o)) => {
+                let named = format!("{};to-tag={};from-tag={}", o.call_id, o.remote_tag, o.local_tag);
+                let escaped = named.replace('@', "%40").replace(';', "%3B").replace('=', "%3D");
+                format!("<sip:other@{DOMAIN}?Replaces={escaped}>")
+            }
+            (_, None) => return,
+        };
+        let m = self.in_dialog(leg, "REFER", None).with("Refer-To", whom);
+        self.request(Some(leg), m);
+    }
+
     fn send_reinvite(&mut self, leg: usize, change: Change) {
+        if matches!(change, Change::Transfer(_) | Change::Attend) {
+            return self.send_refer(leg, change);
+        }
         let l = &mut self.legs[leg];
         let is_busy = l.reinvite || l.ok.is_some() || (l.is_caller && !l.acks.contains_key(&l.invite.cseq().0));
         if l.state != State::Answered || is_busy {
@@ -421,6 +453,7 @@ impl Party {
                 l.sdp.payloads = if l.sdp.payloads.first() == Some(&0) { vec![8, 0, 101] } else { vec![0, 8, 101] }
             }
             Change::Address => l.sdp.port += 2,
+            Change::Transfer(_) | Change::Attend => {}
         }
         l.sdp.version += 1;
         l.reinvite = true;
@@ -524,6 +557,14 @@ impl Party {
         if self.rng.chance(b.reinvite) {
             let change = [Change::Hold, Change::Codec, Change::Address][self.rng.below(3) as usize];
             plan.reinvites = vec![(self.millis(0, 3000), change), (self.millis(3000, 9000), Change::Resume)];
+        }
+        // Drawn from the call itself, so that the seeds of before make the worlds of before but for this.
+        let drawn = msg.call_id().bytes().fold(7u64, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+        // Whoever called may have left the call to others.
+        plan.hangup_after = plan.hangup_after.or(Some(Duration::from_secs(200)));
+        if drawn.is_multiple_of(6) {
+            let change = if drawn.is_multiple_of(4) { Change::Attend } else { Change::Transfer((drawn / 64) as u8) };
+            plan.reinvites.push((Duration::from_millis(drawn / 7 % 6_000), change));
         }
         let leg = self.new_leg(false, msg.call_id(), msg.clone(), plan);
         let l = &mut self.legs[leg];
@@ -766,7 +807,7 @@ impl Party {
                 self.respond(msg, Msg::reply(msg, 200, ""));
             }
             "INVITE" => self.incoming_reinvite(leg, msg),
-            "UPDATE" | "INFO" | "OPTIONS" => self.respond(msg, Msg::reply(msg, 200, "")),
+            "UPDATE" | "INFO" | "OPTIONS" | "NOTIFY" => self.respond(msg, Msg::reply(msg, 200, "")),
             _ => self.respond(msg, Msg::reply(msg, 405, "").with("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS")),
         }
     }

@@ -117,7 +117,19 @@ pub fn sample(seed: u64) -> World {
     }
     sample_calls(&mut w, &mut rng);
     sample_faults(&mut w, &mut rng);
+    sample_transfers(&mut w, seed);
     w
+}
+
+/// Callers that transfer whom they called. Drawn apart, so that the seeds of before make the worlds of before but for this.
+fn sample_transfers(w: &mut World, seed: u64) {
+    let mut rng = Rng::from_seed(seed ^ 0x7265_6665_7221);
+    for call in w.parties.iter_mut().flat_map(|p| &mut p.calls) {
+        if rng.chance(200) {
+            let change = if rng.chance(400) { Change::Attend } else { Change::Transfer(rng.below(8) as u8) };
+            call.reinvites.push((seconds(&mut rng, 0, 12), change));
+        }
+    }
 }
 
 fn sample_limits(config: &mut Config, rng: &mut Rng) {

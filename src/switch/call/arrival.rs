@@ -70,17 +70,70 @@ impl Call {
         leg.index = index;
         w.add_dialog(leg.dialog().local_tag(), LegRef { call: self.key, leg: index });
         let due = leg.session_timer();
-        let (peer, v6) = (leg.peer.clone(), leg.dialog().flow().peer.is_ipv6());
         self.legs.push(leg);
         self.set_session_timer(w, index, due);
         self.arrivals.push(Arrival { leg: index, coming });
+        self.open_here(w, index);
+        index
+    }
+
+    /// The script that comes next may lead into a conference, whose media is elsewhere: the legs that it speaks to move there.
+    pub fn regroup(&mut self, w: &mut World) {
+        let confers = self.script.as_ref().is_some_and(crate::verb::Script::may_confer);
+        if confers && !self.direct && self.set_conferring() {
+            self.move_media(w, 0);
+        }
+    }
+
+    /// Gives a leg that is up another media port, in the call's group of now, and tells its peer.
+    pub fn move_media(&mut self, w: &mut World, index: u8) {
+        let Some(leg) = self.legs.get_mut(usize::from(index)) else { return };
+        if !leg.is_alive() || leg.session.media().is_none() || !leg.session.is_negotiated() {
+            return;
+        }
+        let session = leg.session.follow();
+        let mut before = std::mem::replace(&mut leg.session, session);
+        let hears = self.begun_anew(w, before.hears().clone());
+        before.close().into_iter().for_each(|close| w.output(Output::Media(close)));
+        self.open_here(w, index);
+        self.hear(w, index, hears);
+        self.arrivals.retain(|a| a.leg != index);
+        self.arrivals.push(Arrival { leg: index, coming: Coming::Settles });
+    }
+
+    fn open_here(&mut self, w: &mut World, index: u8) {
+        let Some(leg) = self.legs.get(usize::from(index)) else { return };
+        let (peer, v6) = (leg.peer.clone(), leg.dialog().flow().peer.is_ipv6());
         let group = self.media_group();
         let media = w.open_media(self.key, group, v6);
         let (codecs, security, dtmf) = (self.codecs_of(w, &peer), w.security(&peer), w.dtmf(&peer));
         let session = &mut self.legs[usize::from(index)].session;
         session.open(media, codecs, security);
         session.set_dtmf(dtmf);
-        index
+    }
+
+    /// What another port is to play has another number, since it begins anew there.
+    fn begun_anew(&mut self, w: &mut World, mut hears: Hears) -> Hears {
+        if let Hears::Play { id, .. } | Hears::Tone { id, .. } = &mut hears {
+            let (old, new) = (*id, w.new_play());
+            *id = new;
+            match &mut self.doing {
+                Doing::Playing(playing) | Doing::Beeping(playing, _) if *playing == old => *playing = new,
+                Doing::Sounding(list) => list.renumber(old, new),
+                Doing::Gathering(gathering) => gathering.prompts.renumber(old, new),
+                _ => {}
+            }
+        }
+        hears
+    }
+
+    /// The port of a leg that has moved its media is there.
+    pub fn on_settling(&mut self, w: &mut World, index: u8) {
+        if self.arrival(index) == Some(Coming::Settles) {
+            let hears = self.legs[usize::from(index)].session.hears().clone();
+            self.hear(w, index, hears);
+            self.ask_to_move(w, index);
+        }
     }
 
     /// Codecs that a peer may have: a trunk's own, or ours.
@@ -116,7 +169,7 @@ impl Call {
         match coming {
             Coming::Joins => self.ask_to_move(w, index),
             Coming::Becomes => self.become_caller(w, index),
-            Coming::Settles => {}
+            Coming::Settles => self.on_settling(w, index),
             Coming::Replaces(old) => self.replace(w, old, index),
             Coming::PicksUp(ringing) => self.pick_up(w, ringing, index),
         }
@@ -203,7 +256,7 @@ impl Call {
 
     /// Leg 0 gives its place, and what it hears, to another.
     fn put_first(&mut self, w: &mut World, index: u8) {
-        let hears = self.legs[0].session.hears().clone();
+        let hears = self.begun_anew(w, self.legs[0].session.hears().clone());
         self.shown = Some(self.identity(w, index));
         self.hear(w, 0, Hears::Nothing);
         self.take_place(w, index);

@@ -93,6 +93,7 @@ impl Call {
         let seed = w.ep.rng().next_u64();
         if !self.seeks_party() && self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.opened(rtp, seed);
+            self.on_settling(w, 0);
             match std::mem::replace(&mut self.doing, Doing::Nothing) {
                 Doing::AwaitMedia(action) => self.go_on_with(w, action),
                 other => self.doing = other,

@@ -172,6 +172,13 @@ impl Call {
         *self.group.get_or_insert_with(|| if script.is_some_and(Script::may_confer) { CONFERRING } else { own })
     }
 
+    /// The call's legs belong to where conferences are from now on; false if they did already, or there are none yet.
+    pub fn set_conferring(&mut self) -> bool {
+        let changes = self.group.is_some_and(|group| group != CONFERRING);
+        self.group = Some(CONFERRING);
+        changes
+    }
+
     /// Media goes over the address family that signalling uses.
     fn wants_v6(&self, leg: u8) -> bool {
         self.legs.get(usize::from(leg)).is_some_and(|l| l.dialog().flow().peer.is_ipv6())

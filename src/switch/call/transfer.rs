@@ -28,6 +28,8 @@ pub struct Transfer {
     by: u8,
     /// It was leg 0, and changed places with the party that it transfers.
     swapped: bool,
+    /// Where the media of both was.
+    group: u64,
     /// What runs again if it comes to nothing; `None`: what runs now.
     script: Option<Script>,
     origin: Origin,
@@ -49,6 +51,7 @@ impl Call {
                 self.set_aside_for_transfer(w, by, Some(script));
                 self.note(w, Side::Call, What::Route(why.into()));
                 self.doing = Doing::Nothing;
+                self.regroup(w);
                 self.advance(w);
             }
             Err(why) => {
@@ -111,7 +114,7 @@ impl Call {
     /// The party that `by` was joined to becomes leg 0 and waits; what the call did so far is kept in case it comes to nothing.
     pub fn set_aside_for_transfer(&mut self, w: &mut World, by: u8, script: Option<Script>) {
         let Some(party) = self.partner(by) else { return };
-        let shown = self.shown.clone();
+        let (shown, group) = (self.shown.clone(), self.media_group());
         let (swapped, by) = (by == 0, if by == 0 { party } else { by });
         if swapped {
             self.shown = Some(self.identity(w, party));
@@ -123,6 +126,7 @@ impl Call {
         self.transfer = Some(Box::new(Transfer {
             by,
             swapped,
+            group,
             script: before,
             origin: self.origin.clone(),
             dialled: std::mem::take(&mut self.dialled),
@@ -177,7 +181,8 @@ impl Call {
     /// who asked for it has left: the call ends as its script says.
     pub fn transfer_failed(&mut self, w: &mut World, status: u16) -> bool {
         let Some(transfer) = self.transfer.take() else { return false };
-        let Transfer { by, swapped, script, origin, dialled, shown } = *transfer;
+        let Transfer { by, swapped, group, script, origin, dialled, shown } = *transfer;
+        let regrouped = self.media_group() != group;
         let status = if status >= 300 { status } else { 480 };
         self.transfer_ends(status);
         let stays = self.legs.get(usize::from(by)).is_some_and(|leg| leg.is_up());
@@ -197,6 +202,9 @@ impl Call {
         }
         (self.dialled, self.shown, self.cause) = (dialled, shown, None);
         self.doing = Doing::Bridged(by);
+        if regrouped {
+            self.move_media(w, if swapped { 0 } else { by });
+        }
         self.rejoin(w, by);
         true
     }
