@@ -55,7 +55,7 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 15] = [
+const FIELDS: [(&str, &[&str]); 17] = [
     ("say", &["text", "voice", "language", "loop"]),
     (
         "gather",
@@ -86,8 +86,12 @@ const FIELDS: [(&str, &[&str]); 15] = [
             "headers",
             "action",
             "hangup_on_star",
+            "queue",
+            "url",
         ],
     ),
+    ("enqueue", &["name", "workflow", "task", "wait_url", "wait", "action", "max"]),
+    ("leave", &[]),
     ("conference", &["name", "beep", "muted", "coach", "start_on_enter", "end_on_exit", "max_participants", "wait"]),
     ("record", &["max_length", "finish_on_key", "timeout", "beep", "trim", "action"]),
     ("record_call", &["action", "channels", "paused"]),

@@ -164,7 +164,7 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 13] = [
+pub const VARIABLES: [&str; 14] = [
     "digits",
     "from",
     "from_name",
@@ -175,6 +175,7 @@ pub const VARIABLES: [&str; 13] = [
     "rule",
     "call_id",
     "dial_status",
+    "queue_result",
     "recording",
     "recording_duration",
     "recording_key",

@@ -4,6 +4,10 @@ use crate::base::yaml::{Key, Shape, Type, Variant, Variants, key, required};
 use crate::config::shapes::is_country;
 use crate::verb::is_time_zone;
 
+mod meeting;
+
+pub use meeting::{CONFERENCE, ENQUEUE};
+
 pub static FILE: Shape = Shape {
     name: "dialplan",
     doc: "Contexts with their rules, and tests of them.",
@@ -84,6 +88,13 @@ pub static STEP: Variants = Variants {
         now("echo", Type::Short(&ECHO, "duration"), true, "Lets the caller hear itself."),
         now("dial", Type::Short(&DIAL, "user"), false, "Calls somebody and joins both sides."),
         now("conference", Type::Short(&CONFERENCE, "name"), false, "Joins a conference until it ends."),
+        now(
+            "enqueue",
+            Type::Short(&ENQUEUE, "name"),
+            false,
+            "Lets the caller wait in a queue until somebody takes it out.",
+        ),
+        now("leave", Type::Map(&ANSWER), true, "In what is heard in a queue: out of the queue."),
         now("record", Type::Short(&RECORD, "max_length"), true, "Records the caller's message, after a beep."),
         now("record_call", Type::Short(&RECORD_CALL, "action"), true, "Records the whole call from here on."),
         now("set", Type::Dict(&Type::Text), false, "Sets variables."),
@@ -97,8 +108,6 @@ pub static STEP: Variants = Variants {
         now("markup", Type::Short(&REDIRECT, "url"), false, "Goes on with what a document in markup says."),
         now("redirect", Type::Short(&REDIRECT, "url"), false, "As markup."),
         later("voicemail"),
-        later("enqueue"),
-        later("leave"),
         later("stream"),
         later("refer"),
         later("message"),
@@ -299,15 +308,16 @@ pub static ECHO: Shape = Shape {
 
 pub static DIAL: Shape = Shape {
     name: "dial",
-    doc: "One of user, number (with trunks), uri or group says whom.",
+    doc: "One of user, number (with trunks), uri, group, queue or conference says whom.",
     keys: &[
         USER,
         NUMBER,
         TRUNKS,
         URI,
         key("group", Type::Map(&GROUP), "", "Several targets."),
-        key("queue", Type::Later, "", ""),
-        key("conference", Type::Later, "", ""),
+        key("queue", Type::Text, "", "A queue: whoever waits longest in it, or comes first within the timeout."),
+        key("url", Type::Text, "", "Of a queue: a document that the one who waited hears before both are joined."),
+        key("conference", Type::Short(&CONFERENCE, "name"), "", "A conference, as the step of that name."),
         key("timeout", Type::Duration, "60s", "How long it may ring; of each target if sequential."),
         key("caller_id", Type::Text, "", "The number shown to the called side; the caller's own if missing."),
         key("caller_name", Type::Text, "", "The name shown to the called side."),
@@ -332,32 +342,6 @@ pub static DIAL: Shape = Shape {
             "Records from the answer on, or from the ringing on; one channel for both parties, or one each.",
         ),
         key("headers", Type::Dict(&Type::Text), "", "Further headers of the INVITE, by name."),
-    ],
-    prefixed: None,
-};
-
-pub static CONFERENCE: Shape = Shape {
-    name: "conference",
-    doc: "It begins when there are two and one of them has start_on_enter; the last to leave ends it.",
-    keys: &[
-        required("name", Type::Text, "Its name: all who name it meet there."),
-        key(
-            "beep",
-            Type::Choice(&["true", "false", "on_enter", "on_exit"]),
-            "true",
-            "When all hear a beep for this one.",
-        ),
-        key("muted", Type::Bool, "false", "Hears and is not heard."),
-        key("coach", Type::Text, "", "Only this one hears what the caller says: a call's id or a user's name."),
-        key(
-            "start_on_enter",
-            Type::Bool,
-            "true",
-            "Whether it may begin with this one; else there is music until it does.",
-        ),
-        key("end_on_exit", Type::Bool, "false", "Ends it for all when this one leaves."),
-        key("max_participants", Type::Int(1, 1_000), "250", "When so many are there, this one does not get in."),
-        key("wait", Type::Text, "", "Music before it begins and on hold: a WAV file, for ever; silence if missing."),
     ],
     prefixed: None,
 };

@@ -8,13 +8,15 @@ use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::verb::{
-    AfterDial, Beep, BlockId, Channels, Condition, ConferenceHooks, ConferenceStep, DialRecord, DialStep, Gather, Hook,
-    Listening, MediaMode, Outcome, Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind,
-    TargetStep, Text, Verb, is_url, variable_name,
+    AfterDial, BlockId, Channels, Condition, DialRecord, DialStep, Gather, Hook, Listening, MediaMode, Outcome,
+    Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind, TargetStep, Text, Verb, is_url,
+    variable_name,
 };
 use crate::web::Method;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+mod meeting;
 
 /// A variable that some step reads.
 struct Use {
@@ -162,7 +164,9 @@ impl<'a> Compiler<'a> {
                 Verb::Tone { tone, country: f.text("country").map(Arc::from), duration: f.duration("duration") }
             }
             "echo" => Verb::Echo { duration: short(&shapes::ECHO, "duration").duration("duration") },
-            "dial" => Verb::Dial(Box::new(self.dial(reader, &short(&shapes::DIAL, "user"))?)),
+            "dial" => self.dial(reader, &short(&shapes::DIAL, "user"))?,
+            "enqueue" => Verb::Enqueue(Box::new(self.enqueue(reader, &short(&shapes::ENQUEUE, "name"))?)),
+            "leave" => Verb::Leave,
             "conference" => {
                 let f = short(&shapes::CONFERENCE, "name");
                 Verb::Conference(Box::new(self.conference(reader, &f)?))
@@ -259,24 +263,6 @@ impl<'a> Compiler<'a> {
         Some(file)
     }
 
-    fn conference(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<ConferenceStep> {
-        let name = self.field(reader, f, "name")?;
-        if let (Some(""), Some(node)) = (name.as_literal(), f.get("name")) {
-            reader.fault(node.at, "a conference without a name", "expected the name that all use who are to meet");
-        }
-        Some(ConferenceStep {
-            name,
-            beep: f.text("beep").and_then(Beep::parse).unwrap_or(Beep::Both),
-            muted: f.flag("muted"),
-            coach: self.field(reader, f, "coach"),
-            start_on_enter: f.text("start_on_enter") != Some("false"),
-            end_on_exit: f.flag("end_on_exit"),
-            max_participants: f.int("max_participants"),
-            wait: self.prompt(reader, f, "wait"),
-            hooks: ConferenceHooks::default(),
-        })
-    }
-
     fn set(&mut self, reader: &mut Reader, value: &Node) -> Verb {
         let mut pairs = Vec::new();
         for (key, value) in value.pairs() {
@@ -361,15 +347,34 @@ impl<'a> Compiler<'a> {
         Some(Verb::Goto(block))
     }
 
-    fn dial(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<DialStep> {
+    fn dial(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Verb> {
+        let kinds = ["user", "number", "uri", "group", "queue", "conference"];
+        let kinds: Vec<&str> = kinds.into_iter().filter(|k| f.get(k).is_some()).collect();
+        if kinds.len() > 1 {
+            let what = format!("one dial has {}", kinds.join(" and "));
+            reader.fault(
+                f.at(),
+                what,
+                "expected one of user, number, uri, queue, conference; or a group for several targets",
+            );
+        }
+        if let Some(node) = f.get("url").filter(|_| f.get("queue").is_none()) {
+            reader.fault(node.at, "\"url\" stands beside no queue", "expected it beside \"queue\" only");
+        }
+        match (f.get("queue"), f.get("conference")) {
+            (Some(_), _) => self.dial_queue(reader, f),
+            (None, Some(node)) => {
+                let conference = Fields::short(node, &shapes::CONFERENCE, "name");
+                self.conference(reader, &conference).map(|c| Verb::Conference(Box::new(c)))
+            }
+            (None, None) => self.dial_targets(reader, f).map(|dial| Verb::Dial(Box::new(dial))),
+        }
+    }
+
+    fn dial_targets(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<DialStep> {
         let mut targets = Vec::new();
         let mut strategy = Strategy::Simultaneous;
         let mut weighted = false;
-        let kinds: Vec<&str> = ["user", "number", "uri", "group"].into_iter().filter(|k| f.get(k).is_some()).collect();
-        if kinds.len() > 1 {
-            let what = format!("one dial has {}", kinds.join(" and "));
-            reader.fault(f.at(), what, "expected one of user, number, uri; or a group for several targets");
-        }
         if let Some(group) = f.get("group") {
             let g = Fields::of(group, &shapes::GROUP);
             weighted = g.text("strategy") == Some("weighted");
@@ -432,11 +437,12 @@ impl<'a> Compiler<'a> {
             }
             return Some(TargetKind::Number { number, trunks });
         }
-        if f.has_later() {
-            return None;
-        }
         let Some(node) = f.get("uri") else {
-            reader.fault(f.at(), "nobody is named to be called", "expected user, number and trunks, uri, or group");
+            reader.fault(
+                f.at(),
+                "nobody is named to be called",
+                "expected user, number and trunks, uri, group, queue or conference",
+            );
             return None;
         };
         let uri = self.text(reader, node)?;
@@ -540,13 +546,13 @@ pub(super) fn read_outcome(text: &str) -> Option<Outcome> {
 
 fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
     match verb {
+        Verb::Dequeue(_) => &[Outcome::Answered, Outcome::NoAnswer, Outcome::Failed],
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
         Verb::Gather { .. } => &[Outcome::Done, Outcome::None, Outcome::Failed],
         Verb::Answer
         | Verb::Say(_)
         | Verb::SendDigits(_)
         | Verb::Enqueue(_)
-        | Verb::Dequeue(_)
         | Verb::Refer(_)
         | Verb::Sms(_)
         | Verb::Play { .. }

@@ -191,15 +191,15 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
         ),
         (
-            "contexts: { a: [ { do: [ { enqueue: hello } ] } ] }",
-            "d.yaml:1:28: the step \"enqueue\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
+            "contexts: { a: [ { do: [ { stream: hello } ] } ] }",
+            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
         ),
         (
-            "contexts: { a: [ { do: [ { dial: { queue: x } } ] } ] }",
-            "d.yaml:1:36: \"queue\" is not yet available in a dial; expected it to be left out",
+            "contexts: { a: [ { do: [ { enqueue: { workflow: x } } ] } ] }",
+            "d.yaml:1:39: \"workflow\" is not yet available in a queue; expected it to be left out",
         ),
         (
             "contexts: { a: [ { match: { too: 1 }, do: echo } ] }",
@@ -211,7 +211,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",
@@ -235,7 +235,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, from, from_name, to, trunk, user, context, rule, call_id, dial_status, recording, recording_duration, recording_key, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",
@@ -367,7 +367,7 @@ fn tests_pass_and_fail() {
         ("expect: [ anser ]", "unknown action \"anser\"; did you mean \"answer\"?"),
         ("expect: [ { play: { fil: x } } ]", "unknown field \"fil\"; did you mean \"file\"? Known: file, loop, digits"),
         ("expect: [ set ]", "\"set\" is done inside the script"),
-        ("expect: [ enqueue ]", "the step \"enqueue\" is not yet available"),
+        ("expect: [ stream ]", "the step \"stream\" is not yet available"),
         ("exact: true", "this test expects nothing"),
         ("outcomes: { dial: bussy }, rejected: 404", "unknown value \"bussy\"; did you mean \"busy\"?"),
     ];

@@ -60,6 +60,7 @@ pub fn dial(node: &Node, warnings: &mut Warnings) -> Option<Dialled> {
     let strategy = if common.sequential || targets.in_order { Strategy::Sequential } else { Strategy::Simultaneous };
     let (steps, callees) =
         targets.all.into_iter().map(|(kind, callee)| (TargetStep { weight: 1, kind }, callee)).unzip();
+    let after = common.after();
     let verb = Verb::Dial(Box::new(DialStep {
         targets: steps,
         strategy,
@@ -73,13 +74,7 @@ pub fn dial(node: &Node, warnings: &mut Warnings) -> Option<Dialled> {
         ringback: common.ring_tone,
         record: common.record,
         headers: Vec::new(),
-        after: AfterDial {
-            action: common.action,
-            hangup_on_star: common.hangup_on_star,
-            recording: common.recording,
-            trim: common.trim,
-            refer: common.refer,
-        },
+        after,
         callees,
     }));
     Some(Dialled { verb, answers, unavailable: targets.unavailable })
@@ -98,6 +93,18 @@ struct Common {
     ring_tone: Option<Arc<str>>,
     sequential: bool,
     refer: Option<Hook>,
+}
+
+impl Common {
+    fn after(&self) -> AfterDial {
+        AfterDial {
+            action: self.action.clone(),
+            hangup_on_star: self.hangup_on_star,
+            recording: self.recording.clone(),
+            trim: self.trim,
+            refer: self.refer.clone(),
+        }
+    }
 }
 
 fn common(a: &mut Attributes<'_>) -> Common {
@@ -194,10 +201,14 @@ fn queue(node: &Node, dial: &Common, warnings: &mut Warnings) -> Option<Verb> {
         warnings.tell(14_212, node.at, "<Queue> without a name");
         return None;
     }
-    let dequeue = Dequeue { name: Text::literal(name), url: None, timeout: dial.timeout, action: None };
-    let literal = |hook: &Hook| hook.map(&mut |url| Text::literal(url));
-    let (url, action) = (url.as_ref().map(literal), dial.action.as_ref().map(literal));
-    Some(Verb::Dequeue(Box::new(Dequeue { url, action, ..dequeue })))
+    Some(Verb::Dequeue(Box::new(Dequeue {
+        name: Text::literal(name),
+        url: url.map(|hook| hook.map(&mut |url| Text::literal(url))),
+        timeout: dial.timeout,
+        time_limit: Some(dial.time_limit),
+        record: dial.record,
+        after: dial.after(),
+    })))
 }
 
 #[derive(Default)]

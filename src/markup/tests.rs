@@ -51,11 +51,7 @@ fn verbs_become_steps() {
     check("<Echo/>", &["answer", "echo"], &[]);
     check("<Sms to='+1'>hi</Sms>", &["message text=hi to=+1"], &[]);
     check("<Refer><Sip>sip:a@b</Sip></Refer>", &["answer", "refer uri=sip:a@b"], &[]);
-    check(
-        "<Enqueue waitUrl='w.xml'>support</Enqueue>",
-        &["answer", "enqueue name=support wait_url=w.xml max=1000"],
-        &[],
-    );
+    check("<Enqueue waitUrl='w.xml'>support</Enqueue>", &["answer", "enqueue name=support wait_url=w.xml"], &[]);
     check("<Start><Recording channels='mono'/></Start>", &["record_call action=start channels=mono"], &[]);
     check("<Start><Stream url='wss://x'/></Start>", &["unavailable what=<Start><Stream>"], &[]);
 }
@@ -100,7 +96,7 @@ fn dial_has_nouns() {
         &["answer", "conference name=room beep=on_enter muted=true"],
         &[],
     );
-    check("<Dial><Queue>q</Queue></Dial>", &["answer", "dequeue queue=q"], &[]);
+    check("<Dial><Queue>q</Queue></Dial>", &["answer", "dial queue=q timeout=30s"], &[]);
     check("<Dial><Sip>nonsense</Sip></Dial>", &["answer"], &[13_243, 13_223]);
     check("<Dial><Sim>DE1</Sim></Dial>", &["answer", "unavailable what=\"<Dial> to <Sim>\""], &[]);
     let read = actions(document(
@@ -185,7 +181,13 @@ fn the_table_is_the_specification() {
 /// What is said to be tested is, and nothing is left out: `make coverage-markup` prints this table.
 #[test]
 fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
-    let tests = [include_str!("tests.rs"), include_str!("../switch/tests/markup.rs")].concat();
+    let tests = [
+        include_str!("tests.rs"),
+        include_str!("../switch/tests/markup.rs"),
+        include_str!("../switch/tests/queue.rs"),
+        include_str!("../switch/tests/markup_effects.rs"),
+    ]
+    .concat();
     let table = include_str!("../../tests/markup/coverage.tsv");
     let mut rows = table.lines().filter(|line| !line.starts_with('#'));
     for element in table::ELEMENTS {

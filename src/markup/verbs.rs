@@ -100,7 +100,7 @@ impl Compiler<'_> {
 
     fn step(&mut self, node: &Node, verb: Verb) {
         let on = match &verb {
-            Verb::Dial(_) => vec![(Outcome::Answered, self.go_on)],
+            Verb::Dial(_) | Verb::Dequeue(_) => vec![(Outcome::Answered, self.go_on)],
             _ => Vec::new(),
         };
         let at: Arc<str> = format!("{}:{}", self.name, node.at.line).into();
@@ -248,12 +248,12 @@ impl Compiler<'_> {
         let name = node.text.trim();
         let workflow = a.string("workflowSid");
         let enqueue = Enqueue {
-            name: Text::literal(if name.is_empty() { workflow.as_str() } else { name }),
+            name: Text::literal(name),
             task: Text::literal(task),
             action: a.hook("action", "method", 14_201).map(literal),
             wait: a.hook("waitUrl", "waitUrlMethod", 14_206).map(literal),
             music: None,
-            max: a.number("maxQueueSize", SCHEMA, (1, 5_000)).unwrap_or(1_000),
+            max: a.number("maxQueueSize", SCHEMA, (1, 5_000)).unwrap_or(Enqueue::MAX),
             workflow: Text::literal(&workflow),
         };
         if name.is_empty() && workflow.is_empty() {

@@ -19,7 +19,10 @@ pub mod ear;
 
 pub mod mouth;
 
+pub mod music;
 pub mod player;
+
+pub use music::HOLD_MUSIC;
 
 pub mod tap;
 

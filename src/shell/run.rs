@@ -179,6 +179,10 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let speech = speech.map_err(system("the speech threads do not start"))?;
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
+    let known = store::known(&store::file(&loaded.config.data_dir)).unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "the settings of the REST interface cannot be read");
+        Default::default()
+    });
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
         let make = move || -> std::io::Result<_> {
             let mut media = MediaEngine::start(settings, prompts, clock)?;
@@ -188,6 +192,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
             let mut core = Switch::new(setup, u64::from_le_bytes(random()?), clock.now());
             core.set_nonce_key(random()?);
             core.set_key_seed(random()?);
+            core.set_settings(known);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
             Control::new(Parts {
                 core,

@@ -178,10 +178,10 @@ mod tests {
         assert_eq!(at(&plan, "/$defs/rule/required"), json!(["do"]));
         assert_eq!(at(&plan, "/$defs/rule/properties/do/$ref"), json!("#/$defs/steps"));
         assert_eq!(at(&plan, "/$defs/when/properties/not/$ref"), json!("#/$defs/when"));
-        assert_eq!(at(&plan, "/$defs/dial/properties/queue"), json!("/$defs/dial/properties/queue"));
+        assert_eq!(at(&plan, "/$defs/queue/properties/workflow"), json!("/$defs/queue/properties/workflow"));
         assert_eq!(
             at(&plan, "/$defs/step/anyOf/0/enum"),
-            json!(["answer", "reject", "echo", "record", "record_call", "hangup", "gather"])
+            json!(["answer", "reject", "echo", "leave", "record", "record_call", "hangup", "gather"])
         );
     }
 }

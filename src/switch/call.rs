@@ -9,6 +9,7 @@ mod documents;
 mod follow;
 mod heard;
 mod offers;
+mod queued;
 mod script;
 mod transfer;
 
@@ -34,6 +35,7 @@ pub use arrival::{Arrival, Coming, LEGS_MAX};
 use aside::Aside;
 use documents::Origin;
 pub use follow::Dialled;
+pub use queued::{Left, Linked, Queued, Taking};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use transfer::Transfer;
@@ -63,6 +65,10 @@ pub enum Doing {
     Bridged(u8),
     /// Leg 0 waits for one who comes from another call ([`Coming::Joins`]).
     Joining,
+    /// Waiting for somebody to come into a queue.
+    Taking(Box<Taking>),
+    /// Joined with the caller of another call.
+    Linked(Box<Linked>),
     /// In the conference of this name.
     Conferring(Box<str>),
     /// The beep before a message, which is recorded then.
@@ -119,6 +125,10 @@ pub struct Call {
     /// The leg that the script speaks to: the caller's, but in an aside.
     pub front: u8,
     pub aside: Option<Box<Aside>>,
+    /// It is in a queue, or was taken out of one by whom it is joined with.
+    pub queued: Option<Box<Queued>>,
+    /// How it left its queue.
+    pub left: Option<Left>,
     pub origin: Origin,
     pub dialled: Dialled,
     pub transfer: Option<Box<Transfer>>,
@@ -176,6 +186,8 @@ impl Call {
             watched: None,
             front: 0,
             aside: None,
+            queued: None,
+            left: None,
             origin: Origin::default(),
             dialled: Dialled::default(),
             transfer: None,
@@ -322,7 +334,11 @@ impl Call {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
             CallTimer::Step => self.step_done(w, Outcome::Done),
+            CallTimer::Ring if self.on_taking_timer(w) => {}
             CallTimer::Ring => self.on_ring_out(w),
+            CallTimer::TalkLimit if matches!(self.doing, Doing::Linked(_)) => {
+                self.end_link(w, Ending::new(Class::Tandem, "time_limit", 0));
+            }
             CallTimer::Digits(leg) => self.on_digits_due(w, leg),
             CallTimer::Session(leg) => self.on_session_due(w, leg),
             CallTimer::Glare(leg) if self.arrival(leg).is_some() => self.ask_to_move(w, leg),
@@ -356,6 +372,7 @@ impl Call {
             self.with_leg(w, by, |leg, ep, now| leg.tell_refer(ep, now, 487));
         }
         self.leave_conference(w);
+        self.quit_queue(w);
         self.end_recording(w);
         self.script = None;
         self.aside = None;
@@ -381,8 +398,9 @@ impl Call {
     pub fn view(&self) -> CallView {
         let state = match (&self.ending, &self.doing) {
             (Some(_), _) => "ending",
-            (_, Doing::Bridged(_) | Doing::Joining) => "bridged",
+            (_, Doing::Bridged(_) | Doing::Joining | Doing::Linked(_)) => "bridged",
             (_, Doing::Conferring(_)) => "conference",
+            _ if self.queued.is_some() => "queued",
             _ if self.answered.is_some() => "answered",
             _ if self.rang.is_some() => "ringing",
             (_, Doing::Dialing(_)) => "dialing",

@@ -303,6 +303,7 @@ impl Call {
         let there = w.conferences.by_name.get(&name).map_or(0, |c| c.participants.len());
         let refusal = match there {
             _ if name.is_empty() => Some("a conference has no name"),
+            _ if self.lives_alone() => Some("its media lives on a thread of its own: it cannot meet others"),
             n if n >= (asked.max_participants as usize).min(MEMBERS_MAX) => Some("the conference is full"),
             _ => None,
         };

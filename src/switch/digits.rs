@@ -101,7 +101,7 @@ impl Call {
         }
         let how = match self.partner(index).filter(|_| !is_sealed) {
             Some(other) => self.pass_digit(w, (index, other), press, method),
-            None => "",
+            None => self.pass_to_linked(w, press, method),
         };
         let text = format!("{REDACTED} by {}{how}", method.as_str());
         self.note(w, Side::Leg(index), What::Digit(text.into()));
@@ -113,6 +113,7 @@ impl Call {
         }
         if index == 0 && press.digit == '*' {
             self.on_star(w);
+            self.star_ends_link(w);
         }
     }
 
@@ -136,7 +137,7 @@ impl Call {
         }
     }
 
-    fn send_digit(&mut self, w: &mut World, to: u8, press: Press, out: Method) -> &'static str {
+    pub fn send_digit(&mut self, w: &mut World, to: u8, press: Press, out: Method) -> &'static str {
         if out == Method::Info {
             let sent = self.with_leg(w, to, |leg, ep, now| leg.info(ep, now, press));
             return if sent == Some(true) { ", passed on by INFO" } else { ", and cannot be passed on" };
@@ -162,10 +163,7 @@ impl Call {
     pub fn match_digits(&mut self, a: u8, b: u8) {
         for (from, to) in [(a, b), (b, a)] {
             let Some(target) = self.legs.get(usize::from(to)) else { continue };
-            let wanted = match target.session.digits_out() {
-                Some(Method::Rfc4733 | Method::Info) => Tones::Taken,
-                Some(Method::Inband) | None => Tones::Passed,
-            };
+            let wanted = tones_for(target.session.digits_out());
             if let Some(leg) = self.legs.get_mut(usize::from(from)) {
                 if leg.session.is_sealed() {
                     self.digits.waiting.retain(|(leg, _)| *leg != from);
@@ -173,6 +171,14 @@ impl Call {
                 leg.session.want_tones(wanted);
             }
         }
+    }
+}
+
+/// What becomes of tones that go to a peer which gets its digits so.
+pub const fn tones_for(out: Option<Method>) -> Tones {
+    match out {
+        Some(Method::Rfc4733 | Method::Info) => Tones::Taken,
+        Some(Method::Inband) | None => Tones::Passed,
     }
 }
 

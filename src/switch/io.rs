@@ -77,6 +77,17 @@ pub enum Operator {
         conference: String,
         file: std::sync::Arc<str>,
     },
+    Queues,
+    /// Takes one who waits, or the first, out of a queue; its call runs something else then. Answered by [`Reply::Member`].
+    Dequeue {
+        queue: super::QueueId,
+        call: Option<CallId>,
+        runs: super::Runs,
+    },
+    /// A queue is removed, if nobody waits in it.
+    ForgetQueue(super::QueueId),
+    /// What the REST API keeps has changed.
+    Settings(Box<super::Settings>),
     Trunks,
     Registrations,
     Bans,
@@ -106,6 +117,8 @@ pub enum Reply {
     /// The live call and its timeline so far.
     Call(Box<(CallView, crate::event::CallRecord)>),
     Conferences(Vec<ConferenceView>),
+    Queues(Vec<super::QueueView>),
+    Member(super::MemberView),
     Trunks(Vec<TrunkView>),
     Registrations(Vec<RegistrationView>),
     /// The recording that was begun, or changed.
@@ -148,7 +161,7 @@ pub struct CallView {
     pub trunk: Option<String>,
     pub user: Option<String>,
     pub rule: String,
-    /// "routing", "dialing", "ringing" (a call of ours), "answered", "bridged", "conference", "ending".
+    /// "routing", "dialing", "ringing" (a call of ours), "answered", "queued", "bridged", "conference", "ending".
     pub state: &'static str,
     pub started: crate::base::time::Wall,
     pub answered: Option<crate::base::time::Wall>,

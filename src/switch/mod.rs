@@ -17,11 +17,13 @@ mod manners;
 mod operator;
 mod originate;
 mod pings;
+mod queue;
 mod recording;
 mod redirect;
 mod registrant;
 mod registration;
 mod report;
+mod settings;
 mod shared_codec;
 mod sound;
 mod transfer;
@@ -41,6 +43,8 @@ pub use io::{
 pub use registrant::RegistrationState;
 
 pub use originate::{Originate, Runs};
+pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};
+pub use settings::{QueueSetting, Settings};
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;
@@ -113,16 +117,28 @@ impl Switch {
             Input::Operator { id, ask } => self.on_operator(id, ask),
         }
         self.run_transactions();
-        while let Some((call, news)) = self.world.conference_news() {
-            self.with_call(call, |call, w| call.on_news(w, news));
-            self.run_transactions();
-        }
+        self.tell_news();
         while let Some(wish) = self.world.wishes.pop_front() {
             self.on_wish(wish);
             self.run_transactions();
+            self.tell_news();
         }
         self.world.drain_registrar();
         self.count();
+    }
+
+    /// Tells calls what others have done.
+    fn tell_news(&mut self) {
+        loop {
+            if let Some((call, news)) = self.world.conference_news() {
+                self.with_call(call, |call, w| call.on_news(w, news));
+            } else if let Some((call, news)) = self.world.queue_news() {
+                self.with_call(call, |call, w| call.on_queue_news(w, news));
+            } else {
+                return;
+            }
+            self.run_transactions();
+        }
     }
 
     fn on_bytes(&mut self, flow: Flow, bytes: Bytes) {

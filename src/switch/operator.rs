@@ -22,6 +22,13 @@ impl Switch {
             }
             Operator::EndConference { conference, only } => found(self.world.end_by_operator(&conference, only)),
             Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
+            Operator::Queues => Reply::Queues(self.world.queue_views()),
+            Operator::Dequeue { queue, call, runs } => self.dequeue(queue, call, &runs),
+            Operator::ForgetQueue(queue) => match self.world.forget_queue(queue) {
+                true => Reply::Done,
+                false => Reply::Refused("somebody waits in the queue".to_owned()),
+            },
+            Operator::Settings(settings) => self.take_settings(*settings),
             Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Run { call, runs } => self.run_anew(call, &runs),

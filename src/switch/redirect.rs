@@ -4,6 +4,7 @@ use super::Switch;
 use super::call::Call;
 use super::io::Reply;
 use super::originate::{Runs, script_of};
+use super::queue::QueueId;
 use super::world::World;
 use crate::event::{CallId, Side, What};
 use crate::verb::{Outcome, RecordCall, Script};
@@ -20,6 +21,15 @@ impl Switch {
         };
         self.with_call(key, |call, w| call.run_anew(w, script, rule));
         Reply::Done
+    }
+
+    /// One who waits in a queue, or the first, runs something else.
+    pub(super) fn dequeue(&mut self, queue: QueueId, call: Option<CallId>, runs: &Runs) -> Reply {
+        let Some((_, member)) = self.world.member(queue, call) else { return Reply::NotFound };
+        match self.run_anew(member.call, runs) {
+            Reply::Done => Reply::Member(member),
+            other => other,
+        }
     }
 
     /// Begins, pauses, resumes or ends the recording of a call that is answered.

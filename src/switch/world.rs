@@ -144,6 +144,9 @@ pub struct World {
     pub timers: Timers<TimerKey>,
     pub counters: Counters,
     pub conferences: Conferences,
+    pub queues: super::queue::Queues,
+    /// What the REST API keeps.
+    pub settings: super::settings::Settings,
     pub draining: bool,
     pub guard: Guard,
     /// How long messages wait for us, as the shell says.
@@ -203,6 +206,8 @@ impl World {
             timers: Timers::default(),
             counters: Counters::default(),
             conferences: Conferences::default(),
+            queues: super::queue::Queues::default(),
+            settings: super::settings::Settings::default(),
             draining: false,
             guard: Guard::new(&setup.config, now.mono),
             late: Duration::ZERO,

@@ -360,7 +360,7 @@ impl Action {
             Action::Record(_) => "record",
             Action::RecordCall(..) => "record_call",
             Action::Enqueue(_) => "enqueue",
-            Action::Dequeue(_) => "dequeue",
+            Action::Dequeue(_) => "dial",
             Action::Leave => "leave",
             Action::Redirect(_) => "redirect",
             Action::Refer(_) => "refer",
@@ -381,7 +381,11 @@ impl Action {
             Action::SendDigits(digits) => out.push(("digits", digits.clone())),
             Action::Gather(gather) => gather.fields(&mut out),
             Action::Enqueue(enqueue) => enqueue.fields(&mut out),
-            Action::Dequeue(dequeue) => out.push(("queue", dequeue.name.clone())),
+            Action::Dequeue(dequeue) => {
+                out.push(("queue", dequeue.name.clone()));
+                out.push(("timeout", write_duration(dequeue.timeout)));
+                out.extend(dequeue.url.iter().map(|hook| ("url", hook.url.clone())));
+            }
             Action::Redirect(redirect) => {
                 out.push(("url", redirect.to.url.clone()));
                 out.push(("method", redirect.to.method.as_str().to_owned()));

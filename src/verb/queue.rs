@@ -1,6 +1,6 @@
 //! Waiting in a queue, being taken out of one, and what else a script asks that has a web server's answer in it.
 
-use super::{Hook, StatusHook};
+use super::{AfterDial, DialRecord, Hook, StatusHook};
 use crate::base::time::Duration;
 
 /// Twilio's Enqueue: the caller waits, and hears what `wait` says, until somebody takes it out.
@@ -12,7 +12,7 @@ pub struct Enqueue<T = String> {
     /// What a routed task is described by: JSON.
     pub task: T,
     pub action: Option<Hook<T>>,
-    /// A document that is run again and again; `None`: the tone of ringing.
+    /// A document that is run again and again; `None`: music.
     pub wait: Option<Hook<T>>,
     /// A prompt in its place.
     pub music: Option<T>,
@@ -26,8 +26,11 @@ pub struct Dequeue<T = String> {
     pub name: T,
     /// What the one who waited hears before both are joined.
     pub url: Option<Hook<T>>,
+    /// How long it waits for somebody to come.
     pub timeout: Duration,
-    pub action: Option<Hook<T>>,
+    pub time_limit: Option<Duration>,
+    pub record: Option<DialRecord>,
+    pub after: AfterDial,
 }
 
 /// Sends the other side elsewhere.
@@ -75,7 +78,8 @@ impl<T> Dequeue<T> {
     pub fn map<U>(&self, f: &mut dyn FnMut(&T) -> U) -> Dequeue<U> {
         let name = f(&self.name);
         let url = self.url.as_ref().map(|hook| hook.map(f));
-        Dequeue { name, url, timeout: self.timeout, action: self.action.as_ref().map(|hook| hook.map(f)) }
+        let (record, after) = (self.record, self.after.clone());
+        Dequeue { name, url, timeout: self.timeout, time_limit: self.time_limit, record, after }
     }
 }
 
@@ -98,6 +102,9 @@ impl<T> Sms<T> {
 }
 
 impl Enqueue {
+    /// Who comes when so many wait does not get in, if nobody says otherwise.
+    pub const MAX: u32 = 1_000;
+
     pub(super) fn fields(&self, out: &mut Vec<(&'static str, String)>) {
         out.push(("name", self.name.clone()));
         out.push(("workflow", self.workflow.clone()));
@@ -105,6 +112,6 @@ impl Enqueue {
         out.extend(self.wait.iter().map(|hook| ("wait_url", hook.url.clone())));
         out.extend(self.music.iter().map(|file| ("wait", file.clone())));
         out.extend(self.action.iter().map(|hook| ("action", hook.url.clone())));
-        out.push(("max", self.max.to_string()));
+        out.extend((self.max != Self::MAX).then(|| ("max", self.max.to_string())));
     }
 }

@@ -296,7 +296,7 @@ impl Script {
             crate::bug!("an outcome of a script that waits for none");
             return;
         };
-        let is_dial = matches!(what.0, Action::Dial(_));
+        let is_dial = matches!(what.0, Action::Dial(_) | Action::Dequeue(_));
         if is_dial {
             self.set("dial_status", outcome.as_str().to_owned());
         }
@@ -316,7 +316,7 @@ impl Script {
         match (block, what.0) {
             (Some(block), _) => self.cursor.0.push((block, 0)),
             (None, Action::Reject { .. } | Action::Hangup { .. }) => self.end(),
-            (None, Action::Dial(_)) if outcome == Outcome::Answered => self.end(),
+            (None, Action::Dial(_) | Action::Dequeue(_)) if outcome == Outcome::Answered => self.end(),
             (None, _) => self.advance(),
         }
     }

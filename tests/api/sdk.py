@@ -160,6 +160,31 @@ def recordings(client, rig):
     refused(20404, lambda: client.recordings(begun.sid).fetch())
 
 
+def waiting(client):
+    made = client.queues.create(friendly_name="care", max_size=3)
+    twiml = "<Response><Enqueue maxQueueSize='9'>care</Enqueue></Response>"
+    calls = [client.calls.create(to=f"+1202555011{n}", from_="+12025550199", twiml=twiml) for n in (1, 2)]
+    until("both wait", lambda: client.queues(made.sid).fetch().current_size == 2)
+    members = client.queues(made.sid).members
+    assert sorted(m.call_sid for m in members.list()) == sorted(c.sid for c in calls)
+    assert [m.position for m in members.list()] == [1, 2]
+    first = client.queues(made.sid).members("Front").fetch()
+    assert first.position == 1 and first.wait_time >= 0
+    refused(20001, lambda: client.queues(made.sid).delete())
+    client.queues(made.sid).update(friendly_name="help", max_size=4)
+    agent = client.calls.create(
+        to="+12025550113", from_="+12025550199", twiml="<Response><Dial><Queue>help</Queue></Dial></Response>"
+    )
+    until("the first is taken", lambda: client.queues(made.sid).fetch().current_size == 1)
+    last = client.queues(made.sid).members("Front").update(url="http://127.0.0.1:9/none", method="GET")
+    assert last.queue_sid == made.sid and client.queues(made.sid).members.list() == []
+    refused(20404, lambda: client.queues(made.sid).members("Front").fetch())
+    for call in calls + [agent]:
+        client.calls(call.sid).update(status="completed")
+    assert client.queues(made.sid).delete()
+    refused(20404, lambda: client.queues(made.sid).fetch())
+
+
 def settings(client, rig):
     queue = client.queues.create(friendly_name="support", max_size=7)
     assert client.queues(queue.sid).fetch().max_size == 7
@@ -196,7 +221,7 @@ def main():
     schemas = Schemas(spec) if spec else None
     with Rig() as rig:
         client = Client(ACCOUNT, TOKEN, http_client=Pointed(rig.url, schemas))
-        for part in (calls, conferences, lambda c: recordings(c, rig), lambda c: settings(c, rig)):
+        for part in (calls, conferences, waiting, lambda c: recordings(c, rig), lambda c: settings(c, rig)):
             part(client)
     print(f"= the Python SDK drives calls, conferences, recordings and settings; {schemas.checked if schemas else 0} answers validated")
 

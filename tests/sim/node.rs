@@ -109,6 +109,7 @@ impl Node {
         if most > 0 && c.calls_active > most {
             wrong.push(format!("{} calls, the limit is {most}", c.calls_active));
         }
+        wrong.extend(self.switch.iter().flat_map(Switch::queue_faults));
         if c.media_legs_active > self.media.open_legs() as u64 + 1_000 {
             wrong.push("media legs".into());
         }

@@ -34,6 +34,10 @@ fn rules(rng: &mut Rng, users: &[String], trunks: &[String], direct: bool) -> St
       do: [ {{ conference: {{ name: all, end_on_exit: true, wait: jazz.wav }} }}, {{ play: bye.wav }} ]
     - match: {{ to: /^(echo|play|pause)$/, from: /[1-4]$/ }}
       do: [ answer, {{ conference: {{ name: all, start_on_enter: false, max_participants: 3 }} }}, {{ play: bye.wav }} ]
+    - match: {{ to: /^(echo|play|pause)$/, from: /[56]$/ }}
+      do: [ {{ enqueue: {{ name: all, wait: jazz.wav, max: 3 }} }}, {{ play: bye.wav }} ]
+    - match: {{ to: /^(echo|play|pause|early)$/, from: /[78]$/ }}
+      do: [ {{ dial: {{ queue: all, timeout: 9s{limit} }}, on: {{ answered: [ {{ enqueue: all }} ] }} }}, {{ play: bye.wav }} ]
     - match: {{ to: echo }}
       do: [ answer, echo ]
     - match: {{ to: play }}

@@ -1,9 +1,9 @@
-//! Conferences that go on, and what an operator changes of them.
+//! Conferences and queues that go on, and what an operator changes of them.
 
 use super::calls::unexpected;
 use super::{Api, Problem};
 use crate::event::CallId;
-use crate::switch::{Change, ConferenceView, Operator, ParticipantView, Reply};
+use crate::switch::{Change, ConferenceView, MemberView, Operator, ParticipantView, QueueView, Reply};
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
@@ -29,6 +29,21 @@ pub async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
         Some(Reply::Conferences(all)) => {
             Ok(Json(json!({ "conferences": all.iter().map(conference).collect::<Vec<_>>() })))
         }
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
+}
+
+pub async fn queues(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+    let member = |m: &MemberView| json!({ "call": m.call.to_string(), "since": m.since.rfc3339(), "waited_s": m.waited_s, "position": m.position });
+    let queue = |q: &QueueView| {
+        json!({
+            "id": q.id.to_string(), "name": q.name, "max": q.max, "takers": q.takers,
+            "members": q.members.iter().map(member).collect::<Vec<_>>(),
+        })
+    };
+    match api.mail.operator(Operator::Queues).await {
+        Some(Reply::Queues(all)) => Ok(Json(json!({ "queues": all.iter().map(queue).collect::<Vec<_>>() }))),
         Some(other) => Err(unexpected(&other)),
         None => Err(Problem::gone()),
     }

@@ -81,6 +81,7 @@ fn routes() -> Routes {
         ("post", "/tandem/v1/conferences/{name}/announcements", post(conferences::announce)),
         ("post", "/tandem/v1/conferences/{name}/participants/{call}", post(conferences::change)),
         ("delete", "/tandem/v1/conferences/{name}/participants/{call}", delete(conferences::remove)),
+        ("get", "/tandem/v1/queues", get(conferences::queues)),
         ("get", "/tandem/v1/trunks", get(operate::trunks)),
         ("get", "/tandem/v1/registrations", get(operate::registrations)),
         ("get", "/tandem/v1/bans", get(operate::bans)),

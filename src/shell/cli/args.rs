@@ -72,7 +72,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<BansCommand>,
     },
-    /// Queues (not yet available)
+    /// Queues, and who waits in them
     Queues,
     /// A call's timeline as a ladder
     Trace {

@@ -89,6 +89,26 @@ pub fn conferences(common: &Common) -> Result<(), Sentence> {
     Ok(())
 }
 
+pub fn queues(common: &Common) -> Result<(), Sentence> {
+    let value = client(common)?.get("/tandem/v1/queues")?;
+    if common.json {
+        print(&format!("{:#}\n", value["queues"]));
+        return Ok(());
+    }
+    let queues = value["queues"].as_array().into_iter().flatten();
+    let rows: Vec<Vec<String>> = queues
+        .map(|q| {
+            let first = q["members"].get(0);
+            let (first, waits) =
+                first.map_or_else(Default::default, |m| (cell(&m["call"]), format!("{} s", m["waited_s"])));
+            let waiting = q["members"].as_array().map_or(0, Vec::len);
+            vec![cell(&q["name"]), waiting.to_string(), cell(&q["max"]), cell(&q["takers"]), first, waits]
+        })
+        .collect();
+    print(&table(&["QUEUE", "WAITING", "MAX", "TAKERS", "FIRST", "WAITS"], &rows, "no queues"));
+    Ok(())
+}
+
 pub fn trunks(common: &Common) -> Result<(), Sentence> {
     let value = client(common)?.get("/tandem/v1/trunks")?;
     if common.json {

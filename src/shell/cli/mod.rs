@@ -40,7 +40,7 @@ fn perform(args: &Args) -> u8 {
         Command::Registrations => live::registrations(&args.common),
         Command::Bans { command: None | Some(BansCommand::Ls) } => live::bans(&args.common),
         Command::Bans { command: Some(BansCommand::Rm { source }) } => live::unban(&args.common, *source),
-        Command::Queues => Err("queues are not yet available: this version has no contact center".into()),
+        Command::Queues => live::queues(&args.common),
         Command::Trace { call } => trace::trace(&args.common, call),
         Command::Recordings { command } => recordings::recordings(&args.common, command),
         Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),

@@ -1,5 +1,6 @@
 //! Prompts: WAV files, read and brought to 8 kHz mono by a thread of their own, kept for all calls.
 
+use crate::media::music::{HOLD_MUSIC, hold_music};
 use crate::media::player::{Prompt, SAMPLE_RATE};
 use crate::shell::net::Waker;
 use hound::{SampleFormat, WavReader};
@@ -203,7 +204,7 @@ impl Shelf {
     fn load(&self, name: &str) -> Result<Arc<Prompt>, PromptError> {
         let path = self.path(name);
         let changed = modified(&path);
-        let prompt = Arc::new(read(&path)?);
+        let prompt = Arc::new(if name == HOLD_MUSIC { hold_music() } else { read(&path)? });
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let others: usize = kept.iter().filter(|(n, _)| &***n != name).map(|(_, k)| k.prompt.samples.len()).sum();
         if others + prompt.samples.len() <= KEPT_MAX {

@@ -1,6 +1,7 @@
 //! What outlives the process: call detail records and timelines, in SQLite.
 
 mod export;
+mod known;
 mod query;
 mod recordings;
 mod schema;
@@ -12,6 +13,7 @@ mod view;
 mod when;
 
 pub use export::{Broken, Format, export, write_cdrs};
+pub use known::known;
 pub use query::{Filter, Page, Reader, StoredCall};
 pub use recordings::{Recordings, Stored};
 pub use settings::{CallFilter, Setting, Settings, Span};

@@ -106,6 +106,14 @@ impl Settings {
         rows.collect::<Result<_, _>>().map_err(Fault::from)
     }
 
+    /// All of a kind, whosever they are, the oldest first.
+    pub fn all(&self, kind: &str) -> Result<Vec<Setting>, Fault> {
+        let sql = format!("SELECT {COLUMNS} FROM setting WHERE kind = ? ORDER BY created, sid LIMIT 100000");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map([kind], setting)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub fn count(&self, kind: &str, account: &str, parent: &str) -> Result<usize, Fault> {
         let sql = "SELECT count(*) FROM setting WHERE kind = ? AND account = ? AND parent = ?";
         Ok(self.db.query_row(sql, params![kind, account, parent], |row| row.get::<_, u32>(0))? as usize)

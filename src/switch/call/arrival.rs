@@ -262,6 +262,7 @@ impl Call {
         self.take_place(w, index);
         self.hear(w, 0, hears);
         self.seat_anew(w);
+        self.end_moved(w);
         if let Some(other) = self.partner(0) {
             self.rejoin(w, other);
         }

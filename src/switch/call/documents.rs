@@ -52,15 +52,27 @@ impl Call {
     }
 
     /// As [`Call::ask`], with what only that address is told.
-    pub fn fetch_document(&mut self, w: &mut World, address: Address, parameters: Parameters, secret: Confidential) {
+    pub fn fetch_document(
+        &mut self,
+        w: &mut World,
+        address: Address,
+        mut parameters: Parameters,
+        secret: Confidential,
+    ) {
         self.origin.redirects += 1;
         if self.origin.redirects > REDIRECTS_MAX {
             let text =
                 format!("{TOO_MANY} Document retrieval limit reached: {REDIRECTS_MAX} in which nothing takes time");
             self.note(w, Side::Call, What::Note(text.into()));
+            if self.waits() {
+                return self.leave_queue(w, "error");
+            }
             return self.finish(w, Ending::new(Class::Script, "redirects", 500));
         }
         self.origin.method = address.method;
+        if self.waits() {
+            parameters.extend(self.queue_parameters(w));
+        }
         let fallback = self.origin.fallback.clone();
         let id = self.fetch_with(w, Want::Document, address, fallback, parameters, secret);
         self.doing = Doing::Fetching(id);
@@ -69,6 +81,7 @@ impl Call {
     /// Something took time: what is asked now is no loop.
     pub fn took_time(&mut self) {
         self.origin.redirects = 0;
+        self.queued.iter_mut().for_each(|queued| queued.worked());
     }
 
     pub fn on_document(&mut self, w: &mut World, result: Result<Box<web::Page>, web::Fault>) {
@@ -103,6 +116,9 @@ impl Call {
 
     fn document_failed(&mut self, w: &mut World, why: &str) {
         self.note(w, Side::Call, What::Note(why.into()));
+        if self.waits() {
+            return self.leave_queue(w, "error");
+        }
         if self.aside.is_some() {
             return self.end_aside(w, false);
         }
@@ -134,14 +150,10 @@ impl Call {
         self.cancel_timer(w, CallTimer::Ring);
         self.cancel_timer(w, CallTimer::TalkLimit);
         self.leave_conference(w);
+        self.quit_queue(w);
         self.end_message(w);
         self.dial_recorded(w);
-        match std::mem::replace(&mut self.doing, Doing::Nothing) {
-            Doing::Fetching(id) => self.cancel_fetch(w, id),
-            Doing::Sounding(list) => self.stop_playing(w, list),
-            Doing::Gathering(gathering) => self.stop_playing(w, gathering.prompts),
-            _ => {}
-        }
+        self.hush(w);
         self.aside = None;
         self.transfer = None;
         self.transfer_ends(487);

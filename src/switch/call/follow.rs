@@ -15,6 +15,8 @@ pub struct Dialled {
     /// Who answered, and for how long both talked, in seconds.
     pub leg: Option<u8>,
     pub since: Option<crate::base::time::Instant>,
+    /// Another call that was taken out of a queue, in the place of a leg.
+    pub other: Option<CallId>,
     pub recording: Option<RecordingId>,
     /// By their legs.
     pub callees: BTreeMap<u8, Arc<Callee>>,
@@ -50,6 +52,11 @@ impl Call {
     pub fn follow_up_of(&self, w: &World, action: &Action, outcome: Outcome) -> Option<(Hook, Parameters)> {
         match action {
             Action::Dial(dial) => Some((dial.after.action.clone()?, self.dial_parameters(w, outcome))),
+            Action::Dequeue(asked) => Some((asked.after.action.clone()?, self.dial_parameters(w, outcome))),
+            Action::Enqueue(asked) => {
+                let told = self.left.as_ref().map(super::Left::parameters).unwrap_or_default();
+                Some((asked.action.clone()?, told))
+            }
             Action::Conference(conference) => {
                 Some((conference.hooks.action.clone()?, pairs([("DialCallStatus", "answered".to_owned())])))
             }
@@ -71,10 +78,10 @@ impl Call {
 
     fn dial_parameters(&self, w: &World, outcome: Outcome) -> Parameters {
         let mut told = pairs([("DialCallStatus", dial_status(outcome).to_owned())]);
-        if let Some(leg) = self.dialled.leg {
+        if let Some(other) = self.dialled.other.or(self.dialled.leg.map(|leg| self.leg_sid(leg))) {
             let seconds = self.dialled.since.map_or(0, |since| w.now.mono.since(since).as_secs());
             told.extend(pairs([
-                ("DialCallSid", self.leg_sid(leg).to_string()),
+                ("DialCallSid", other.to_string()),
                 ("DialCallDuration", seconds.to_string()),
                 ("DialBridged", self.dialled.since.is_some().to_string()),
             ]));

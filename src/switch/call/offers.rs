@@ -102,6 +102,7 @@ impl Call {
                 self.refresh_media(w, index);
                 self.follow_hold(w, index);
                 self.hold_in_conference(w);
+                self.hold_linked(w);
                 self.share_codec(w);
             }
             Err(fault) => {

@@ -8,7 +8,7 @@ use crate::verb::{Action, Next, Outcome, Prompt, Redirect, Script, is_url};
 use crate::web::{Address, resolve};
 
 /// "Twiml verb not supported by this API version".
-const UNAVAILABLE: u32 = 13_750;
+pub const UNAVAILABLE: u32 = 13_750;
 
 impl Call {
     /// Runs the script until something takes time.
@@ -24,6 +24,8 @@ impl Call {
                         return;
                     }
                 }
+                Next::End if self.waits() => return self.heard_in_queue(w),
+                Next::Runaway if self.waits() => return self.leave_queue(w, "error"),
                 Next::End if self.aside.is_some() => return self.end_aside(w, true),
                 Next::Runaway if self.aside.is_some() => return self.end_aside(w, false),
                 Next::End => {
@@ -105,7 +107,12 @@ impl Call {
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
             }
-            Action::Enqueue(_) | Action::Dequeue(_) | Action::Leave | Action::Refer(_) | Action::Sms(_) => {
+            Action::Leave if self.waits() => {
+                self.leave_queue(w, "leave");
+                None
+            }
+            Action::Leave => Some(Outcome::Done),
+            Action::Refer(_) | Action::Sms(_) => {
                 let text = format!("{UNAVAILABLE} {} is not yet available: the next step follows", action.verb());
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
@@ -117,14 +124,17 @@ impl Call {
             }
             Action::Answer if self.aside.is_some() => Some(Outcome::Done),
             Action::Dial(_)
+            | Action::Enqueue(_)
+            | Action::Dequeue(_)
             | Action::Tone { .. }
             | Action::Echo { .. }
             | Action::Record(_)
             | Action::RecordCall(..)
             | Action::Conference(_)
-                if self.aside.is_some() =>
+                if self.aside.is_some() || self.waits() =>
             {
-                let text = format!("{} cannot be done before both are joined", action.verb());
+                let when = if self.waits() { "in a queue" } else { "before both are joined" };
+                let text = format!("{} cannot be done {when}", action.verb());
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
             }
@@ -138,6 +148,8 @@ impl Call {
             | Action::Tone { .. }
             | Action::Echo { .. }
             | Action::Record(_)
+            | Action::Enqueue(_)
+            | Action::Dequeue(_)
             | Action::Conference(_) => {
                 if self.direct {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
@@ -179,6 +191,11 @@ impl Call {
         changes
     }
 
+    /// Its media is where no other call's is: it can hear no other call.
+    pub fn lives_alone(&mut self) -> bool {
+        self.media_group() != CONFERRING
+    }
+
     /// Media goes over the address family that signalling uses.
     fn wants_v6(&self, leg: u8) -> bool {
         self.legs.get(usize::from(leg)).is_some_and(|l| l.dialog().flow().peer.is_ipv6())
@@ -192,7 +209,15 @@ impl Call {
     }
 
     fn perform_with_media(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
-        if matches!(action, Action::Answer | Action::Echo { .. } | Action::Record(_) | Action::Conference(_)) {
+        if matches!(
+            action,
+            Action::Answer
+                | Action::Echo { .. }
+                | Action::Record(_)
+                | Action::Conference(_)
+                | Action::Enqueue(_)
+                | Action::Dequeue(_)
+        ) {
             if !self.answer_caller(w, None) {
                 return None;
             }
@@ -258,6 +283,8 @@ impl Call {
             }
             Action::Record(record) => self.record_message(w, record),
             Action::Conference(conference) => self.join_conference(w, *conference),
+            Action::Enqueue(enqueue) => self.enqueue(w, *enqueue),
+            Action::Dequeue(dequeue) => self.dequeue(w, *dequeue),
             _ => Some(Outcome::Done),
         }
     }

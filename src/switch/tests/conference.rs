@@ -15,7 +15,7 @@ fn plan(conferences: &[(&str, &str)]) -> String {
 
 impl Bench {
     /// Caller `n` dials; its tag in the answer.
-    fn dial(&mut self, n: usize, to: &str) -> String {
+    pub(super) fn dial(&mut self, n: usize, to: &str) -> String {
         let invite = request("INVITE", n, 1, "", &sdp(4000)).replace("sip:100@", &format!("sip:{to}@"));
         self.receive(CALLER, invite);
         let ok = self.last(CALLER).clone();
@@ -25,17 +25,17 @@ impl Bench {
         tag
     }
 
-    fn bye(&mut self, n: usize, tag: &str) {
+    pub(super) fn bye(&mut self, n: usize, tag: &str) {
         self.receive(CALLER, request("BYE", n, 2, tag, ""));
     }
 
-    fn room(&self) -> &RoomState {
+    pub(super) fn room(&self) -> &RoomState {
         assert_eq!(self.rooms.len(), 1, "{:?}", self.rooms);
         self.rooms.values().next().unwrap()
     }
 
     /// One letter a member, in order of legs: `T`alks, `m`uted, `w`aits (or is held), `d`eaf, `c`oaches.
-    fn members(&self) -> String {
+    pub(super) fn members(&self) -> String {
         let letter = |m: &Member| match (&m.says, m.listens) {
             (Says::Everyone, Listens::Talk) => 'T',
             (Says::Nobody, Listens::Talk) => 'm',
@@ -47,11 +47,11 @@ impl Bench {
         self.rooms.values().next().map_or(String::new(), |room| room.members.iter().map(letter).collect())
     }
 
-    fn beep(&self) -> Option<Sounding> {
+    pub(super) fn beep(&self) -> Option<Sounding> {
         self.room().beep.as_ref().map(|b| b.what.clone())
     }
 
-    fn view(&mut self) -> ConferenceView {
+    pub(super) fn view(&mut self) -> ConferenceView {
         self.input(Input::Operator { id: 1, ask: Operator::Conferences });
         match self.replies.pop() {
             Some(Reply::Conferences(mut views)) if views.len() == 1 => views.remove(0),
@@ -59,12 +59,12 @@ impl Bench {
         }
     }
 
-    fn ask(&mut self, ask: Operator) -> Reply {
+    pub(super) fn ask(&mut self, ask: Operator) -> Reply {
         self.input(Input::Operator { id: 1, ask });
         self.replies.pop().unwrap()
     }
 
-    fn notes(&self, record: usize) -> Vec<&str> {
+    pub(super) fn notes(&self, record: usize) -> Vec<&str> {
         let entries = self.ended[record].timeline.entries().iter();
         entries
             .filter_map(|e| if let crate::event::What::Note(text) = &e.what { Some(&**text) } else { None })

@@ -26,30 +26,30 @@ fn run(inside: &str) -> Bench {
 }
 
 impl Bench {
-    fn asked(&self) -> &Fetch {
+    pub(super) fn asked(&self) -> &Fetch {
         let fetch = |o: &'_ Order| matches!(o, Order::Fetch(_));
         let Some(Order::Fetch(fetch)) = self.web.iter().rev().find(|o| fetch(o)) else { panic!("nothing was asked") };
         fetch
     }
 
-    fn fetches(&self) -> usize {
+    pub(super) fn fetches(&self) -> usize {
         self.web.iter().filter(|o| matches!(o, Order::Fetch(_))).count()
     }
 
-    fn parameter(&self, name: &str) -> Option<&str> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.asked().parameters.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    fn callbacks(&self) -> Vec<&Callback> {
+    pub(super) fn callbacks(&self) -> Vec<&Callback> {
         self.web.iter().filter_map(|o| if let Order::Callback(c) = o { Some(&**c) } else { None }).collect()
     }
 
     /// Answers the latest request with markup.
-    fn serve(&mut self, inside: &str) {
+    pub(super) fn serve(&mut self, inside: &str) {
         self.serve_octets(format!("<Response>{inside}</Response>").into_bytes(), "text/xml");
     }
 
-    fn serve_octets(&mut self, body: Vec<u8>, content_type: &str) {
+    pub(super) fn serve_octets(&mut self, body: Vec<u8>, content_type: &str) {
         let (id, url) = (self.asked().id, self.asked().address.url.clone());
         let content = Content::Body(body.into());
         let page = Page { url, status: 200, content_type: content_type.into(), content, fell_back: None };
@@ -57,21 +57,21 @@ impl Bench {
     }
 
     /// Answers the latest request with sound.
-    fn serve_file(&mut self, file: &str) {
+    pub(super) fn serve_file(&mut self, file: &str) {
         let (id, url) = (self.asked().id, self.asked().address.url.clone());
         let content = Content::File(file.into());
         let page = Page { url, status: 200, content_type: "audio/wav".into(), content, fell_back: None };
         self.input(Input::Web(Event::Fetched { id, result: Ok(Box::new(page)) }));
     }
 
-    fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         if let Some((_, ok)) = self.sent.iter().rev().find(|(_, m)| m.status() == 200) {
             let tag = format!(";tag={}", ok.to_tag());
             self.receive(CALLER, request("ACK", 1, 1, &tag, ""));
         }
     }
 
-    fn caller_hangs_up(&mut self) {
+    pub(super) fn caller_hangs_up(&mut self) {
         let answered = self.sent.iter().rev().find(|(_, m)| m.status() == 200 && m.method() == Method::Invite);
         match answered.map(|(_, m)| format!(";tag={}", m.to_tag())) {
             Some(tag) => self.receive(CALLER, request("BYE", 1, 2, &tag, "")),
@@ -88,12 +88,12 @@ impl Bench {
         }
     }
 
-    fn media_leg(&self) -> media::LegId {
+    pub(super) fn media_leg(&self) -> media::LegId {
         *self.hears.keys().next().expect("the caller has media")
     }
 
     /// What the caller hears: "play FILE", "silence", ….
-    fn heard(&self) -> String {
+    pub(super) fn heard(&self) -> String {
         match &self.hears[&self.media_leg()] {
             Hears::Play { file, .. } => format!("play {file}"),
             Hears::Silence => "silence".to_owned(),
@@ -101,13 +101,13 @@ impl Bench {
         }
     }
 
-    fn prompt_ends(&mut self) {
+    pub(super) fn prompt_ends(&mut self) {
         let leg = self.media_leg();
         let Some(Hears::Play { id, .. }) = self.hears.get(&leg).cloned() else { panic!("{}", self.heard()) };
         self.input(Input::Media(Heard::PlayEnded { leg, id, played: true }));
     }
 
-    fn keys(&mut self, keys: &str) {
+    pub(super) fn keys(&mut self, keys: &str) {
         let leg = self.media_leg();
         for digit in keys.chars() {
             self.pass(Duration::from_millis(700));
@@ -115,7 +115,7 @@ impl Bench {
         }
     }
 
-    fn speak(&mut self, files: &[&str]) {
+    pub(super) fn speak(&mut self, files: &[&str]) {
         let Some(speech::Order::Say(say)) = self.speech.last() else { panic!("nothing is said") };
         let id = say.id;
         for (n, file) in files.iter().enumerate() {
@@ -124,16 +124,16 @@ impl Bench {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let entries = self.ended.last().expect("a call has ended").timeline.entries();
         entries.iter().filter_map(|e| if let What::Note(t) = &e.what { Some(t.to_string()) } else { None }).collect()
     }
 
-    fn has_line(&self, part: &str) -> bool {
+    pub(super) fn has_line(&self, part: &str) -> bool {
         self.lines().iter().any(|line| line.contains(part))
     }
 
-    fn nothing_is_left(&mut self) {
+    pub(super) fn nothing_is_left(&mut self) {
         self.pass(Duration::from_secs(200));
         let c = self.switch.counters();
         let left = (c.calls_active, c.legs_active, c.media_legs_active, c.timers, c.transactions_client);
@@ -441,9 +441,12 @@ fn digits_are_sent_with_their_pauses() {
 
 #[test]
 fn what_is_not_there_yet_is_told_and_skipped() {
-    for verb in
-        ["<Start><Stream url='wss://x/'/></Start>", "<Pay/>", "<Gather input='speech'/>", "<Enqueue>q</Enqueue>"]
-    {
+    for verb in [
+        "<Start><Stream url='wss://x/'/></Start>",
+        "<Pay/>",
+        "<Gather input='speech'/>",
+        "<Enqueue workflowSid='WW1'/>",
+    ] {
         let mut b = run(&format!("{verb}<Redirect>after</Redirect>"));
         assert_eq!(&*b.asked().address.url, "http://a.test/app/after", "{verb}");
         b.serve("<Hangup/>");

@@ -140,19 +140,3 @@ pub async fn one(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
         _ => Err(Failure::method()),
     }
 }
-
-/// Who waits in a queue of the account's: nobody, until calls can be put into one.
-pub async fn members(rest: &Rest, ask: &Ask, queue: &str, parts: &[&str]) -> Result<Response, Failure> {
-    let (ask, queue, is_list) = (ask.clone(), queue.to_owned(), parts.is_empty());
-    let paging = Paging::read(&ask.query)?;
-    rest.store(move |store| {
-        if store.get("Queues", &ask.account, "", &queue)?.is_none() || !is_list {
-            return Err(ask.not_found());
-        }
-        match ask.method {
-            Method::GET => Ok(ok(&paging.page(&ask.path, "queue_members", Vec::new()))),
-            _ => Err(Failure::method()),
-        }
-    })
-    .await
-}

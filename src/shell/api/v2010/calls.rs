@@ -252,7 +252,7 @@ async fn list(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
 // ---- what a call is to do ------------------------------------------------------------------------------------------
 
 /// The script that `Twiml`, `Url` or `ApplicationSid` name; `None`: none of them is there.
-async fn script(rest: &Rest, ask: &Ask) -> Result<Option<Runs>, Failure> {
+pub async fn script(rest: &Rest, ask: &Ask) -> Result<Option<Runs>, Failure> {
     let form = &ask.form;
     if let Some(text) = form.some("Twiml") {
         return document(text.as_bytes(), "Twiml").map(Some);

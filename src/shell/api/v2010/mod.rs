@@ -7,6 +7,7 @@ mod calls;
 mod conferences;
 mod form;
 mod kinds;
+mod queues;
 mod recordings;
 mod settings;
 #[cfg(test)]
@@ -75,6 +76,20 @@ impl Rest {
         let path = self.api.store.clone();
         let done = tokio::task::spawn_blocking(move || ask(&Settings::open(&path)?)).await;
         done.map_err(|_| Failure::unavailable("the store's thread broke off"))?
+    }
+
+    /// Settings may have changed: calls know of them from now on.
+    async fn publish(&self, ask: &Ask) {
+        if ask.method == Method::GET {
+            return;
+        }
+        let path = self.api.store.clone();
+        let known = tokio::task::spawn_blocking(move || crate::shell::store::known(&path)).await;
+        match known {
+            Ok(Ok(settings)) => _ = self.operate(Operator::Settings(Box::new(settings))).await,
+            Ok(Err(fault)) => tracing::warn!(%fault, "the settings of the REST interface cannot be read"),
+            Err(_) => tracing::warn!("the store's thread broke off"),
+        }
     }
 
     /// Asks the control thread.
@@ -231,9 +246,16 @@ async fn dispatch(rest: &Rest, ask: &Ask, parts: &[&str], media: Option<&str>) -
         (_, Some(_)) => Err(ask.not_found()),
         (["Calls", rest_of @ ..], None) => calls::answer(rest, ask, rest_of).await,
         (["Conferences", rest_of @ ..], None) => conferences::answer(rest, ask, rest_of).await,
-        (["Queues", queue, "Members", rest_of @ ..], None) => accounts::members(rest, ask, queue, rest_of).await,
+        (["Queues", rest_of @ ..], None) => {
+            let answered = queues::answer(rest, ask, rest_of).await;
+            rest.publish(ask).await;
+            answered
+        }
         (parts, None) => match settings::answer(rest, ask, parts).await {
-            Some(answered) => answered,
+            Some(answered) => {
+                rest.publish(ask).await;
+                answered
+            }
             None => Err(ask.not_found()),
         },
     }

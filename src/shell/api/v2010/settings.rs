@@ -6,6 +6,7 @@ use super::kinds::{KINDS, Kind, Parameter, Takes};
 use super::{Ask, Rest};
 use crate::shell::clock::wall;
 use crate::shell::store::{Setting, Settings};
+use crate::switch::QueueId;
 use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -152,6 +153,23 @@ pub async fn answer(rest: &Rest, ask: &Ask, segments: &[&str]) -> Option<Result<
     })
 }
 
+fn queues() -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.key == "queues")
+}
+
+pub fn show_queue(setting: &Setting) -> Value {
+    queues().map_or(Value::Null, |kind| show(kind, setting))
+}
+
+pub fn take_queue(form: &Form, body: &mut Map<String, Value>) -> Result<(), Failure> {
+    queues().map_or(Ok(()), |kind| take(kind, form, body, false))
+}
+
+pub async fn create_queue(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
+    let Some(kind) = queues() else { return Err(ask.not_found()) };
+    Place { kind, parent: String::new(), ask: ask.clone() }.create(rest).await
+}
+
 /// A collection, and what is asked of it.
 struct Place {
     kind: &'static Kind,
@@ -187,6 +205,12 @@ impl Place {
             take(self.kind, &self.ask.form, &mut body, true)?;
             let sid = match self.kind.maps {
                 Some((parameter, mapped)) => self.mapped(store, parameter, mapped, &mut body)?,
+                None if self.kind.key == "queues" => {
+                    // Calls may have made it already: it follows from the name, unless a queue that was renamed has it.
+                    let name = body.get("friendly_name").and_then(Value::as_str).unwrap_or_default();
+                    let sid = QueueId::of_name(name).to_string();
+                    if store.find(&kind, &sid)?.is_some() { new_sid(self.kind.prefix)? } else { sid }
+                }
                 None => new_sid(self.kind.prefix)?,
             };
             self.refuse_second(store, &body)?;
