@@ -21,7 +21,7 @@ fn yaml(rules: &[(&str, &str)]) -> String {
 
 impl Bench {
     /// Call `n` comes, and its first document is this.
-    fn enter(&mut self, n: usize, document: &str) {
+    fn arrive(&mut self, n: usize, document: &str) {
         let invite = request("INVITE", n, 1, "", &sdp(4000)).replace("sip:100@", "sip:app@");
         self.receive(CALLER, invite);
         self.serve(document);
@@ -99,7 +99,7 @@ impl Bench {
 /// One who waits, and hears music.
 fn waiting() -> Bench {
     let mut b = Bench::new(PLAN);
-    b.enter(1, WAIT);
+    b.arrive(1, WAIT);
     assert_eq!((b.parameter("QueuePosition"), b.parameter("CurrentQueueSize")), (Some("1"), Some("1")));
     b.serve("<Play>/jazz.wav</Play>");
     b.serve_file("/cache/jazz.wav");
@@ -110,7 +110,7 @@ fn waiting() -> Bench {
 fn bridged() -> Bench {
     let mut b = waiting();
     b.pass(Duration::from_secs(7));
-    b.enter(2, TAKE);
+    b.arrive(2, TAKE);
     assert_eq!((b.nth(1), b.nth(2)), (&Hears::Leg(LegId(2)), &Hears::Leg(LegId(1))));
     assert_eq!(b.size(), 0);
     b
@@ -120,7 +120,7 @@ fn bridged() -> Bench {
 fn who_waits_hears_the_document_again_and_again_and_it_is_told_the_place() {
     let mut b = waiting();
     assert!(b.heard().starts_with("play /cache/jazz.wav"));
-    b.enter(2, WAIT);
+    b.arrive(2, WAIT);
     assert_eq!((b.parameter("QueuePosition"), b.parameter("AvgQueueTime")), (Some("2"), Some("0")));
     b.serve("<Say>Second</Say>");
     b.pass(Duration::from_secs(9));
@@ -184,7 +184,7 @@ fn every_ending_is_told() {
             b.serve("<Hangup/>");
         }),
         ("bridging-in-process", |b| {
-            b.enter(2, "<Dial><Queue url='whisper'>support</Queue></Dial>");
+            b.arrive(2, "<Dial><Queue url='whisper'>support</Queue></Dial>");
             b.leaves(1);
         }),
     ];
@@ -206,22 +206,22 @@ fn every_ending_is_told() {
     b.sound_queues();
     // More than two do not get in.
     let mut b = waiting();
-    b.enter(2, WAIT);
-    b.enter(3, WAIT);
+    b.arrive(2, WAIT);
+    b.arrive(3, WAIT);
     assert_eq!((b.size(), b.parameter("QueueResult")), (2, Some("queue-full")));
     b.serve("<Hangup/>");
     // A workflow is not there yet, and a thousand queues are the most.
     let mut b = Bench::new(PLAN);
-    b.enter(1, "<Enqueue action='left' workflowSid='WW00'/>");
+    b.arrive(1, "<Enqueue action='left' workflowSid='WW00'/>");
     assert_eq!(b.parameter("QueueResult"), Some("system-error"));
 }
 
 #[test]
 fn without_an_action_the_next_verb_follows_and_without_a_document_there_is_music() {
     let mut b = Bench::new(PLAN);
-    b.enter(1, "<Enqueue>support</Enqueue><Redirect>next</Redirect>");
+    b.arrive(1, "<Enqueue>support</Enqueue><Redirect>next</Redirect>");
     assert!(matches!(b.nth(1), Hears::Play { file, loops: 0, .. } if &**file == HOLD_MUSIC), "{:?}", b.nth(1));
-    b.enter(2, "<Dial><Queue>support</Queue></Dial><Redirect>after</Redirect>");
+    b.arrive(2, "<Dial><Queue>support</Queue></Dial><Redirect>after</Redirect>");
     b.leaves(2);
     assert_eq!(&*b.asked().address.url, "http://a.test/app/next");
     // A queue of its own is no bar to a second one later.
@@ -233,18 +233,18 @@ fn without_an_action_the_next_verb_follows_and_without_a_document_there_is_music
 #[test]
 fn the_first_to_come_is_the_first_to_go_and_whoever_asked_first_gets_it() {
     let mut b = Bench::new(PLAN);
-    (1..=3).for_each(|n| b.enter(n, "<Enqueue>support</Enqueue>"));
-    b.enter(4, TAKE);
-    b.enter(5, TAKE);
+    (1..=3).for_each(|n| b.arrive(n, "<Enqueue>support</Enqueue>"));
+    b.arrive(4, TAKE);
+    b.arrive(5, TAKE);
     let heard: Vec<&Hears> = (1..=5).map(|n| b.nth(n)).collect();
     assert_eq!((heard[0], heard[1]), (&Hears::Leg(LegId(4)), &Hears::Leg(LegId(5))));
     assert_eq!(b.size(), 1);
     // Nobody is there: the first who asks gets the first who comes.
     let mut b = Bench::new(PLAN);
-    b.enter(1, TAKE);
-    b.enter(2, TAKE);
+    b.arrive(1, TAKE);
+    b.arrive(2, TAKE);
     assert!(matches!(b.nth(1), Hears::Tone { .. }));
-    b.enter(3, "<Enqueue>support</Enqueue>");
+    b.arrive(3, "<Enqueue>support</Enqueue>");
     assert_eq!((b.nth(1), b.nth(3)), (&Hears::Leg(LegId(3)), &Hears::Leg(LegId(1))));
     b.pass(Duration::from_secs(21));
     assert_eq!(
@@ -260,7 +260,7 @@ fn who_waited_hears_a_document_before_both_are_joined_and_is_not_lost_if_the_oth
     let whisper = "<Dial timeout='20' action='taken'><Queue url='/whisper' method='GET'>support</Queue></Dial>";
     let mut b = waiting();
     b.pass(Duration::from_secs(3));
-    b.enter(2, whisper);
+    b.arrive(2, whisper);
     let agent = b.live()[1].call.to_string();
     assert_eq!(&*b.asked().address.url, "http://a.test/whisper");
     assert_eq!((b.parameter("DequeingCallSid"), b.parameter("QueueTime")), (Some(&*agent), Some("3")));
@@ -272,14 +272,14 @@ fn who_waited_hears_a_document_before_both_are_joined_and_is_not_lost_if_the_oth
     assert_eq!((b.nth(1), b.nth(2)), (&Hears::Leg(LegId(2)), &Hears::Leg(LegId(1))));
 
     let mut b = waiting();
-    b.enter(2, whisper);
-    b.enter(3, WAIT);
+    b.arrive(2, whisper);
+    b.arrive(3, WAIT);
     b.leaves(2);
     assert_eq!(b.queue().members.iter().map(|m| m.position).collect::<Vec<_>>(), [1, 2]);
     let first = b.queue().members[0].call;
     assert_eq!(first, b.live()[0].call, "it has its place again");
     // It leaves while it hears it: who asked waits for the next.
-    b.enter(4, whisper);
+    b.arrive(4, whisper);
     b.serve("<Hangup/>");
     b.sound_queues();
     assert_eq!(b.size(), 0, "the second one is taken");
@@ -328,7 +328,7 @@ fn the_dialplan_has_queues_too() {
 #[test]
 fn digits_hold_and_star_reach_the_other_call() {
     let mut b = waiting();
-    b.enter(2, "<Dial action='taken' hangupOnStar='true'><Queue>support</Queue></Dial>");
+    b.arrive(2, "<Dial action='taken' hangupOnStar='true'><Queue>support</Queue></Dial>");
     let press = |leg, digit| Heard::Digit { leg: LegId(leg), digit, duration_ms: 100, method: media::Method::Rfc4733 };
     b.input(Input::Media(press(1, '5')));
     assert_eq!(b.dialled.len(), 1, "in band, as the other phone has no events: {:?}", b.dialled);
@@ -351,7 +351,7 @@ fn digits_hold_and_star_reach_the_other_call() {
 fn the_operator_sees_who_waits_takes_one_out_and_removes_what_is_empty() {
     let mut b = waiting();
     b.pass(Duration::from_secs(4));
-    b.enter(2, WAIT);
+    b.arrive(2, WAIT);
     let view = b.queue();
     assert_eq!((view.name.as_str(), view.max, view.average_s()), ("support", 1_000, 2));
     assert!(matches!(b.ask(Operator::ForgetQueue(view.id)), Reply::Refused(_)));
@@ -376,12 +376,12 @@ fn a_queue_of_the_rest_api_has_its_own_number_and_size_and_keeps_its_callers_thr
     let setting = |name: &str, max| QueueSetting { id: QueueId(7), name: name.into(), max };
     let put = |b: &mut Bench, setting| b.ask(Operator::Settings(Box::new(Settings { queues: vec![setting] })));
     put(&mut b, setting("support", 1));
-    b.enter(1, WAIT);
-    b.enter(2, WAIT);
+    b.arrive(1, WAIT);
+    b.arrive(2, WAIT);
     assert_eq!((b.queue().id, b.parameter("QueueResult")), (QueueId(7), Some("queue-full")));
     put(&mut b, setting("help", 9));
     assert_eq!((b.queue().name.as_str(), b.queue().max, b.size()), ("help", 9, 1));
-    b.enter(3, "<Dial><Queue>help</Queue></Dial>");
+    b.arrive(3, "<Dial><Queue>help</Queue></Dial>");
     assert_eq!(b.size(), 0);
     b.sound_queues();
 }
@@ -395,9 +395,9 @@ fn at_whatever_moment_either_side_leaves_nothing_is_left() {
                 let mut b = Bench::new(PLAN);
                 let take = format!("<Dial action='taken'><Queue{whisper}>support</Queue></Dial>");
                 let moments: [&dyn Fn(&mut Bench); 6] = [
-                    &|b| b.enter(1, WAIT),
+                    &|b| b.arrive(1, WAIT),
                     &|b| b.serve("<Pause length='3'/>"),
-                    &|b| b.enter(2, &take),
+                    &|b| b.arrive(2, &take),
                     &|b| b.serve("<Pause length='2'/>"),
                     &|b| b.pass(Duration::from_secs(3)),
                     &|b| b.pass(Duration::from_secs(9)),
