@@ -1,8 +1,9 @@
 //! Music for those who wait where nobody names any: broken chords, made here, so that nobody's rights are in it.
 
-use super::player::{Prompt, SAMPLE_RATE};
 use std::f64::consts::TAU;
 
+/// Samples a second, as of every prompt.
+const SAMPLE_RATE: u32 = 8_000;
 /// The name under which it is played.
 pub const HOLD_MUSIC: &str = "tandem:hold-music";
 
@@ -25,7 +26,7 @@ const NOTE: usize = QUAVER * 5;
 const LEVEL: f64 = 1_900.0;
 
 /// Sixteen seconds, whose end goes over into their beginning.
-pub fn hold_music() -> Prompt {
+pub fn hold_music() -> Box<[i16]> {
     let length = CHORDS.len() * ORDER.len() * QUAVER;
     let mut sound = vec![0f64; length];
     let notes = CHORDS.iter().flat_map(|chord| ORDER.iter().map(|n| chord[*n]));
@@ -39,8 +40,7 @@ pub fn hold_music() -> Prompt {
             sound[(n * QUAVER + t) % length] += LEVEL * swell * wave;
         }
     }
-    let samples = sound.into_iter().map(|s| s.round().clamp(-32_768.0, 32_767.0) as i16);
-    Prompt { samples: samples.collect() }
+    sound.into_iter().map(|s| s.round().clamp(-32_768.0, 32_767.0) as i16).collect()
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn it_is_soft_and_has_no_jump_where_it_begins_again() {
-        let samples = hold_music().samples;
+        let samples = hold_music();
         assert_eq!(samples.len(), 16 * SAMPLE_RATE as usize);
         let loudest = samples.iter().map(|s| s.unsigned_abs()).max();
         assert!(loudest.is_some_and(|s| (1_000..8_000).contains(&s)), "{loudest:?}");

@@ -204,7 +204,7 @@ impl Shelf {
     fn load(&self, name: &str) -> Result<Arc<Prompt>, PromptError> {
         let path = self.path(name);
         let changed = modified(&path);
-        let prompt = Arc::new(if name == HOLD_MUSIC { hold_music() } else { read(&path)? });
+        let prompt = Arc::new(if name == HOLD_MUSIC { Prompt { samples: hold_music() } } else { read(&path)? });
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let others: usize = kept.iter().filter(|(n, _)| &***n != name).map(|(_, k)| k.prompt.samples.len()).sum();
         if others + prompt.samples.len() <= KEPT_MAX {
