@@ -185,7 +185,11 @@ fn conference(node: &Node, dial: &Common, warnings: &mut Warnings) -> Option<Ver
         start_on_enter: a.flag("startConferenceOnEnter", 13_232, true),
         end_on_exit: a.flag("endConferenceOnExit", 13_231, false),
         max_participants: a.number("maxParticipants", SCHEMA, (2, 250)).unwrap_or(250),
-        wait: None,
+        wait: match a.text("waitUrl") {
+            // Music unless it is said that there is none.
+            None => Some(Text::literal(crate::media::HOLD_MUSIC)),
+            Some(_) => None,
+        },
         hooks,
     })))
 }

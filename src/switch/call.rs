@@ -14,6 +14,7 @@ mod script;
 mod transfer;
 
 use super::capture::Gathering;
+use super::conference::Tunes;
 use super::dialing::{Dialing, Tried};
 use super::digits::Digits;
 use super::io::{CallView, Output};
@@ -127,6 +128,8 @@ pub struct Call {
     pub aside: Option<Box<Aside>>,
     /// It is in a queue, or was taken out of one by whom it is joined with.
     pub queued: Option<Box<Queued>>,
+    /// Sound of a conference that is fetched, or heard alone.
+    pub tunes: Tunes,
     /// How it left its queue.
     pub left: Option<Left>,
     pub origin: Origin,
@@ -187,6 +190,7 @@ impl Call {
             front: 0,
             aside: None,
             queued: None,
+            tunes: Tunes::default(),
             left: None,
             origin: Origin::default(),
             dialled: Dialled::default(),
@@ -336,6 +340,7 @@ impl Call {
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring if self.on_taking_timer(w) => {}
             CallTimer::Ring => self.on_ring_out(w),
+            CallTimer::TalkLimit if self.step_out(w) => {}
             CallTimer::TalkLimit if matches!(self.doing, Doing::Linked(_)) => {
                 self.end_link(w, Ending::new(Class::Tandem, "time_limit", 0));
             }

@@ -3,17 +3,25 @@
 //! A conference is made by the first call that joins it and ends with the last that leaves. It begins when there are two and
 //! one of those may begin it; before that all are muted and hear its music. After each change the room gets its whole state.
 
+mod told;
+mod tunes;
+
+pub use tunes::{For, Tunes};
+
 use super::call::{Call, Doing};
 use super::io::{ConferenceView, Output, ParticipantView};
-use super::world::{CallKey, World};
+use super::world::{CallKey, CallTimer, World};
 use crate::base::time::Now;
 use crate::event::{CallId, Side, What};
 use crate::media::command::{
-    Command, Event, Hears, LegId, Listens, MEMBERS_MAX, Member, RoomId, RoomSound, RoomState, Says, Sounding, UNITY_Q12,
+    Command, Event, Hears, LegId, Listens, MEMBERS_MAX, Member, RoomId, RoomSound, RoomState, Says, Sounding, Tones,
+    UNITY_Q12,
 };
-use crate::verb::{Conference as Asked, Outcome};
+use crate::verb::{Action, Channels, Conference as Asked, Outcome, Script};
+use crate::web::{Address, Parameters};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use told::{Ended, Told};
 
 /// All conferences that somebody is in.
 #[derive(Debug, Default)]
@@ -33,11 +41,19 @@ pub enum News {
     Ended,
     /// The operator has taken this one out of it.
     Removed,
+    /// The operator has it hear the room again.
+    Unheld,
 }
 
 #[derive(Debug)]
 struct Conference {
     room: RoomId,
+    /// `CF…` in webhooks and REST.
+    sid: u128,
+    told: Option<Told>,
+    ended: Option<Ended>,
+    /// Whose leg is recorded.
+    recorder: Option<CallKey>,
     /// Of its calls, on whose shard it is.
     group: u64,
     since: Now,
@@ -50,7 +66,7 @@ struct Conference {
     speaker: Option<LegId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Participant {
     call: CallKey,
     id: CallId,
@@ -79,12 +95,19 @@ pub struct Change {
     pub coach: Option<String>,
     /// Of what it says, −30 to 12.
     pub volume_db: Option<i8>,
+    /// What it hears while it is on hold, and once now: documents whose Play it is.
+    pub hold_url: Option<Address>,
+    pub announce_url: Option<Address>,
 }
 
 impl Conference {
-    fn new(room: RoomId, group: u64, now: Now) -> Conference {
+    fn new(room: RoomId, name: &str, group: u64, now: Now) -> Conference {
         Conference {
             room,
+            sid: told::sid_of(name, now.wall.as_micros()),
+            told: None,
+            ended: None,
+            recorder: None,
             group,
             since: now,
             begun: None,
@@ -148,10 +171,13 @@ impl Conference {
             coach: p.asked.coach.clone(),
             volume_db: p.volume_db,
             end_on_exit: p.asked.end_on_exit,
+            start_on_enter: p.asked.start_on_enter,
+            label: p.asked.hooks.label.clone(),
             speaking: self.speaker == Some(p.leg),
         };
         ConferenceView {
             name: name.to_owned(),
+            sid: format!("CF{:032x}", self.sid),
             state: if self.begun.is_some() { "in-progress" } else { "waiting" },
             since: self.since.wall,
             participants: self.participants.iter().map(participant).collect(),
@@ -177,6 +203,7 @@ impl World {
         let is_over = conference.participants.is_empty();
         self.output(Output::Media(Command::Room { room, group, state }));
         if is_over {
+            self.tell_end(name);
             self.conferences.by_name.remove(name);
             self.conferences.rooms.remove(&room);
         }
@@ -188,20 +215,36 @@ impl World {
         conference.begun = Some(now);
         let others = conference.participants.iter().map(|p| p.call).filter(|call| *call != except);
         self.conferences.news.extend(others.map(|call| (call, News::Begins)));
+        self.tell_conference(name, ("start", "conference-start"), None, Parameters::new());
     }
 
-    fn leave_conference(&mut self, name: &str, call: CallKey) {
+    fn leave_conference(&mut self, name: &str, call: CallKey, is_kicked: bool) {
         let beep = self.play(Sounding::Exit);
         let Some(conference) = self.conferences.by_name.get_mut(name) else { return };
         let Some(at) = conference.participants.iter().position(|p| p.call == call) else { return };
         let gone = conference.participants.remove(at);
-        if gone.asked.end_on_exit {
-            let others = conference.participants.drain(..).map(|p| (p.call, News::Ended));
-            self.conferences.news.extend(others);
+        let ends = gone.asked.end_on_exit;
+        if ends || conference.participants.is_empty() {
+            let reason = match (ends, is_kicked) {
+                (true, false) => "participant-with-end-conference-on-exit-left",
+                (true, true) => "participant-with-end-conference-on-exit-kicked",
+                (false, false) => "last-participant-left",
+                (false, true) => "last-participant-kicked",
+            };
+            conference.ended = Some(Ended { reason, by: Some((gone.id, gone.asked.hooks.label.clone())) });
+        }
+        conference.recorder = conference.recorder.filter(|recorder| *recorder != call);
+        let mut all = vec![gone.clone()];
+        if ends {
+            all.append(&mut conference.participants);
+            self.conferences.news.extend(all.iter().skip(1).map(|p| (p.call, News::Ended)));
         } else if conference.begun.is_some() && gone.asked.beep.on_exit() {
             conference.beep = Some(beep);
         }
         conference.speaker = conference.speaker.filter(|leg| *leg != gone.leg);
+        for who in &all {
+            self.tell_conference(name, ("leave", "participant-leave"), Some(who), Parameters::new());
+        }
         self.update_conference(name);
     }
 
@@ -223,9 +266,16 @@ impl World {
         let Some(name) = rooms.get(room).cloned() else { return };
         let Some(conference) = self.conferences.by_name.get_mut(&name) else { return };
         match event {
-            Event::Speaker { leg, .. } => conference.speaker = *leg,
-            Event::RoomPlayEnded { id, .. } if conference.announcement.as_ref().is_some_and(|a| a.id == *id) => {
+            Event::Speaker { leg, .. } => {
+                let before = std::mem::replace(&mut conference.speaker, *leg);
+                self.tell_speaker(&name, before);
+            }
+            Event::RoomPlayEnded { id, played, .. }
+                if conference.announcement.as_ref().is_some_and(|a| a.id == *id) =>
+            {
                 conference.announcement = None;
+                let event = if *played { "announcement-end" } else { "announcement-fail" };
+                self.tell_conference(&name, ("announcement", event), None, Parameters::new());
                 self.update_conference(&name);
             }
             _ => {}
@@ -246,7 +296,22 @@ impl World {
 
     pub fn change_by_operator(&mut self, name: &str, call: CallId, change: Change) -> bool {
         let Some(key) = self.participant(name, call) else { return false };
+        let mut told: Vec<(&str, &str)> = Vec::new();
+        let mut now = None;
         self.change_participant(name, key, |p| {
+            match change.muted {
+                Some(true) if !p.muted => told.push(("mute", "participant-mute")),
+                Some(false) if p.muted => told.push(("mute", "participant-unmute")),
+                _ => {}
+            }
+            match change.hold {
+                Some(true) if !p.held => told.push(("hold", "participant-hold")),
+                Some(false) if p.held => told.push(("hold", "participant-unhold")),
+                _ => {}
+            }
+            if change.coach.is_some() || change.volume_db.is_some() || change.deaf.is_some() {
+                told.push(("modify", "participant-modify"));
+            }
             p.muted = change.muted.unwrap_or(p.muted);
             p.held = change.hold.unwrap_or(p.held);
             p.deaf = change.deaf.unwrap_or(p.deaf);
@@ -254,7 +319,34 @@ impl World {
             if let Some(coach) = change.coach {
                 p.asked.coach = Some(coach).filter(|c| !c.is_empty());
             }
-        })
+            now = Some(p.clone());
+        });
+        for event in told {
+            if event.1 == "participant-unhold" {
+                self.conferences.news.push_back((key, News::Unheld));
+            }
+            self.tell_conference(name, event, now.as_ref(), Parameters::new());
+        }
+        true
+    }
+
+    /// Music for those who wait, if there is none yet.
+    fn set_music(&mut self, name: &str, file: Arc<str>) {
+        let music = self.play(Sounding::File { file, loops: 0 });
+        let Some(conference) = self.conferences.by_name.get_mut(name) else { return };
+        conference.wait.get_or_insert(music);
+        self.update_conference(name);
+    }
+
+    fn is_held(&self, name: &str, call: CallKey) -> bool {
+        let conference = self.conferences.by_name.get(name);
+        conference.is_some_and(|c| c.participants.iter().any(|p| p.call == call && p.held))
+    }
+
+    /// The call of a participant, by its number; of the first one if none is named.
+    pub fn seat(&self, name: &str, call: Option<CallId>) -> Option<CallKey> {
+        let mut all = self.conferences.by_name.get(name)?.participants.iter();
+        all.find(|p| call.is_none_or(|call| p.id == call)).map(|p| p.call)
     }
 
     fn participant(&self, name: &str, call: CallId) -> Option<CallKey> {
@@ -266,13 +358,17 @@ impl World {
     pub fn end_by_operator(&mut self, name: &str, only: Option<CallId>) -> bool {
         if let Some(call) = only {
             let Some(key) = self.participant(name, call) else { return false };
-            self.leave_conference(name, key);
+            self.leave_conference(name, key, true);
             self.conferences.news.push_back((key, News::Removed));
             return true;
         }
         let Some(conference) = self.conferences.by_name.get_mut(name) else { return false };
-        let all = conference.participants.drain(..).map(|p| (p.call, News::Ended));
-        self.conferences.news.extend(all);
+        conference.ended = Some(Ended { reason: "conference-ended-via-api", by: None });
+        let all: Vec<Participant> = conference.participants.drain(..).collect();
+        self.conferences.news.extend(all.iter().map(|p| (p.call, News::Ended)));
+        for who in &all {
+            self.tell_conference(name, ("leave", "participant-leave"), Some(who), Parameters::new());
+        }
         self.update_conference(name);
         true
     }
@@ -314,16 +410,22 @@ impl Call {
         let (enter, now) = (w.play(Sounding::Enter), w.now);
         let wait = asked.wait.clone().map(|file| w.play(Sounding::File { file, loops: 0 }));
         let group = self.media_group();
+        let status = asked.hooks.status.as_ref().map(|s| (self.address(&s.hook), s.events.clone()));
+        let music = asked.hooks.wait.as_ref().map(|hook| self.address(hook));
         let Conferences { by_name, rooms, next, .. } = &mut w.conferences;
         let conference = by_name.entry(name.clone()).or_insert_with(|| {
             *next += 1;
             rooms.insert(RoomId(*next), name.clone());
-            Conference::new(RoomId(*next), group, now)
+            Conference::new(RoomId(*next), &name, group, now)
         });
         let beeps = asked.beep.on_enter();
         let room = conference.room;
         conference.wait = conference.wait.take().or(wait);
-        conference.participants.push(Participant {
+        let music = music.filter(|_| conference.wait.is_none());
+        let told = status.map(|(address, events)| Told { address, events, next: 0 });
+        conference.told = conference.told.take().or(told);
+        let hooks = asked.hooks.clone();
+        let new = Participant {
             call: self.key,
             id: self.id,
             name: self.caller_name(),
@@ -335,7 +437,9 @@ impl Call {
             holds: self.legs.first().is_some_and(|l| l.session.is_held()),
             volume_db: 0,
             asked,
-        });
+        };
+        conference.participants.push(new.clone());
+        w.tell_conference(&name, ("join", "participant-join"), Some(&new), Parameters::new());
         w.begin_conference(&name, self.key);
         let conference = w.conferences.by_name.get_mut(&name)?;
         let begun = conference.begun.is_some();
@@ -347,6 +451,20 @@ impl Call {
         self.hear(w, 0, Hears::Room(room));
         w.update_conference(&name);
         self.doing = Doing::Conferring(name.into());
+        if let Some(address) = music {
+            self.fetch_tune(w, For::Waiting, address);
+        }
+        if let Some(limit) = hooks.time_limit {
+            self.set_timer(w, CallTimer::TalkLimit, limit);
+        }
+        if hooks.hangup_on_star
+            && let Some(leg) = self.legs.first_mut()
+        {
+            leg.session.want_tones(Tones::Told);
+        }
+        if begun {
+            self.record_conference(w);
+        }
         None
     }
 
@@ -361,8 +479,9 @@ impl Call {
     /// The call ends while it is in a conference.
     pub fn leave_conference(&mut self, w: &mut World) {
         if let Doing::Conferring(name) = &self.doing {
-            w.leave_conference(name, self.key);
+            w.leave_conference(name, self.key, false);
             self.note(w, Side::Call, What::Note("left the conference".into()));
+            self.leave_tunes(w);
         }
     }
 
@@ -370,15 +489,65 @@ impl Call {
         if !matches!(self.doing, Doing::Conferring(_)) {
             return;
         }
+        if news == News::Unheld {
+            return self.own_tune_ends(w, None);
+        }
         let text = match news {
             News::Begins => "the conference begins",
             News::Ended => "the conference is ended",
             News::Removed => "taken out of the conference",
+            News::Unheld => "",
         };
         self.note(w, Side::Call, What::Note(text.into()));
-        if news != News::Begins {
-            self.hear(w, 0, Hears::Silence);
-            self.step_done(w, Outcome::Done);
+        if news == News::Begins {
+            return self.record_conference(w);
+        }
+        self.conference_over(w);
+    }
+
+    fn conference_over(&mut self, w: &mut World) {
+        self.leave_tunes(w);
+        self.dial_recorded(w);
+        self.cancel_timer(w, CallTimer::TalkLimit);
+        self.hear(w, 0, Hears::Silence);
+        self.step_done(w, Outcome::Done);
+    }
+
+    fn leave_tunes(&mut self, w: &mut World) {
+        self.tunes.leave().into_iter().for_each(|id| self.cancel_fetch(w, id));
+    }
+
+    /// The caller's * or the end of its time takes it out; the script goes on. False if it is in none.
+    pub fn step_out(&mut self, w: &mut World) -> bool {
+        let is_in = matches!(self.doing, Doing::Conferring(_));
+        if is_in {
+            self.leave_conference(w);
+            self.conference_over(w);
+        }
+        is_in
+    }
+
+    pub fn star_in_conference(&mut self, w: &mut World) {
+        let is_asked = match self.script.as_ref().and_then(Script::waiting) {
+            Some(Action::Conference(asked)) => asked.hooks.hangup_on_star,
+            _ => false,
+        };
+        if is_asked {
+            self.step_out(w);
+        }
+    }
+
+    /// The first who asks for it has the conference recorded, at its own leg and as long as it stays.
+    fn record_conference(&mut self, w: &mut World) {
+        let Doing::Conferring(name) = &self.doing else { return };
+        let is_asked = match self.script.as_ref().and_then(Script::waiting) {
+            Some(Action::Conference(asked)) => asked.hooks.record,
+            _ => false,
+        };
+        let Some(conference) = w.conferences.by_name.get_mut(&**name) else { return };
+        if is_asked && conference.recorder.is_none() {
+            conference.recorder = Some(self.key);
+            self.record_dial(w, Some(Channels::Mono));
         }
     }
 

@@ -114,6 +114,7 @@ impl Call {
         if index == 0 && press.digit == '*' {
             self.on_star(w);
             self.star_ends_link(w);
+            self.star_in_conference(w);
         }
     }
 

@@ -77,6 +77,11 @@ pub enum Operator {
         conference: String,
         file: std::sync::Arc<str>,
     },
+    /// Plays what a document says to all in a conference.
+    AnnounceUrl {
+        conference: String,
+        address: crate::web::Address,
+    },
     Queues,
     /// Takes one who waits, or the first, out of a queue; its call runs something else then. Answered by [`Reply::Member`].
     Dequeue {
@@ -172,6 +177,8 @@ pub struct CallView {
 #[derive(Clone, Debug)]
 pub struct ConferenceView {
     pub name: String,
+    /// `CF` and 32 hexadecimal digits.
+    pub sid: String,
     /// "waiting", "in-progress".
     pub state: &'static str,
     pub since: crate::base::time::Wall,
@@ -191,6 +198,8 @@ pub struct ParticipantView {
     pub coach: Option<String>,
     pub volume_db: i8,
     pub end_on_exit: bool,
+    pub start_on_enter: bool,
+    pub label: String,
     /// Has the floor.
     pub speaking: bool,
 }

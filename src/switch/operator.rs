@@ -1,8 +1,10 @@
 //! What the API and the command line ask of the running switch.
 
 use super::Switch;
+use super::conference::{Change, For};
 use super::io::{Operator, Output, Reply, Setup};
 use crate::event::{CallId, CallRecord, Class, Ending};
+use crate::web::Address;
 use std::sync::Arc;
 
 const fn found(found: bool) -> Reply {
@@ -17,9 +19,8 @@ impl Switch {
             }
             Operator::Call(call) => self.call(call),
             Operator::Conferences => Reply::Conferences(self.world.conferences()),
-            Operator::Participant { conference, call, change } => {
-                found(self.world.change_by_operator(&conference, call, change))
-            }
+            Operator::Participant { conference, call, change } => self.change_participant(&conference, call, change),
+            Operator::AnnounceUrl { conference, address } => found(self.tune(&conference, None, For::All, address)),
             Operator::EndConference { conference, only } => found(self.world.end_by_operator(&conference, only)),
             Operator::Announce { conference, file } => found(self.world.announce(&conference, file)),
             Operator::Queues => Reply::Queues(self.world.queue_views()),
@@ -48,6 +49,26 @@ impl Switch {
             }
         };
         self.world.output(Output::Reply { id, reply });
+    }
+
+    fn change_participant(&mut self, conference: &str, call: CallId, mut change: Change) -> Reply {
+        let (hold, announce) = (change.hold_url.take(), change.announce_url.take());
+        if !self.world.change_by_operator(conference, call, change) {
+            return Reply::NotFound;
+        }
+        for (what, address) in [(For::Held, hold), (For::One, announce)] {
+            if let Some(address) = address {
+                self.tune(conference, Some(call), what, address);
+            }
+        }
+        Reply::Done
+    }
+
+    /// Has a participant's call fetch sound for its conference.
+    fn tune(&mut self, conference: &str, call: Option<CallId>, what: For, address: Address) -> bool {
+        let Some(key) = self.world.seat(conference, call) else { return false };
+        self.with_call(key, |call, w| call.fetch_tune(w, what, address));
+        true
     }
 
     /// Whoever drains is called no more: its registrations with trunks end.

@@ -144,6 +144,7 @@ impl Call {
             let sides = sides(w, channels);
             let (trim, status) = match self.script.as_ref().and_then(Script::waiting) {
                 Some(Action::Dial(dial)) => (dial.after.trim, dial.after.recording.clone()),
+                Some(Action::Conference(asked)) => (false, asked.hooks.recording.clone()),
                 Some(Action::Dequeue(asked)) => (asked.after.trim, asked.after.recording.clone()),
                 _ => (false, None),
             };

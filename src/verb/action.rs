@@ -509,7 +509,8 @@ pub const fn tone_name(tone: Tone) -> &'static str {
 }
 
 /// What a field is if nothing is said of it.
-const USUAL: [(&str, &str); 10] = [
+const USUAL: [(&str, &str); 11] = [
+    ("wait", crate::media::HOLD_MUSIC),
     ("barge_in", "true"),
     ("finish_on_key", "#"),
     ("input", "dtmf"),

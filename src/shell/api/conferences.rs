@@ -76,7 +76,7 @@ pub async fn change(
         return Err(Problem::bad_request("volume_db goes from -30 to 12"));
     }
     let Wanted { muted, hold, deaf, coach, volume_db } = wanted;
-    let change = Change { muted, hold, deaf, coach, volume_db };
+    let change = Change { muted, hold, deaf, coach, volume_db, ..Change::default() };
     ask(&api, Operator::Participant { conference, call: read_call(&call)?, change }).await
 }
 

@@ -43,6 +43,7 @@ fn reply(ask: Operator) -> Reply {
         Operator::Call(LIVE) => Reply::Call(Box::new((view(LIVE), *sample(LIVE)))),
         Operator::Conferences => Reply::Conferences(vec![ConferenceView {
             name: "sales".into(),
+            sid: "CF00000000000000000000000000000001".into(),
             state: "waiting",
             since: Wall(1_000_000),
             participants: vec![ParticipantView {
@@ -55,6 +56,8 @@ fn reply(ask: Operator) -> Reply {
                 coach: None,
                 volume_db: -6,
                 end_on_exit: false,
+                start_on_enter: true,
+                label: String::new(),
                 speaking: false,
             }],
         }]),

@@ -180,7 +180,9 @@ impl Call {
         if matches!(self.doing, Doing::Fetching(awaited) if awaited == id) {
             return self.on_document(w, result);
         }
-        self.on_list_fetched(w, id, result);
+        if !self.on_tune(w, id, &result) {
+            self.on_list_fetched(w, id, result);
+        }
     }
 
     /// The request that follows a step which is over; true if there is one, and its answer is awaited.

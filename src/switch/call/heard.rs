@@ -126,6 +126,7 @@ impl Call {
             }
             return;
         }
+        self.own_tune_ends(w, Some(id));
         self.on_list_play_ended(w, id, played);
         if matches!(self.doing, Doing::Playing(playing) if playing == id) {
             if !played {

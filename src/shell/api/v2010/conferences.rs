@@ -1,25 +1,18 @@
 //! Conferences that go on, and who is in them.
 
 use super::answer::{Failure, Paging, created, date, gone, is_sid, ok};
+use super::form::Form;
 use super::{Ask, Rest, calls};
 use crate::event::CallId;
 use crate::shell::api::originate::steps_to_run;
 use crate::switch::{Change, ConferenceView, Operator, ParticipantView, Reply};
+use crate::web::{self, Address};
 use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-/// A conference's number follows from its name and the moment at which it was made, so that it need not be kept.
-fn sid_of(c: &ConferenceView) -> String {
-    let fold = |seed: u64| {
-        let octets = c.name.bytes().chain(c.since.as_micros().to_le_bytes());
-        octets.fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))
-    };
-    format!("CF{:016x}{:016x}", fold(0xCBF2_9CE4_8422_2325), fold(0x6C62_272E_07BB_0142))
-}
-
 fn show(account: &str, c: &ConferenceView) -> Value {
-    let sid = sid_of(c);
+    let sid = &c.sid;
     let uri = format!("/2010-04-01/Accounts/{account}/Conferences/{sid}");
     json!({
         "sid": sid, "account_sid": account, "api_version": "2010-04-01", "friendly_name": c.name, "region": "us1",
@@ -36,9 +29,9 @@ fn show_participant(account: &str, conference: &str, p: &ParticipantView) -> Val
     let call = p.call.to_string();
     let coach = p.coach.as_deref().filter(|c| is_sid(c, "CA"));
     json!({
-        "account_sid": account, "call_sid": call, "conference_sid": conference, "label": null,
+        "account_sid": account, "call_sid": call, "conference_sid": conference, "label": Some(&p.label).filter(|l| !l.is_empty()),
         "date_created": date(p.joined), "date_updated": date(p.joined), "muted": p.muted, "hold": p.hold,
-        "end_conference_on_exit": p.end_on_exit, "start_conference_on_enter": true, "status": "connected",
+        "end_conference_on_exit": p.end_on_exit, "start_conference_on_enter": p.start_on_enter, "status": "connected",
         "coaching": p.coach.is_some(), "call_sid_to_coach": coach, "queue_time": null,
         "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants/{call}.json"),
     })
@@ -53,7 +46,7 @@ async fn all(rest: &Rest) -> Result<Vec<ConferenceView>, Failure> {
 
 /// By its number, or by its name.
 async fn find(rest: &Rest, ask: &Ask, named: &str) -> Result<ConferenceView, Failure> {
-    let found = all(rest).await?.into_iter().find(|c| sid_of(c) == named || c.name == named);
+    let found = all(rest).await?.into_iter().find(|c| c.sid == named || c.name == named);
     found.ok_or_else(|| ask.not_found())
 }
 
@@ -90,6 +83,18 @@ async fn list(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
     Ok(ok(&paging.page(&ask.path, "conferences", page)))
 }
 
+/// `AnnounceUrl` and `AnnounceMethod`, or those of another name.
+fn address(form: &Form, name: &str) -> Result<Option<Address>, Failure> {
+    let (url, method) = (format!("{name}Url"), format!("{name}Method"));
+    let Some(text) = form.some(&url) else { return Ok(None) };
+    if !(text.starts_with("http://") || text.starts_with("https://")) {
+        return Err(Failure::parameter(&url, text, "an address that begins with http:// or https://"));
+    }
+    let given = form.some(&method).unwrap_or("POST");
+    let read = web::Method::parse(given).ok_or_else(|| Failure::parameter(&method, given, "GET or POST"))?;
+    Ok(Some(Address::new(text, read)))
+}
+
 async fn update(rest: &Rest, ask: &Ask, name: &str) -> Result<Response, Failure> {
     let conference = find(rest, ask, name).await?;
     let mut shown = show(&ask.account, &conference);
@@ -100,10 +105,11 @@ async fn update(rest: &Rest, ask: &Ask, name: &str) -> Result<Response, Failure>
             shown["reason_conference_ended"] = "conference-ended-via-api".into();
         }
         Some(other) => return Err(Failure::parameter("Status", other, "completed")),
-        None if ask.form.some("AnnounceUrl").is_some() => {
-            return Err(Failure::bad(20_001, "AnnounceUrl is not yet available"));
+        None => {
+            if let Some(address) = address(&ask.form, "Announce")? {
+                rest.operate(Operator::AnnounceUrl { conference: conference.name, address }).await?;
+            }
         }
-        None => {}
     }
     Ok(ok(&shown))
 }
@@ -112,7 +118,7 @@ async fn participants(rest: &Rest, ask: &Ask, name: &str) -> Result<Response, Fa
     let paging = Paging::read(&ask.query)?;
     let (muted, hold) = (ask.query.flag("Muted")?, ask.query.flag("Hold")?);
     let conference = find(rest, ask, name).await?;
-    let sid = sid_of(&conference);
+    let sid = conference.sid.clone();
     let fits = |p: &&ParticipantView| muted.is_none_or(|m| p.muted == m) && hold.is_none_or(|h| p.hold == h);
     let found = conference.participants.iter().filter(fits).skip(paging.offset()).take(paging.limit());
     let shown = found.map(|p| show_participant(&ask.account, &sid, p)).collect();
@@ -121,14 +127,18 @@ async fn participants(rest: &Rest, ask: &Ask, name: &str) -> Result<Response, Fa
 
 async fn whom(rest: &Rest, ask: &Ask, name: &str, call: &str) -> Result<(ConferenceView, ParticipantView), Failure> {
     let conference = find(rest, ask, name).await?;
-    let found = conference.participants.iter().find(|p| p.call.to_string() == call).cloned();
+    let found = conference
+        .participants
+        .iter()
+        .find(|p| p.call.to_string() == call || (!p.label.is_empty() && p.label == call))
+        .cloned();
     let found = found.ok_or_else(|| ask.not_found())?;
     Ok((conference, found))
 }
 
 async fn participant(rest: &Rest, ask: &Ask, name: &str, call: &str) -> Result<Response, Failure> {
     let (conference, found) = whom(rest, ask, name, call).await?;
-    Ok(ok(&show_participant(&ask.account, &sid_of(&conference), &found)))
+    Ok(ok(&show_participant(&ask.account, &conference.sid, &found)))
 }
 
 async fn change(rest: &Rest, ask: &Ask, name: &str, call: &str) -> Result<Response, Failure> {
@@ -141,7 +151,16 @@ async fn change(rest: &Rest, ask: &Ask, name: &str, call: &str) -> Result<Respon
         (Some(true), None) => return Err(Failure::bad(20_001, "CallSidToCoach is required")),
         (None, None) => None,
     };
-    let change = Change { muted: form.flag("Muted")?, hold: form.flag("Hold")?, deaf: None, coach, volume_db: None };
+    let (hold_url, announce_url) = (address(form, "Hold")?, address(form, "Announce")?);
+    let change = Change {
+        muted: form.flag("Muted")?,
+        hold: form.flag("Hold")?,
+        deaf: None,
+        coach,
+        volume_db: None,
+        hold_url,
+        announce_url,
+    };
     let asked = Operator::Participant { conference: conference.name.clone(), call: found.call, change };
     match rest.operate(asked).await? {
         Reply::Done => participant(rest, ask, name, call).await,
@@ -152,7 +171,7 @@ async fn change(rest: &Rest, ask: &Ask, name: &str, call: &str) -> Result<Respon
 /// Calls somebody into a conference, which need not be there yet.
 async fn invite(rest: &Rest, ask: &Ask, named: &str) -> Result<Response, Failure> {
     let form = &ask.form;
-    let there = all(rest).await?.into_iter().find(|c| sid_of(c) == named || c.name == named);
+    let there = all(rest).await?.into_iter().find(|c| c.sid == named || c.name == named);
     if there.is_none() && is_sid(named, "CF") {
         return Err(ask.not_found());
     }
@@ -180,7 +199,7 @@ async fn invite(rest: &Rest, ask: &Ask, named: &str) -> Result<Response, Failure
     let runs = steps_to_run(&steps, to, from).map_err(|why| Failure::bad(20_001, why))?;
     let call: CallId = calls::originate(rest, ask, runs).await?;
     let conference = all(rest).await?.into_iter().find(|c| c.name == name);
-    let sid = conference.as_ref().map(sid_of);
+    let sid = conference.map(|c| c.sid);
     Ok(created(&json!({
         "account_sid": ask.account, "call_sid": call.to_string(), "conference_sid": sid,
         "label": form.some("Label"), "date_created": date(crate::shell::clock::wall()),
