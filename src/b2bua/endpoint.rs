@@ -1,14 +1,15 @@
 //! What every leg needs to speak SIP: transactions, our addresses, fresh identifiers.
 
 use crate::base::rng::Rng;
-use crate::base::time::Instant;
-use crate::config::SessionTimers;
+use crate::base::time::{Duration, Instant};
+use crate::config::{Network, SessionTimers};
 use crate::sip::dialog::{Dialog, Tag};
-use crate::sip::transaction::{ClientId, ServerId, Transactions};
+use crate::sip::locate::{Hop, Locator, Target};
+use crate::sip::transaction::{ClientId, ServerId, Transactions, Way};
 use crate::sip::transport::{Flow, Listener, NameId, Transport};
-use crate::sip::wire::{HeaderName, Message, Method, Uri, Writer, reason_phrase};
+use crate::sip::wire::{HeaderName, Message, Method, Uri, Writer, parse_ip, reason_phrase};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub use super::body::Body;
@@ -55,8 +56,17 @@ pub struct Endpoint {
     listeners: Vec<Listener>,
     rng: Rng,
     user_agent: Box<str>,
-    /// Addresses of names in trunk targets, as the shell resolved them.
-    resolved: BTreeMap<String, Vec<SocketAddr>>,
+    /// Names of hosts, and which addresses have failed of late.
+    pub locator: Locator,
+    /// The moment of the input that is handled.
+    pub now: Instant,
+    /// Our address on the far side of a NAT, and the networks on this side of it.
+    pub external: Option<IpAddr>,
+    pub local_nets: Vec<Network>,
+    /// Longer requests go by TCP, in octets; 0: never.
+    pub udp_max: usize,
+    /// Transports and families (true: IPv4) that there are listeners for.
+    reach: Vec<(Transport, bool)>,
     /// What was sent since the owner last looked, for timelines and for finding the sender of a transaction.
     sent: Vec<Sent>,
     /// Streams that have broken, the latest; their numbers are never used again.
@@ -71,6 +81,26 @@ const HUNG_UP_MAX: usize = 256;
 /// Broken streams remembered: many more than break while a call on one of them lasts.
 const CLOSED_MAX: usize = 10_000;
 
+/// How many leading bits two addresses of one family share.
+fn common_bits(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    }
+}
+
+/// The most further ways on which one request is tried.
+const WAYS_MAX: usize = 3;
+
+/// The ways to a URI, best first.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ways {
+    pub flows: Vec<Flow>,
+    /// No name server is waited for.
+    pub is_complete: bool,
+}
+
 /// One message that went out, in short.
 #[derive(Debug)]
 pub struct Sent {
@@ -83,22 +113,29 @@ pub struct Sent {
 
 impl Endpoint {
     pub fn new(listeners: Vec<Listener>, rng: Rng, user_agent: &str) -> Endpoint {
+        let mut reach: Vec<_> = listeners.iter().map(|l| (l.transport, l.local.is_ipv4())).collect();
+        reach.sort_unstable();
+        reach.dedup();
         Endpoint {
+            locator: Locator::default(),
+            now: Instant::default(),
+            external: None,
+            local_nets: Vec::new(),
+            udp_max: 0,
+            reach,
             transactions: Transactions::default(),
             session_timers: SessionTimers::default(),
             listeners,
             rng,
             user_agent: user_agent.into(),
-            resolved: BTreeMap::new(),
             sent: Vec::new(),
             closed: BTreeSet::new(),
             hung_up: VecDeque::new(),
         }
     }
 
-    pub fn set_names(&mut self, user_agent: &str, resolved: &[(String, Vec<SocketAddr>)]) {
+    pub fn set_user_agent(&mut self, user_agent: &str) {
         self.user_agent = user_agent.into();
-        self.resolved = resolved.iter().cloned().collect();
     }
 
     pub const fn rng(&mut self) -> &mut Rng {
@@ -138,11 +175,23 @@ impl Endpoint {
 
     /// `host:port` that peers on this flow know us by.
     pub fn advertised(&self, flow: Flow) -> SocketAddr {
-        self.listener(flow).map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |l| l.advertised)
+        let own = self.listener(flow).map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |l| l.advertised);
+        SocketAddr::new(self.outward(flow.peer.ip(), own.ip()), own.port())
+    }
+
+    /// What a peer knows one of our addresses by: the external one of its family, unless the peer is on this side of the NAT.
+    pub fn outward(&self, peer: IpAddr, own: IpAddr) -> IpAddr {
+        let is_near = || self.local_nets.iter().any(|net| net.contains(peer));
+        self.external.filter(|e| e.is_ipv4() == own.is_ipv4() && !is_near()).unwrap_or(own)
     }
 
     fn via(&self, flow: Flow, branch: &str) -> String {
-        format!("SIP/2.0/{} {};branch={branch};rport", flow.transport.as_str(), self.advertised(flow))
+        format!("{};branch={branch};rport", self.sent_by(flow))
+    }
+
+    /// Our Via on a flow, up to its parameters.
+    fn sent_by(&self, flow: Flow) -> String {
+        format!("SIP/2.0/{} {}", flow.transport.as_str(), self.advertised(flow))
     }
 
     /// Our Contact value on a flow.
@@ -160,52 +209,120 @@ impl Endpoint {
         self.listeners.iter().any(|l| {
             let ours =
                 |a: SocketAddr| (a.ip() == host || a.ip().is_unspecified()) && port.is_none_or(|p| p == a.port());
-            ours(l.local) || ours(l.advertised)
+            let outside = self.external.map(|ip| SocketAddr::new(ip, l.local.port()));
+            ours(l.local) || ours(l.advertised) || outside.is_some_and(ours)
         })
     }
 
-    /// The way to a URI: its transport parameter, its host if it is an address or a resolved name, its port or the default.
-    ///
-    /// `None` if the name is unknown or no listener of that transport and address family exists.
-    pub fn flow_to(&self, uri: &str, default: Transport) -> Option<Flow> {
-        let uri = Uri::parse(uri)?;
-        let transport = match uri.params.get("transport") {
-            Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            Some(t) if t.eq_ignore_ascii_case("tls") => Transport::Tls,
-            Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
-            Some(_) => return None,
-            None if uri.scheme.eq_ignore_ascii_case("sips") => Transport::Tls,
-            None => default,
-        };
-        let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
-        let peer = match uri.params.get("maddr").and_then(|m| m.parse().ok()).or(uri.ip()) {
-            Some(ip) => SocketAddr::new(ip, port),
-            None => SocketAddr::new(self.resolved.get(uri.host)?.first()?.ip(), port),
-        };
-        let flow = self.flow_to_address(peer, transport)?;
-        // Over TLS a peer that was called by a name has to prove that name (RFC 5922 §4).
-        let is_named = transport == Transport::Tls && uri.ip().is_none();
-        Some(if is_named { flow.to_named(NameId::of(uri.host)) } else { flow })
+    /// The best way to a URI that is known now; `None` if there is none: its name is unknown (and is being asked for), or no
+    /// listener of that transport and address family exists.
+    pub fn flow_to(&mut self, uri: &str, default: Transport) -> Option<Flow> {
+        self.ways(uri, default).flows.first().copied()
     }
 
-    /// The way to an address: the listener of that transport and family, loopback with loopback where there is a choice.
+    /// All ways to a URI, by RFC 3263; `default` is the transport of an address without one.
+    pub fn ways(&mut self, uri: &str, default: Transport) -> Ways {
+        let nowhere = Ways { flows: Vec::new(), is_complete: true };
+        let Some((uri, mut target)) = Uri::parse(uri).and_then(|uri| Some((uri, Target::of(&uri)?))) else {
+            return nowhere;
+        };
+        if target.transport.is_none() && !target.is_secure && parse_ip(&target.host).is_some() {
+            target.transport = Some(default);
+        }
+        let found = self.locator.locate(self.now, &target, &self.reach, &mut self.rng);
+        // Over TLS a peer that was called by a name has to prove that name (RFC 5922 §4).
+        let name = uri.ip().is_none().then(|| NameId::of(uri.host));
+        let flow = |hop: &Hop| {
+            let flow = self.flow_to_address(hop.address, hop.transport)?;
+            Some(match name.filter(|_| hop.transport == Transport::Tls) {
+                Some(name) => flow.to_named(name),
+                None => flow,
+            })
+        };
+        Ways { flows: found.hops.iter().filter_map(flow).collect(), is_complete: found.is_complete }
+    }
+
+    /// What was sent there got no answer, or 503; for a while other ways to the same host come first.
+    pub fn failed(&mut self, flow: Flow, retry_after: Option<Duration>) {
+        let hop = Hop { transport: flow.transport, address: flow.peer };
+        self.locator.failed(self.now, hop, retry_after);
+    }
+
+    /// There is another way to the URI than those that have failed of late.
+    pub fn has_fresh_way(&mut self, uri: &str, default: Transport) -> bool {
+        let flows = self.ways(uri, default).flows;
+        let first = flows.first().filter(|_| flows.len() > 1);
+        first.is_some_and(|f| !self.locator.is_shunned(self.now, Hop { transport: f.transport, address: f.peer }))
+    }
+
+    /// TCP to the peer of a UDP flow, for a request of `bytes` that is too long for a datagram (RFC 3261 §18.1.1): unless the URI
+    /// asks for UDP, there is no listener, or TCP has failed there of late.
+    fn by_tcp(&self, flow: Flow, uri: &str, bytes: usize) -> Option<Flow> {
+        if flow.transport != Transport::Udp || self.udp_max == 0 || bytes <= self.udp_max {
+            return None;
+        }
+        let is_udp_only = Uri::parse(uri).is_some_and(|uri| uri.params.get("transport").is_some());
+        let tcp = self.flow_to_address(flow.peer, Transport::Tcp)?;
+        let is_shunned = self.locator.is_shunned(self.now, Hop { transport: Transport::Tcp, address: flow.peer });
+        (!is_udp_only && !is_shunned).then_some(tcp)
+    }
+
+    /// The way to an address: the listener of that transport and family; where there are several, loopback for loopback, an
+    /// address of a local network for one of those, the nearest of them, and else the first as configured.
     pub fn flow_to_address(&self, peer: SocketAddr, transport: Transport) -> Option<Flow> {
-        let fits = |l: &&Listener| l.transport == transport && l.local.is_ipv4() == peer.is_ipv4();
-        let near = |l: &&Listener| fits(l) && l.local.ip().is_loopback() == peer.ip().is_loopback();
-        let listener = self.listeners.iter().find(near).or_else(|| self.listeners.iter().find(fits))?;
+        let is_near = |ip: IpAddr| self.local_nets.iter().any(|net| net.contains(ip));
+        let rank = |l: &Listener| {
+            let (own, far) = (l.advertised.ip(), peer.ip());
+            let common = if is_near(own) && is_near(far) { common_bits(own, far) } else { 0 };
+            (own.is_loopback() == far.is_loopback(), is_near(own) == is_near(far), common)
+        };
+        let fits = self.listeners.iter().filter(|l| l.transport == transport && l.local.is_ipv4() == peer.is_ipv4());
+        // The first of the best: `max_by_key` would give the last.
+        let listener = fits.rev().max_by_key(|l| rank(l))?;
         Some(Flow { listener: listener.id, transport, peer, connection: 0 })
     }
 
+    /// The ways of a request that is written for `flow`: TCP before it if it is too long, others after it.
+    fn one_after_another(&self, tcp: Option<Flow>, flow: Flow, others: Vec<Flow>) -> (Way, Vec<Way>) {
+        let way = |flow: Flow| Way { flow, via: self.sent_by(flow).into() };
+        let others = others.into_iter().take(WAYS_MAX).map(way);
+        match tcp {
+            Some(tcp) => (way(tcp), [way(flow)].into_iter().chain(others).collect()),
+            None => (Way { flow, via: "".into() }, others.collect()),
+        }
+    }
+
+    /// A hop has answered.
+    pub fn reached(&mut self, flow: Flow) {
+        self.locator.reached(Hop { transport: flow.transport, address: flow.peer });
+    }
+
     /// Where a dialog's next request goes: along its flow if it is sticky or an open stream, else to its route set or target.
-    pub fn dialog_flow(&self, dialog: &Dialog) -> Flow {
+    pub fn dialog_flow(&mut self, dialog: &Dialog) -> Flow {
+        self.dialog_flows(dialog).0
+    }
+
+    /// As [`Endpoint::dialog_flow`], with what is tried when that fails.
+    fn dialog_flows(&mut self, dialog: &Dialog) -> (Flow, Vec<Flow>) {
         let flow = dialog.flow();
         let is_open = flow.transport.is_reliable() && !self.closed.contains(&flow.connection);
         if is_open {
-            return flow;
+            return (flow, Vec::new());
         }
         // What a phone behind a NAT writes into its Contact leads nowhere: it is where it came from.
         let anew = Flow { connection: 0, ..flow };
-        if dialog.is_sticky() { anew } else { self.flow_to(dialog.next_hop(), flow.transport).unwrap_or(anew) }
+        if dialog.is_sticky() {
+            return (anew, Vec::new());
+        }
+        let mut flows = self.ways(dialog.next_hop(), flow.transport).flows;
+        if flows.is_empty() {
+            return (anew, flows);
+        }
+        // An INVITE that makes a dialog goes where its owner hunts: each way is an attempt of its own.
+        if dialog.remote_tag().is_empty() && flows.contains(&anew) {
+            return (anew, Vec::new());
+        }
+        (flows.remove(0), flows)
     }
 
     /// A stream has broken: dialogs that used it open another one (RFC 3261 §18.1.1).
@@ -228,12 +345,14 @@ impl Endpoint {
         max_forwards: u8,
         add: impl FnOnce(Writer) -> Bytes,
     ) -> ClientId {
-        let flow = self.dialog_flow(dialog);
+        let (flow, others) = self.dialog_flows(dialog);
         let branch = self.new_branch();
         let cseq = dialog.next_cseq();
         let writer = dialog.request(method.as_str(), cseq, &self.via(flow, &branch), max_forwards);
         let bytes = add(writer.header(HeaderName::UserAgent, &self.user_agent));
-        let id = self.transactions.request(now, flow, method, &branch, bytes);
+        let tcp = self.by_tcp(flow, dialog.next_hop(), bytes.len()).filter(|_| !dialog.is_sticky());
+        let ways = self.one_after_another(tcp, flow, others);
+        let id = self.transactions.request_by(now, ways, method, &branch, bytes);
         let line = format!("{} {}", method.as_str(), dialog.target()).into();
         self.sent.push(Sent { line, cseq, target: flow.peer, began: Some((id, method)) });
         id
@@ -295,7 +414,10 @@ impl Endpoint {
             .header(HeaderName::Via, self.via(flow, &branch))
             .header(HeaderName::MaxForwards, MAX_FORWARDS)
             .header(HeaderName::UserAgent, &self.user_agent);
-        self.transactions.request(now, flow, method, &branch, add(writer))
+        let bytes = add(writer);
+        let tcp = self.by_tcp(flow, uri, bytes.len());
+        let ways = self.one_after_another(tcp, flow, Vec::new());
+        self.transactions.request_by(now, ways, method, &branch, bytes)
     }
 
     /// Answers a request in its server transaction; `add` puts in what is the response's own and ends the message.

@@ -4,6 +4,7 @@ mod edge;
 mod manners;
 pub mod outside;
 mod print;
+mod reach;
 mod read;
 mod secrets;
 mod session_timers;
@@ -17,6 +18,7 @@ pub const CODECS: &[&str] =
 pub use edge::{Ban, Guard, Register};
 pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule};
 pub use print::to_yaml;
+pub use reach::Reach;
 pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
 pub use session_timers::{Refresher, SESSION_MIN_S, SessionTimers};
@@ -68,6 +70,7 @@ pub struct Sip {
     pub anonymous_context: Option<String>,
     pub guard: Guard,
     pub session_timers: SessionTimers,
+    pub reach: Reach,
 }
 
 /// PEM files of a certificate chain and of its private key.
@@ -275,6 +278,8 @@ pub struct Trunk {
     pub targets: Vec<TrunkTarget>,
     /// Sources that are this trunk without a challenge.
     pub inbound: Vec<Network>,
+    /// Names of hosts whose addresses are this trunk's too, in lower case.
+    pub inbound_hosts: Vec<String>,
     pub context: String,
     pub auth: Option<Credentials>,
     /// Credentials that the trunk gives us when it is not recognised by source.

@@ -43,6 +43,15 @@ fn sip(config: &Config) -> Value {
     m.extend(config.sip.tls.as_ref().map(|tls| ("tls", listener_tls(tls))));
     m.push(("user_agent", text(&config.sip.user_agent)));
     m.extend(config.sip.anonymous_context.iter().map(|c| ("anonymous_context", text(c))));
+    let reach = &config.sip.reach;
+    if !reach.name_servers.is_empty() {
+        m.push(("dns", map([("servers", list(reach.name_servers.iter().map(ToString::to_string)))])));
+    }
+    m.push(("local_nets", list(reach.local_nets.iter().map(|n| format!("{}/{}", n.address, n.prefix)))));
+    if !reach.websocket_origins.is_empty() {
+        m.push(("websocket_origins", list(reach.websocket_origins.iter().cloned())));
+    }
+    m.push(("udp_max", (reach.udp_max as u64).into()));
     m.push(("guard", guard(&config.sip.guard)));
     let timers = config.sip.session_timers;
     let seconds = |s: u32| duration(Duration::from_secs(u64::from(s)));
@@ -180,6 +189,7 @@ fn trunk(trunk: &Trunk) -> Value {
         .iter()
         .map(|t| map([("uri", text(&t.uri)), ("priority", t.priority.into()), ("weight", t.weight.into())]));
     let networks = trunk.inbound.iter().map(|n| format!("{}/{}", n.address, n.prefix));
+    let networks = networks.chain(trunk.inbound_hosts.iter().cloned());
     let credentials = |key, c: &Option<Credentials>| {
         let shown = c.as_ref().map(|c| map([("username", text(&c.username)), ("password", text(REDACTED))]));
         shown.map(|v| (key, v))

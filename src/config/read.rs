@@ -135,6 +135,7 @@ impl Found {
         self.unique(f.items("trunks"), "trunk");
         self.unique(f.items("users"), "user");
         self.own_networks(f.items("trunks"));
+        self.secure_targets(&config, f.items("trunks"));
         config
     }
 
@@ -169,6 +170,7 @@ impl Found {
             tls: f.get("tls").map(listener_tls),
             anonymous_context: self.context(f, "anonymous_context", "anonymous calls"),
             guard: edge::guard(&Fields::of(f.get("guard").unwrap_or(&EMPTY), &edge::GUARD)),
+            reach: super::reach::reach(f),
             session_timers: {
                 let timers = Fields::of(f.get("session_timers").unwrap_or(&EMPTY), &SESSION_TIMERS);
                 SessionTimers::read(&mut self.reader, &timers)
@@ -301,6 +303,7 @@ impl Found {
         let trunk = Trunk {
             targets: targets.collect(),
             inbound: f.items("inbound").iter().filter_map(|n| network(n.text()?)).collect(),
+            inbound_hosts: super::reach::inbound_hosts(f),
             context: self.context(f, "context", &format!("trunk {name}")).unwrap_or_default(),
             auth: f.get("auth").map(credentials),
             inbound_auth: f.get("inbound_auth").map(credentials),
@@ -431,6 +434,21 @@ impl Found {
             if let Some(first) = seen.insert(text, name.at) {
                 let what = format!("a second {kind} \"{text}\", first at {}:{}", first.line, first.column);
                 self.reader.fault(name.at, what, "expected a name of its own for each");
+            }
+        }
+    }
+
+    /// What goes out by TLS goes from a listener of ours.
+    fn secure_targets(&mut self, config: &Config, trunks: &[Node]) {
+        if config.sip.listen.iter().any(|l| l.scheme == Scheme::Tls) {
+            return;
+        }
+        for node in trunks.iter().filter_map(|t| t.get("targets")).flat_map(Node::items) {
+            let uri = node.get("uri").unwrap_or(node);
+            let Some(text) = uri.text().map(str::to_ascii_lowercase) else { continue };
+            if text.starts_with("sips:") || text.contains(";transport=tls") {
+                let what = format!("{} is reached by TLS, and nothing listens there", uri.shown());
+                self.reader.fault(uri.at, what, "expected a tls:// address in sip.listen beside it");
             }
         }
     }

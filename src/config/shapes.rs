@@ -55,6 +55,25 @@ pub static SIP: Shape = Shape {
         ),
         key("external_address", Type::Form("an IP address", is_ip), "", "What peers see of us behind NAT."),
         key("tls", Type::Map(&TLS), "", "Certificate of tls:// listeners; `tandem reload` reads it again."),
+        key(
+            "local_nets",
+            Type::OneOrMore(&NETWORK),
+            "",
+            "Where peers know us by our own address, not by external_address; default the private networks.",
+        ),
+        key(
+            "websocket_origins",
+            Type::OneOrMore(&super::reach::ORIGIN),
+            "",
+            "Pages that may open WebSockets, by the Origin that browsers send; default any.",
+        ),
+        key("dns", Type::Map(&super::reach::DNS), "", "How names of hosts are resolved."),
+        key(
+            "udp_max",
+            Type::Int(0, 65_535),
+            "1300",
+            "Octets: a longer request goes by TCP, if there is a tcp:// listener and the target does not say transport=udp; 0: never.",
+        ),
         key("user_agent", Type::Text, "Tandem", "Told in User-Agent and Server."),
         key(
             "anonymous_context",
@@ -274,7 +293,12 @@ pub static TRUNK: Shape = Shape {
     keys: &[
         required("name", NAME, "Its name in dialplans and records."),
         key("targets", Type::List(&Type::Short(&TARGET, "uri")), "", "Where calls to it go, tried in order."),
-        key("inbound", Type::OneOrMore(&NETWORK), "", "Sources that are this trunk without a challenge."),
+        key(
+            "inbound",
+            Type::OneOrMore(&super::reach::SOURCE),
+            "",
+            "Sources that are this trunk without a challenge; of a host's name all of its addresses, as they change.",
+        ),
         required("context", NAME, "Where its calls enter the dialplan."),
         key("auth", Type::Map(&CREDENTIALS), "", "How we answer its challenge."),
         key(

@@ -234,8 +234,16 @@ fn faults_of_peers_say_where_and_what_was_expected() {
             "t.yaml:1:11: trunk a can neither be called nor call; expected targets, inbound or inbound_auth",
         ),
         (
+            "trunks: [ { name: a, context: c, targets: [ sip:a, { uri: sips:b.example } ] } ]",
+            "t.yaml:1:59: \"sips:b.example\" is reached by TLS, and nothing listens there; expected a tls:// address in sip.listen beside it",
+        ),
+        (
+            "sip: { dns: { servers: [ 10.0.0.1, ns.example ] } }",
+            "t.yaml:1:36: \"ns.example\" does not fit; expected an address such as 192.0.2.53 or 127.0.0.1:5353",
+        ),
+        (
             "trunks: [ { name: a, context: c, inbound: 10.0.0.1/8 } ]",
-            "t.yaml:1:43: \"10.0.0.1/8\" does not fit; expected an address or a network such as 192.0.2.0/24",
+            "t.yaml:1:43: \"10.0.0.1/8\" does not fit; expected an address, a network such as 192.0.2.0/24, or the name of a host",
         ),
         (
             "trunks: [ { name: a, context: c, targets: [carrier] } ]",

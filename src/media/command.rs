@@ -159,7 +159,7 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// `rtp` is the address to put into session descriptions (`external_address` already applied); RTCP is its port + 1.
+    /// `rtp` is the address to put into session descriptions (towards peers on this side of a NAT); RTCP is its port + 1.
     Opened {
         leg: LegId,
         rtp: SocketAddr,

@@ -296,6 +296,7 @@ impl<C: Core, M: Media> Control<C, M> {
             Output::Record(order) => self.media.record(order),
             Output::Web(order) => self.refused.extend(self.outside.web(order)),
             Output::Speech(order) => self.refused.extend(self.outside.speech(order)),
+            Output::Resolve(query) => self.refused.extend(self.outside.resolve(query)),
             Output::Fact(fact) => self.ledger.note(fact, self.clock.mono()),
             Output::Reply { id, reply } => {
                 // One who asked and went away needs no answer.

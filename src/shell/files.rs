@@ -1,4 +1,4 @@
-//! Reading what the configuration names: the file itself, secrets, dialplans, addresses of names.
+//! Reading what the configuration names: the file itself, secrets, dialplans.
 
 use super::api::Credentials;
 use super::media::prompt;
@@ -7,10 +7,9 @@ use super::net::{BindFault, describe};
 use crate::base::yaml::{self, Fault};
 use crate::config::{Config, Http, Located, Secrets};
 use crate::dialplan::{Dialplan, Names};
-use crate::sip::wire::Uri;
 use crate::verb::Pattern;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -218,24 +217,6 @@ pub fn bind_sentence(file: &Path, key: &str, place: Option<usize>, fault: &dyn s
 pub fn sip_bind_sentence(file: &Path, config: &Config, fault: &BindFault) -> String {
     let place = config.sip.listen.iter().position(|l| *l == fault.listen);
     bind_sentence(file, "sip.listen", place, fault)
-}
-
-/// Addresses of the host names in trunk targets. Waits for the resolver. A name without an address is in the second list.
-pub fn resolve(config: &Config) -> (Vec<(String, Vec<SocketAddr>)>, Vec<String>) {
-    let hosts = config.trunks.iter().flat_map(|t| &t.targets).filter_map(|target| {
-        let uri = Uri::parse(&target.uri).filter(|uri| uri.ip().is_none())?;
-        Some((uri.host.to_owned(), uri.port.unwrap_or(5060)))
-    });
-    let hosts: BTreeSet<(String, u16)> = hosts.collect();
-    let (mut found, mut lost) = (Vec::new(), Vec::new());
-    for (host, port) in hosts {
-        match (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
-            Ok(addresses) if !addresses.is_empty() => found.push((host, addresses)),
-            Ok(_) => lost.push(format!("{host} has no address")),
-            Err(e) => lost.push(format!("{host} cannot be resolved: {}", describe(&e))),
-        }
-    }
-    (found, lost)
 }
 
 /// The API's credentials, if the configuration has both.

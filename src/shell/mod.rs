@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod control;
+pub mod dns;
 pub mod dumps;
 pub mod explain;
 pub mod files;

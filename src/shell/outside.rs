@@ -1,8 +1,10 @@
-//! Where the control thread leaves what HTTP servers and speakers are to do.
+//! Where the control thread leaves what HTTP servers, speakers and name servers are to do.
 
 use super::api::metrics::Sample;
+use super::dns::Dns;
 use super::speech::Speech;
 use super::web::Web;
+use crate::sip::locate::{Answer, Query};
 use crate::speech;
 use crate::switch::Input;
 use crate::web::{Event, Fault, Order, Reason};
@@ -12,11 +14,12 @@ use crate::web::{Event, Fault, Order, Reason};
 pub struct Outside {
     web: Option<Web>,
     speech: Option<Speech>,
+    dns: Option<Dns>,
 }
 
 impl Outside {
-    pub fn new(web: Web, speech: Speech) -> Outside {
-        Outside { web: Some(web), speech: Some(speech) }
+    pub fn new(web: Web, speech: Speech, dns: Dns) -> Outside {
+        Outside { web: Some(web), speech: Some(speech), dns: Some(dns) }
     }
 
     /// Leaves an order; the answer to one that cannot be taken.
@@ -37,6 +40,15 @@ impl Outside {
         let speech::Order::Say(say) = order else { return None };
         let why = speech::Fault::new(speech::Reason::Text, "there is no speaker");
         Some(Input::Speech(speech::Event::Failed { id: say.id, why }))
+    }
+
+    /// As [`Outside::web`].
+    pub fn resolve(&mut self, query: Query) -> Option<Input> {
+        if let Some(dns) = &self.dns {
+            dns.ask(query);
+            return None;
+        }
+        Some(Input::Resolved { id: query.id, answer: Answer::Failed })
     }
 
     /// Figures for `/metrics`.

@@ -9,6 +9,7 @@ mod tests;
 use super::api::{self, Api};
 use super::clock::Clock;
 use super::control::{Control, Core, Media, Parts};
+use super::dns::Dns;
 use super::dumps;
 use super::files::{self, Loaded};
 use super::ledger::{self, Condition};
@@ -165,18 +166,25 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         ledger::start(store, move |calls| acks.stored(calls)).map_err(system("the ledger's thread does not start"))?;
     let streams = Streams::new(mail.clone(), Limits::default(), bound.streams, tls.clone())
         .map_err(system("the stream listeners"))?;
-    let setup = setup(&loaded, listeners.clone()).await;
+    let setup = setup(&loaded, listeners.clone());
     let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls.clone()));
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
     let seed = random().map_err(system("no random numbers"))?;
     let settings = media_settings(&loaded.config, u64::from_le_bytes(seed));
     let udp = bound.udp;
-    let sip = api::Sip { streams: streams.clone(), listener: sip.0, transport: sip.1, tls };
+    let sip = api::Sip {
+        streams: streams.clone(),
+        listener: sip.0,
+        transport: sip.1,
+        tls,
+        origins: loaded.config.sip.reach.websocket_origins.clone().into(),
+    };
     let web = web::start(web::Settings::of(&loaded.config, u64::from_le_bytes(seed)), mail.clone());
     let web = web.map_err(system("the web client does not start"))?;
     let speech = speech::start(&speech::Settings::of(&loaded.config), &mail);
     let speech = speech.map_err(system("the speech threads do not start"))?;
+    let dns = Dns::start(&loaded.config.sip.reach.name_servers, mail.clone());
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let known = store::known(&store::file(&loaded.config.data_dir)).unwrap_or_else(|fault| {
@@ -202,7 +210,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
                 streams,
                 mailbox,
                 ledger,
-                outside: Outside::new(web, speech),
+                outside: Outside::new(web, speech, dns),
             })
         };
         let _ = begun.send(guard(make));
@@ -269,31 +277,25 @@ fn listeners(config: &Config, bound: &[(ListenerId, Transport, SocketAddr)]) -> 
         let uri = crate::sip::wire::Uri::parse(&t.uri)?;
         uri.ip()
     });
-    let external = config.sip.external_address;
     let listener = |&(id, transport, local): &(ListenerId, Transport, SocketAddr)| Listener {
         id,
         transport,
         local,
-        advertised: advertised(local, external, towards),
+        advertised: advertised(local, None, towards),
     };
     bound.iter().map(listener).collect()
 }
 
-/// What the core is built from; names are resolved on a thread that may wait.
-async fn setup(loaded: &Loaded, listeners: Vec<Listener>) -> Setup {
-    let config = Arc::new(loaded.config.clone());
-    let names = Arc::clone(&config);
-    let (resolved, lost) = tokio::task::spawn_blocking(move || files::resolve(&names)).await.unwrap_or_default();
-    for sentence in lost {
-        tracing::warn!("a trunk's target cannot be reached: {sentence}");
-    }
-    Setup { config, dialplan: Arc::clone(&loaded.dialplan), listeners, resolved }
+/// What the core is built from.
+fn setup(loaded: &Loaded, listeners: Vec<Listener>) -> Setup {
+    Setup { config: Arc::new(loaded.config.clone()), dialplan: Arc::clone(&loaded.dialplan), listeners }
 }
 
 fn media_settings(config: &Config, seed: u64) -> MediaSettings {
+    let wildcard = config.media.addresses.iter().find(|ip| ip.is_unspecified());
     MediaSettings {
         addresses: config.media.addresses.clone(),
-        external: config.sip.external_address,
+        external: wildcard.map(|ip| advertised(SocketAddr::new(*ip, 0), None, None).ip()),
         ports: config.media.ports,
         threads: config.media.threads,
         io: config.media.io,

@@ -4,6 +4,8 @@ pub mod wire;
 
 pub mod transport;
 
+pub mod locate;
+
 pub mod transaction;
 
 pub mod dialog;

@@ -52,7 +52,7 @@ pub struct Listener {
     pub transport: Transport,
     /// What is bound.
     pub local: SocketAddr,
-    /// What is written into Via and Contact: `external_address` if configured, else `local`.
+    /// What peers on this side of a NAT know it by: `local`, or for a wildcard an address of this machine.
     pub advertised: SocketAddr,
 }
 

@@ -30,7 +30,7 @@ use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
 use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, TransferCdr, What};
 use crate::media::command::{Hears, PlayId, TapId};
-use crate::verb::{Action, Outcome, Record, Script, StatusHook};
+use crate::verb::{Action, Dial, Outcome, Record, Script, StatusHook};
 use crate::web::FetchId;
 pub use arrival::{Arrival, Coming, LEGS_MAX};
 use aside::Aside;
@@ -62,6 +62,8 @@ pub enum Doing {
     Sending(VecDeque<char>),
     /// A document that says what follows.
     Fetching(FetchId),
+    /// A dial that waits for the addresses of those to be called.
+    Locating(Box<Dial>),
     Dialing(Box<Dialing>),
     Bridged(u8),
     /// Leg 0 waits for one who comes from another call ([`Coming::Joins`]).
@@ -352,6 +354,7 @@ impl Call {
                 self.with_leg(w, leg, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
             }
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
+            CallTimer::Names => self.on_names(w, true),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
     }
@@ -408,7 +411,7 @@ impl Call {
             _ if self.queued.is_some() => "queued",
             _ if self.answered.is_some() => "answered",
             _ if self.rang.is_some() => "ringing",
-            (_, Doing::Dialing(_)) => "dialing",
+            (_, Doing::Dialing(_) | Doing::Locating(_)) => "dialing",
             _ => "routing",
         };
         CallView {

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// How long a target may stay silent (not even 100) before the next one is tried, if there is one.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
 
+/// The most ways by which one host is tried (RFC 3263 §4.3); each is an attempt of its own.
+const WAYS_MAX: usize = 8;
+
 /// One way to call one target.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -70,8 +73,13 @@ impl Dialing {
 }
 
 impl Call {
-    /// Begins a dial; its outcome if there is nothing to try.
+    /// Begins a dial, when the names in it are known; its outcome if there is nothing to try.
     pub fn dial(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
+        let dial = self.wait_for_names(w, dial)?;
+        self.dial_now(w, dial)
+    }
+
+    pub fn dial_now(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
         self.dialled = super::call::Dialled::default();
         let untouched = self.answered.is_none() && self.legs[0].session.media().is_none();
         if self.direct && self.answered.is_some() {
@@ -116,7 +124,9 @@ impl Call {
                     vec![Track::new(trunks.iter().flat_map(|t| trunk_attempts(w, t, number)))]
                 }
                 Target::Uri(uri) if own_user(w, uri).is_some() => user_tracks(w, &own_user(w, uri).unwrap_or_default()),
-                Target::Uri(uri) => uri_attempt(w, uri).map(|a| Track::new([a])).into_iter().collect(),
+                Target::Uri(uri) => {
+                    Some(uri_attempts(w, uri)).filter(|a| !a.is_empty()).map(Track::new).into_iter().collect()
+                }
             };
             if let Some(callee) = dial.callees.get(at).filter(|callee| **callee != Callee::default()) {
                 let callee = Arc::new(callee.clone());
@@ -445,6 +455,8 @@ impl Call {
             return;
         }
         self.note(w, Side::Leg(index), What::Note("no answer from the far system: trying the next target".into()));
+        let flow = self.legs[usize::from(index)].dialog().flow();
+        w.ep.failed(flow, None);
         self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
         self.on_refused(w, index, 408, "Request Timeout");
     }
@@ -634,8 +646,12 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
     let codecs = if trunk.codecs.is_empty() { w.config.media.codecs.clone() } else { trunk.codecs.clone() };
     let credentials = trunk.auth.as_ref().map(|c| (c.username.clone(), c.password.clone()));
     let user = escape_user(&w.manners.number(name, Way::Out, number));
-    let attempts = targets.iter().filter_map(|target| {
-        let flow = w.ep.flow_to(target, Transport::Udp)?;
+    let mut ways = Vec::new();
+    for target in &targets {
+        let flows = w.ep.ways(target, Transport::Udp).flows;
+        ways.extend(flows.into_iter().take(WAYS_MAX).map(|flow| (target, flow)));
+    }
+    let attempts = ways.into_iter().filter_map(|(target, flow)| {
         let parsed = Uri::parse(target)?;
         let host = &parsed.raw[parsed.scheme.len() + 1..];
         let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
@@ -655,17 +671,19 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
     attempts.collect()
 }
 
-fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
-    let uri = NameAddr::parse(uri).map_or(uri, |a| a.uri);
+/// One attempt a way to the URI.
+fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
+    // Without brackets all that follows is the URI's, for there is no header that it could belong to.
+    let uri = if uri.contains('<') { NameAddr::parse(uri).map_or(uri, |a| a.uri) } else { uri };
     // Some systems take the first '@' for the one before the host, some the last.
     let is_ambiguous = uri.matches('@').count() > 1;
     if is_ambiguous || uri.contains(|c: char| c.is_control() || c.is_whitespace() || "<>\"".contains(c)) {
-        return None;
+        return Vec::new();
     }
-    Some(Attempt {
+    let attempt = |flow: Flow| Attempt {
         peer: Peer::Uri(uri.to_owned()),
         uri: uri.to_owned(),
-        flow: w.ep.flow_to(uri, Transport::Udp)?,
+        flow,
         sticky: false,
         credentials: None,
         codecs: w.config.media.codecs.clone(),
@@ -673,5 +691,7 @@ fn uri_attempt(w: &World, uri: &str) -> Option<Attempt> {
         routes: Vec::new(),
         target: None,
         emergency: false,
-    })
+    };
+    let flows = w.ep.ways(uri, Transport::Udp).flows;
+    flows.into_iter().take(WAYS_MAX).map(attempt).collect()
 }

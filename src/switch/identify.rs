@@ -39,7 +39,7 @@ impl World {
             return Some(known);
         }
         if !self.claims_to_be_user(request, flow) {
-            if let Some(trunk) = self.trunks.by_source(flow.peer.ip()) {
+            if let Some(trunk) = self.trunk_of_source(flow.peer.ip()) {
                 return Some(Known { peer: Peer::Trunk(trunk.name.clone()), context: trunk.context.clone() });
             }
             if let Some(context) = &self.config.sip.anonymous_context {

@@ -6,6 +6,7 @@ use crate::dialplan::Dialplan;
 use crate::event::{CallId, Direction, Fact};
 use crate::media::command as media;
 use crate::recording::command as recording;
+use crate::sip::locate::{Answer, Query, QueryId};
 use crate::sip::transport::{Flow, Listener};
 use crate::{speech, web};
 use bytes::Bytes;
@@ -19,8 +20,6 @@ pub struct Setup {
     pub dialplan: Arc<Dialplan>,
     /// Fixed at start: a reload that changes them is refused by the shell.
     pub listeners: Vec<Listener>,
-    /// Addresses of host names in trunk targets, resolved by the shell; IP literals need none.
-    pub resolved: Vec<(String, Vec<SocketAddr>)>,
 }
 
 #[derive(Debug)]
@@ -38,6 +37,11 @@ pub enum Input {
     Recording(recording::Event),
     Web(web::Event),
     Speech(speech::Event),
+    /// What name servers say to [`Output::Resolve`] with the same id.
+    Resolved {
+        id: QueryId,
+        answer: Answer,
+    },
     /// The store has the call's record.
     Stored {
         call: CallId,
@@ -150,6 +154,8 @@ pub enum Output {
     Record(recording::Order),
     Web(web::Order),
     Speech(speech::Order),
+    /// Ask the name servers; answered once, within seconds.
+    Resolve(Query),
     Fact(Fact),
     Reply {
         id: u64,
@@ -209,6 +215,8 @@ pub struct TrunkView {
     pub name: String,
     /// Each target: URI, up or down, reason of the last change.
     pub targets: Vec<(String, bool, String)>,
+    /// Of each target, where it is reached, in the order in which it is tried.
+    pub addresses: Vec<Vec<String>>,
     pub calls: u32,
     pub calls_max: u32,
     /// Our registration with it; `None` if we do not register.

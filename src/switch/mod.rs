@@ -14,6 +14,7 @@ mod identify;
 mod inbound;
 mod io;
 mod manners;
+mod names;
 mod operator;
 mod originate;
 mod pings;
@@ -76,8 +77,11 @@ pub struct Switch {
 impl Switch {
     pub fn new(setup: Setup, seed: u64, now: Now) -> Switch {
         let mut world = World::new(&setup, Rng::from_seed(seed), now);
+        world.ep.now = now.mono;
+        world.start_names();
         world.start_pings();
         world.register_trunks(&setup.config);
+        world.ask_name_servers();
         Switch { world, calls: Slab::default(), ids: BTreeMap::new(), unstored: BTreeSet::new() }
     }
 
@@ -99,6 +103,7 @@ impl Switch {
 
     pub fn handle(&mut self, now: Now, input: Input) {
         self.world.now = now;
+        self.world.ep.now = now.mono;
         match input {
             Input::Received { flow, bytes } => self.on_bytes(flow, bytes),
             Input::FlowFailed { flow } => {
@@ -109,6 +114,7 @@ impl Switch {
             Input::Recording(event) => self.on_recording(event),
             Input::Web(event) => self.on_web(event),
             Input::Speech(event) => self.on_speech(event),
+            Input::Resolved { id, answer } => self.on_resolved(id, answer),
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }
@@ -124,6 +130,7 @@ impl Switch {
             self.tell_news();
         }
         self.world.drain_registrar();
+        self.world.ask_name_servers();
         self.count();
     }
 
@@ -178,6 +185,7 @@ impl Switch {
                 TimerKey::Call(call, kind) => self.with_call(call, |call, w| call.on_timer(w, kind)),
                 TimerKey::Ping { trunk, target } => self.world.ping(trunk, target),
                 TimerKey::Register(id) => self.world.on_register_due(id),
+                TimerKey::Names => self.world.look_at_names(),
             }
             self.run_transactions();
         }
@@ -224,6 +232,7 @@ impl Switch {
     // ---- transactions ----------------------------------------------------------------------------------------------
 
     fn run_transactions(&mut self) {
+        self.world.note_unreached();
         while let Some(output) = self.world.ep.transactions.poll() {
             match output {
                 transaction::Output::Transmit { flow, bytes } => {
@@ -319,6 +328,7 @@ impl Switch {
     }
 
     fn on_response(&mut self, id: ClientId, response: &Message, flow: Flow) {
+        self.world.heard_from(flow, response);
         match self.world.client(id) {
             // Another fork answers a call that is over.
             Some(Purpose::Over) => self.world.hang_up_late(response, flow),

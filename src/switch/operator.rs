@@ -30,7 +30,7 @@ impl Switch {
                 false => Reply::Refused("somebody waits in the queue".to_owned()),
             },
             Operator::Settings(settings) => self.take_settings(*settings),
-            Operator::Trunks => Reply::Trunks(self.world.trunk_views()),
+            Operator::Trunks => Reply::Trunks(self.world.located_trunk_views()),
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Run { call, runs } => self.run_anew(call, &runs),
             Operator::Record { call, asked } => self.record(call, asked),
@@ -103,7 +103,9 @@ impl Switch {
         }
         w.stop_pings();
         w.trunks.reload(&setup.config.trunks, w.now.mono);
-        w.ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        w.ep.set_user_agent(&setup.config.sip.user_agent);
+        w.ep.udp_max = setup.config.sip.reach.udp_max;
+        w.ep.local_nets.clone_from(&setup.config.sip.reach.local_nets);
         w.ep.session_timers = setup.config.sip.session_timers;
         if w.config.sip.domain != setup.config.sip.domain {
             w.new_challenger(&setup.config.sip.domain);
@@ -113,6 +115,7 @@ impl Switch {
         }
         w.set_config(&setup.config);
         w.dialplan = setup.dialplan;
+        w.start_names();
         w.start_pings();
         w.register_trunks(&setup.config);
         w.guard.reload(&setup.config, w.now.mono);

@@ -208,6 +208,12 @@ impl Call {
 
     /// Calls the party.
     fn seek(&mut self, w: &mut World, dial: Dial) {
+        if let Some(dial) = self.wait_for_names(w, dial) {
+            self.seek_now(w, dial);
+        }
+    }
+
+    pub fn seek_now(&mut self, w: &mut World, dial: Dial) {
         let mut hunt = Hunt::new(self.plan(w, &dial));
         if !hunt.next_stage() {
             self.hunt_over(w, &hunt);

@@ -39,7 +39,11 @@ impl World {
         let uri = uri.to_owned();
         let Some(after) = self.trunks.ping_after(trunk, target) else { return };
         self.schedule_ping(trunk, target, after);
-        let Some(flow) = self.ep.flow_to(&uri, Transport::Udp) else {
+        let ways = self.ep.ways(&uri, Transport::Udp);
+        let Some(flow) = ways.flows.first().copied() else {
+            if !ways.is_complete {
+                return self.schedule_ping(trunk, target, super::names::SOON);
+            }
             return self.set_target(trunk, target, false, "its host name does not resolve, or no listener fits");
         };
         let from = format!("sip:{}", self.config.sip.domain);
@@ -56,6 +60,14 @@ impl World {
         let Ping { trunk, target, generation, sent } = ping;
         if generation != self.ping_generation || self.trunks.answered_since(trunk, target, sent) {
             return;
+        }
+        // Another of the host's addresses may answer.
+        if matches!(status, 408 | 503)
+            && let Some((_, uri)) = self.trunks.target_uri(trunk, target)
+            && let uri = uri.to_owned()
+            && self.ep.has_fresh_way(&uri, Transport::Udp)
+        {
+            return self.ping(trunk, target);
         }
         match status {
             100..=199 => {}
@@ -76,6 +88,10 @@ impl World {
 
     /// A call heard nothing at all from a target: it is not tried again before it answers OPTIONS.
     pub fn target_is_silent(&mut self, trunk: &str, target: &str) {
+        // One of several addresses has failed, and goes behind the others.
+        if self.ep.has_fresh_way(target, Transport::Udp) {
+            return;
+        }
         let Some((trunk, target)) = self.trunks.place(trunk, target) else { return };
         self.set_target(trunk, target, false, "a call was not answered at all");
         if let Some(after) = self.trunks.ping_after(trunk, target) {

@@ -252,7 +252,11 @@ impl World {
     fn send_register(&mut self, id: u32) {
         let Some(r) = self.registrants.all.get(&id) else { return };
         let Some(target) = r.wanted.targets.get(r.target).cloned() else { return };
-        let Some(flow) = self.ep.flow_to(&target, Transport::Udp) else {
+        let ways = self.ep.ways(&target, Transport::Udp);
+        if ways.flows.is_empty() && !ways.is_complete && !r.leaving {
+            return self.schedule_register(id, super::names::SOON);
+        }
+        let Some(flow) = ways.flows.first().copied() else {
             return self.register_failed(id, 503, "its host name does not resolve, or no listener fits".into(), None);
         };
         let mut rng = self.ep.rng().fork();
@@ -346,8 +350,14 @@ impl World {
         if r.leaving {
             return self.forget_registrant(id);
         }
-        r.failed += 1;
         let is_far_systems = status == 408 || (500..600).contains(&status);
+        let uri = r.wanted.targets.get(r.target).cloned().unwrap_or_default();
+        // Another of the target's addresses is tried before another target (RFC 3263 §4.3); each that fails is shunned.
+        if matches!(status, 408 | 503) && self.ep.has_fresh_way(&uri, Transport::Udp) {
+            return self.send_register(id);
+        }
+        let Some(r) = self.registrants.all.get_mut(&id) else { return };
+        r.failed += 1;
         let more = is_far_systems && r.failed < r.wanted.targets.len();
         let lost = r.held.take().is_some() || r.why != why;
         r.why.clone_from(&why);

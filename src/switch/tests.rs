@@ -7,6 +7,7 @@ mod edge;
 mod guard;
 mod markup;
 mod markup_effects;
+mod names;
 mod pci;
 mod queue;
 mod recording;
@@ -35,7 +36,6 @@ fn setup(plan: &str) -> Setup {
         config: Arc::new(minimal()),
         dialplan: Arc::new(dialplan),
         listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, local, advertised: local }],
-        resolved: Vec::new(),
     }
 }
 
@@ -45,6 +45,7 @@ fn minimal() -> Config {
         name: "carrier".into(),
         targets: Vec::new(),
         inbound: vec![Network { address: [127, 0, 0, 1].into(), prefix: 32 }],
+        inbound_hosts: Vec::new(),
         context: "any".into(),
         auth: None,
         inbound_auth: None,
@@ -76,6 +77,7 @@ fn minimal() -> Config {
             tls: None,
             guard: Config::default().sip.guard,
             session_timers: Default::default(),
+            reach: Default::default(),
         },
         media: Media {
             io: Default::default(),
@@ -121,13 +123,18 @@ struct Bench {
     groups: Vec<u64>,
     states: BTreeMap<media::LegId, media::LegState>,
     dialled: Vec<(media::LegId, media::Press)>,
+    queries: Vec<crate::sip::locate::Query>,
 }
 
 impl Bench {
     fn new(plan: &str) -> Bench {
+        Bench::with(setup(plan))
+    }
+
+    fn with(setup: Setup) -> Bench {
         let now = Now { mono: Instant::from_micros(1), wall: Wall(1_000_000) };
         Bench {
-            switch: Switch::new(setup(plan), 7, now),
+            switch: Switch::new(setup, 7, now),
             now,
             sent: Vec::new(),
             ports: 30_000,
@@ -142,6 +149,7 @@ impl Bench {
             groups: Vec::new(),
             states: BTreeMap::new(),
             dialled: Vec::new(),
+            queries: Vec::new(),
         }
     }
 
@@ -180,6 +188,7 @@ impl Bench {
                 Output::Web(order) => self.web.push(order),
                 Output::Speech(order) => self.speech.push(order),
                 Output::Reply { reply, .. } => self.replies.push(reply),
+                Output::Resolve(query) => self.queries.push(query),
                 _ => {}
             }
         }

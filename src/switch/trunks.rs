@@ -205,6 +205,7 @@ impl Trunks {
             .map(|s| TrunkView {
                 name: s.config.name.clone(),
                 targets: s.targets.iter().map(target).collect(),
+                addresses: Vec::new(),
                 calls: s.calls,
                 calls_max: s.config.calls_max,
                 registration: registrants.state_of(&s.config.name, now),
@@ -216,6 +217,15 @@ impl Trunks {
 impl World {
     pub fn trunk_views(&self) -> Vec<TrunkView> {
         self.trunks.views(&self.registrants, self.now.mono)
+    }
+
+    /// As [`World::trunk_views`], with where each target is reached now.
+    pub fn located_trunk_views(&mut self) -> Vec<TrunkView> {
+        let mut views = self.trunk_views();
+        for view in &mut views {
+            view.addresses = view.targets.iter().map(|(uri, ..)| self.shown_ways(uri)).collect();
+        }
+        views
     }
 }
 

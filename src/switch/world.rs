@@ -94,6 +94,8 @@ pub enum CallTimer {
     Glare(u8),
     /// The leg has transferred its call, and may hang up by itself until then.
     Referred(u8),
+    /// Addresses of those to be called have been waited for.
+    Names,
     /// The longest that the call may last (`limits.call_duration`).
     CallLimit,
     /// The longest that a dial may be joined (`time_limit`).
@@ -109,6 +111,8 @@ pub enum TimerKey {
     },
     /// A registration with a trunk is due.
     Register(u32),
+    /// Names of trunks are looked at.
+    Names,
 }
 
 impl TimerKey {
@@ -122,9 +126,11 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Session(_)) => "session_timer",
             TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",
             TimerKey::Call(_, CallTimer::Referred(_)) => "call_referred",
+            TimerKey::Call(_, CallTimer::Names) => "call_names",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
             TimerKey::Register(_) => "trunk_register",
+            TimerKey::Names => "names",
         }
     }
 }
@@ -149,6 +155,7 @@ pub struct World {
     pub settings: super::settings::Settings,
     pub draining: bool,
     pub guard: Guard,
+    pub names: super::names::Names,
     /// How long messages wait for us, as the shell says.
     pub late: Duration,
     /// Calls a second of the whole switch.
@@ -186,7 +193,9 @@ impl World {
         nonce_key.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
         let keys = KeySource::new(nonce_key);
         let mut ep = Endpoint::new(setup.listeners.clone(), rng.fork(), &setup.config.sip.user_agent);
-        ep.set_names(&setup.config.sip.user_agent, &setup.resolved);
+        ep.udp_max = setup.config.sip.reach.udp_max;
+        ep.external = setup.config.sip.external_address;
+        ep.local_nets.clone_from(&setup.config.sip.reach.local_nets);
         ep.session_timers = setup.config.sip.session_timers;
         World {
             now,
@@ -210,6 +219,7 @@ impl World {
             settings: super::settings::Settings::default(),
             draining: false,
             guard: Guard::new(&setup.config, now.mono),
+            names: super::names::Names::default(),
             late: Duration::ZERO,
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),

@@ -113,7 +113,7 @@ pub fn new(
         config.trunks.push(trunk);
     }
     let listeners = listeners(&addresses);
-    let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), listeners, resolved: vec![] };
+    let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), listeners };
     let now = Instant::from_micros(START);
     let mut stage = Stage {
         switch: Switch::new(setup, 1, Now { mono: now, wall: Wall(0) }),

@@ -278,6 +278,8 @@ impl World {
             // Nobody fetches or speaks either.
             Output::Web(order) => self.mix(digest(format!("{order:?}").as_bytes())),
             Output::Speech(order) => self.mix(digest(format!("{order:?}").as_bytes())),
+            // Nobody answers: no name is called here.
+            Output::Resolve(query) => self.mix(digest(format!("{query:?}").as_bytes())),
             Output::Media(command) => {
                 self.mix(digest(format!("{command:?}").as_bytes()));
                 let node = &mut self.nodes[n];

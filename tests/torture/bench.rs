@@ -39,7 +39,6 @@ fn setup() -> Setup {
         config: Arc::new(config),
         dialplan: Arc::new(dialplan),
         listeners: vec![listener(0, Transport::Udp), listener(1, Transport::Tcp)],
-        resolved: Vec::new(),
     }
 }
 
@@ -126,7 +125,12 @@ impl Bench {
                 return Some(Input::Stored { call: record.cdr.call });
             }
             Output::Reply { reply, .. } => self.replies.push(reply),
-            Output::Fact(_) | Output::Close { .. } | Output::Record(_) | Output::Web(_) | Output::Speech(_) => {}
+            Output::Fact(_)
+            | Output::Close { .. }
+            | Output::Record(_)
+            | Output::Web(_)
+            | Output::Speech(_)
+            | Output::Resolve(_) => {}
         }
         None
     }

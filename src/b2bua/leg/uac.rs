@@ -31,7 +31,8 @@ impl Leg {
             digest.invite.clone_from(&authorization);
         }
         let Some(calling) = &self.calling else { return };
-        let contact = ep.contact(ep.dialog_flow(&self.dialog));
+        let flow = ep.dialog_flow(&self.dialog);
+        let contact = ep.contact(flow);
         let (expiry, wish) = (&self.expiry, ep.session_timers);
         let id = ep.request(now, &mut self.dialog, Method::Invite, calling.max_forwards, |mut w| {
             w = w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW);

@@ -18,10 +18,10 @@ pub async fn trunks(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem>
         Some(other) => return Err(unexpected(&other)),
         None => return Err(Problem::gone()),
     };
-    let target = |(uri, up, why): &(String, bool, String)| json!({ "uri": uri, "up": up, "why": why });
+    let target = |((uri, up, why), addresses): (&(String, bool, String), &Vec<String>)| json!({ "uri": uri, "up": up, "why": why, "addresses": addresses });
     let view = |t: &crate::switch::TrunkView| {
         json!({
-            "name": t.name, "targets": t.targets.iter().map(target).collect::<Vec<_>>(), "calls": t.calls,
+            "name": t.name, "targets": t.targets.iter().zip(&t.addresses).map(target).collect::<Vec<_>>(), "calls": t.calls,
             "calls_max": t.calls_max, "registered": t.registration.as_ref().map(|r| r.registered),
             "registration": t.registration.as_ref().map(|r| json!({ "target": r.target, "expires_s": r.expires_s, "why": r.why })),
         })

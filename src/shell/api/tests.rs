@@ -73,6 +73,7 @@ fn reply(ask: Operator) -> Reply {
         Operator::Trunks => Reply::Trunks(vec![TrunkView {
             name: "acme".into(),
             targets: vec![("sip:127.0.0.1:7070".into(), false, "no answer to OPTIONS".into())],
+            addresses: vec![vec!["udp/127.0.0.1:7070".into()]],
             calls: 1,
             calls_max: 5,
             registration: None,

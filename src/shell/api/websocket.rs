@@ -9,7 +9,7 @@ use crate::sip::transport::{ListenerId, Transport};
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub struct Sip {
     /// WSS, if clients come by TLS to us or to a proxy in front of us.
     pub transport: Transport,
     pub tls: Tls,
+    /// Origins that browsers may come from; none: any.
+    pub origins: std::sync::Arc<[String]>,
 }
 
 pub fn route(sip: Sip) -> Router {
@@ -37,6 +39,7 @@ pub fn route(sip: Sip) -> Router {
 async fn upgrade(
     State(sip): State<Sip>,
     ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
     socket: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
     let socket = match socket {
@@ -47,6 +50,9 @@ async fn upgrade(
         let sentence = "this is for SIP: Sec-WebSocket-Protocol has to name sip (RFC 7118)\n";
         return (StatusCode::BAD_REQUEST, sentence).into_response();
     }
+    if !is_welcome(&sip.origins, &headers) {
+        return (StatusCode::FORBIDDEN, "this origin may not: see sip.websocket_origins\n").into_response();
+    }
     let Some(line) = sip.streams.join(sip.listener, sip.transport, caller.peer) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "there is no room for another connection\n").into_response();
     };
@@ -55,6 +61,12 @@ async fn upgrade(
     let socket = socket.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
     let socket = socket.read_buffer_size(READ_BYTES).write_buffer_size(0).max_write_buffer_size(2 * MESSAGE_MAX);
     socket.on_upgrade(|socket| converse(socket, line))
+}
+
+/// A browser says which page it acts for; what sends no Origin is no browser, and could say anything.
+fn is_welcome(origins: &[String], headers: &HeaderMap) -> bool {
+    let origin = headers.get("origin").map(|o| o.as_bytes());
+    origins.is_empty() || origin.is_none_or(|o| origins.iter().any(|known| o.eq_ignore_ascii_case(known.as_bytes())))
 }
 
 async fn converse(mut socket: WebSocket, mut line: Line) {

@@ -134,6 +134,8 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
         for (i, target) in targets.iter().enumerate() {
             // The trunk's own columns stand on its first line only.
             let own = |text: &str| if i == 0 { text.to_owned() } else { String::new() };
+            let addresses = target["addresses"].as_array().map_or(&[][..], Vec::as_slice);
+            let addresses: Vec<&str> = addresses.iter().filter_map(|a| a.as_str()).collect();
             let state = if target["up"].as_bool() == Some(true) { "up" } else { "down" };
             rows.push(vec![
                 own(&cell(&trunk["name"])),
@@ -141,11 +143,12 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
                 own(&registered),
                 cell(&target["uri"]),
                 state.into(),
+                addresses.join(" "),
                 cell(&target["why"]),
             ]);
         }
     }
-    print(&table(&["TRUNK", "CALLS", "REGISTERED", "TARGET", "STATE", "WHY"], &rows, "no trunks"));
+    print(&table(&["TRUNK", "CALLS", "REGISTERED", "TARGET", "STATE", "REACHED AT", "WHY"], &rows, "no trunks"));
     Ok(())
 }
 

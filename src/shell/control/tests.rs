@@ -83,6 +83,7 @@ impl Core for Echo {
             Input::Media(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Web(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Speech(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
+            Input::Resolved { .. } => {}
         }
     }
     fn poll(&mut self) -> Option<Output> {

@@ -47,7 +47,7 @@ use thread::{Counts, Doorbell, Down, Up};
 pub struct MediaSettings {
     /// At most one of each family is used.
     pub addresses: Vec<IpAddr>,
-    /// Stands in session descriptions instead of the address of its family.
+    /// Stands in session descriptions instead of the address of its family, if that stands for all.
     pub external: Option<IpAddr>,
     /// Inclusive.
     pub ports: (u16, u16),

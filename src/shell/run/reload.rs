@@ -45,7 +45,7 @@ impl Reloader {
             return Err(fixed);
         }
         super::keep_secret(&loaded).map_err(|refusal| vec![refusal.1])?;
-        let setup = super::setup(&loaded, self.listeners.clone()).await;
+        let setup = super::setup(&loaded, self.listeners.clone());
         match self.mail.operator(Operator::Reload(Box::new(setup))).await {
             Some(Reply::Done) => {
                 *current = loaded.config;
@@ -71,6 +71,8 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
         ("store", old.store != new.store),
         ("sip.listen", old.sip.listen != new.sip.listen),
         ("sip.external_address", old.sip.external_address != new.sip.external_address),
+        ("sip.websocket_origins", old.sip.reach.websocket_origins != new.sip.reach.websocket_origins),
+        ("sip.dns", old.sip.reach.name_servers != new.sip.reach.name_servers),
         ("media.address", old.media.addresses != new.media.addresses),
         ("media.ports", old.media.ports != new.media.ports),
         ("media.threads", old.media.threads != new.media.threads),

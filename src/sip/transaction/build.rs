@@ -57,6 +57,17 @@ pub(super) fn cancel_ok(cancel: &Message, invite_response: Option<&Bytes>, sourc
     }
 }
 
+/// A request of ours with another Via on top (§18.1.1: the transport has changed; §8.1.1.7: a new branch); `via` is what stands
+/// before the parameters. `None` if the top Via is not the first header, where our writer puts it.
+pub(super) fn by_another_way(request: &Bytes, via: &str, branch: &str) -> Option<Bytes> {
+    let end = |from: usize| Some(from + request.get(from..)?.windows(2).position(|w| w == b"\r\n")? + 2);
+    let header = end(0)?;
+    let rest = end(header)?;
+    request.get(header..rest)?.starts_with(b"Via:").then_some(())?;
+    let via = format!("Via: {via};branch={branch};rport\r\n");
+    Some([request.get(..header)?, via.as_bytes(), request.get(rest..)?].concat().into())
+}
+
 /// A To tag that follows from the request, for who answers without a transaction.
 pub fn to_tag(request: &Message) -> String {
     let mut hasher = DefaultHasher::new();

@@ -75,6 +75,20 @@ impl ClientInvite {
         !matches!(self.state, State::Calling | State::Proceeding)
     }
 
+    /// The INVITE, while it may still be sent by another way.
+    pub fn request(&self) -> Option<Bytes> {
+        (!self.is_answered() && self.cancel == Cancel::No).then(|| self.sent.clone())
+    }
+
+    pub fn proceeding_max(&self) -> Duration {
+        self.proceeding_max
+    }
+
+    /// Not even a 100 has come.
+    pub fn is_unheard(&self) -> bool {
+        self.state == State::Calling
+    }
+
     /// Returns the CANCEL to start, if one has waited for this response.
     pub fn handle_response(&mut self, cx: &mut Context<'_, Client>, response: Message, flow: Flow) -> Option<Bytes> {
         match (self.state, response.status()) {

@@ -52,6 +52,16 @@ impl ClientNonInvite {
         matches!(self.state, State::Completed | State::Terminated)
     }
 
+    /// The request, while it may still be sent by another way.
+    pub fn request(&self) -> Option<Bytes> {
+        (!self.is_answered()).then(|| self.request.clone())
+    }
+
+    /// Not even a provisional response has come.
+    pub fn is_unheard(&self) -> bool {
+        self.state == State::Trying
+    }
+
     pub fn handle_response(&mut self, cx: &mut Context<'_, Client>, response: Message, flow: Flow) {
         match (self.state, response.status()) {
             (State::Trying | State::Proceeding, 100..=199) => {

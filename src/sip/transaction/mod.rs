@@ -103,6 +103,14 @@ pub enum Event {
     },
 }
 
+/// One way for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub flow: Flow,
+    /// Our Via on it, up to its parameters.
+    pub via: Box<str>,
+}
+
 #[derive(Debug)]
 pub enum Output {
     Transmit { flow: Flow, bytes: Bytes },
@@ -142,6 +150,8 @@ struct Shared {
     timers: Timers<Owner>,
     /// Room in which a key is written before it is looked up.
     key: String,
+    /// Flows on which nothing was heard in time, or that broke; the owner takes them.
+    unreached: Vec<Flow>,
 }
 
 impl Shared {
@@ -221,7 +231,27 @@ impl Transactions {
     ///
     /// Never refused: what the switch sends is bounded by what it has accepted.
     pub fn request(&mut self, now: Instant, flow: Flow, method: Method, branch: &str, bytes: Bytes) -> ClientId {
-        self.clients.request(&mut self.shared, now, flow, method, branch, bytes, self.limits.proceeding_max)
+        let ways = (Way { flow, via: "".into() }, Vec::new());
+        self.clients.request(&mut self.shared, now, ways, method, branch, bytes, self.limits.proceeding_max)
+    }
+
+    /// As [`Transactions::request`], with further ways: when one breaks, stays silent for 64·T1 or answers 503, the request
+    /// goes by the next, with a branch and a Via of its own (RFC 3263 §4.3), and stays one transaction to the user. The first
+    /// way's Via replaces the one in `bytes`, unless it is "".
+    pub fn request_by(
+        &mut self,
+        now: Instant,
+        ways: (Way, Vec<Way>),
+        method: Method,
+        branch: &str,
+        bytes: Bytes,
+    ) -> ClientId {
+        self.clients.request(&mut self.shared, now, ways, method, branch, bytes, self.limits.proceeding_max)
+    }
+
+    /// A flow that failed a request since the last call: it broke, or nothing came over it in 64·T1.
+    pub fn take_unreached(&mut self) -> Option<Flow> {
+        self.shared.unreached.pop()
     }
 
     /// Sends a response in a server transaction; ignored (false) if the machine's state does not allow it. A 2xx to INVITE is

@@ -3,7 +3,7 @@
 use super::client_invite::ClientInvite;
 use super::client_non_invite::ClientNonInvite;
 use super::timer::Timer;
-use super::{Client, ClientId, Context, Event, Output, Owner, Shared, key};
+use super::{Client, ClientId, Context, Event, Output, Owner, Shared, Way, build, key};
 use crate::base::id::{Id, Slab};
 use crate::base::time::{Duration, Instant};
 use crate::sip::transport::Flow;
@@ -18,6 +18,39 @@ enum Machine {
 }
 
 impl Machine {
+    /// `bytes`, the request, has just been sent over `flow`.
+    fn begin(now: Instant, is_invite: bool, flow: Flow, proceeding_max: Duration, bytes: Bytes) -> Machine {
+        let reliable = flow.transport.is_reliable();
+        match is_invite {
+            true => Machine::Invite(ClientInvite::new(now, reliable, proceeding_max, bytes)),
+            false => Machine::NonInvite(ClientNonInvite::new(now, reliable, bytes)),
+        }
+    }
+
+    /// The request, while it may still be sent by another way: nothing final has come, and nobody has given it up.
+    fn request(&self) -> Option<Bytes> {
+        match self {
+            Machine::Invite(m) => m.request(),
+            Machine::NonInvite(m) => m.request(),
+        }
+    }
+
+    /// Whether it is an INVITE's, and the length of its timer C.
+    fn kind(&self) -> (bool, Duration) {
+        match self {
+            Machine::Invite(m) => (true, m.proceeding_max()),
+            Machine::NonInvite(_) => (false, Duration::ZERO),
+        }
+    }
+
+    /// Not even a provisional response has come.
+    fn is_unheard(&self) -> bool {
+        match self {
+            Machine::Invite(m) => m.is_unheard(),
+            Machine::NonInvite(m) => m.is_unheard(),
+        }
+    }
+
     fn next(&self) -> Option<(Instant, Timer)> {
         match self {
             Machine::Invite(m) => m.next(),
@@ -44,6 +77,8 @@ struct Entry {
     machine: Machine,
     key: Arc<str>,
     flow: Flow,
+    /// What is tried when this way fails.
+    others: Vec<Way>,
     /// The layer's own CANCEL: its fate interests nobody.
     silent: bool,
     /// In `Clients::awaiting`.
@@ -88,21 +123,43 @@ impl Clients {
         &mut self,
         shared: &mut Shared,
         now: Instant,
-        flow: Flow,
+        (first, others): (Way, Vec<Way>),
         method: Method,
         branch: &str,
-        bytes: Bytes,
+        mut bytes: Bytes,
         proceeding_max: Duration,
     ) -> ClientId {
+        if !first.via.is_empty() {
+            bytes = build::by_another_way(&bytes, &first.via, branch).unwrap_or(bytes);
+        }
         key::client(&mut shared.key, branch, token(method, &bytes));
-        let key: Arc<str> = shared.key.as_str().into();
-        let reliable = flow.transport.is_reliable();
+        let (key, flow): (Arc<str>, Flow) = (shared.key.as_str().into(), first.flow);
         shared.out.push_back(Output::Transmit { flow, bytes: bytes.clone() });
-        let machine = match method {
-            Method::Invite => Machine::Invite(ClientInvite::new(now, reliable, proceeding_max, bytes)),
-            _ => Machine::NonInvite(ClientNonInvite::new(now, reliable, bytes)),
-        };
-        self.insert(shared, key, flow, machine, false)
+        let machine = Machine::begin(now, method == Method::Invite, flow, proceeding_max, bytes);
+        self.insert(shared, Entry { machine, key, flow, others, silent: false, awaiting: true, at: None })
+    }
+
+    /// Sends a request that failed by the next way; false if there is none.
+    fn go_another_way(&mut self, shared: &mut Shared, now: Instant, id: ClientId) -> bool {
+        let Some(entry) = self.slab.get_mut(id) else { return false };
+        let Some(request) = entry.machine.request().filter(|_| !entry.others.is_empty()) else { return false };
+        let way = entry.others.remove(0);
+        let (branch, method) = entry.key.split_once('\n').unwrap_or((&entry.key, ""));
+        // Ours are letters and digits: with an "f" more it is another one, and no other transaction's.
+        let branch = format!("{branch}f");
+        let Some(bytes) = build::by_another_way(&request, &way.via, &branch) else { return false };
+        key::client(&mut shared.key, &branch, method);
+        let (is_invite, length) = entry.machine.kind();
+        let machine = Machine::begin(now, is_invite, way.flow, length, bytes.clone());
+        self.awaiting.remove(&(entry.flow, id));
+        self.by_key.remove(&entry.key);
+        (entry.machine, entry.flow, entry.key) = (machine, way.flow, shared.key.as_str().into());
+        entry.awaiting = true;
+        self.by_key.insert(entry.key.clone(), id);
+        self.awaiting.insert((way.flow, id));
+        shared.out.push_back(Output::Transmit { flow: way.flow, bytes });
+        self.settle(shared, id);
+        true
     }
 
     pub fn response(&mut self, shared: &mut Shared, now: Instant, response: Message, flow: Flow) {
@@ -110,6 +167,9 @@ impl Clients {
         let Some(&id) = self.by_key.get(shared.key.as_str()) else {
             return shared.out.push_back(Output::Event(Event::StrayResponse { response, flow }));
         };
+        if response.status() == 503 && self.refused_for_another(shared, now, id, &response) {
+            return;
+        }
         self.handle(shared, now, id, |machine, cx| match machine {
             Machine::Invite(m) => m.handle_response(cx, response, flow),
             Machine::NonInvite(m) => {
@@ -117,6 +177,17 @@ impl Clients {
                 None
             }
         });
+    }
+
+    /// A 503 sends the request another way, if there is one; that of an INVITE is acknowledged here.
+    fn refused_for_another(&mut self, shared: &mut Shared, now: Instant, id: ClientId, response: &Message) -> bool {
+        let Some(entry) = self.slab.get(id).filter(|e| !e.others.is_empty()) else { return false };
+        let (flow, request) = (entry.flow, entry.machine.request());
+        if let (Machine::Invite(_), Some(invite)) = (&entry.machine, request.and_then(|r| Message::parse(r).ok())) {
+            shared.out.push_back(Output::Transmit { flow, bytes: build::ack(&invite, response) });
+        }
+        shared.unreached.push(flow);
+        self.go_another_way(shared, now, id)
     }
 
     pub fn cancel(&mut self, shared: &mut Shared, now: Instant, id: ClientId, reason: &str) {
@@ -130,6 +201,13 @@ impl Clients {
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Instant, id: ClientId) {
         let Some(entry) = self.slab.get_mut(id) else { return };
         entry.at = None;
+        let is_last = matches!(entry.machine.next(), Some((_, Timer::B | Timer::F)));
+        if is_last && entry.machine.is_unheard() {
+            shared.unreached.push(entry.flow);
+            if self.go_another_way(shared, now, id) {
+                return;
+            }
+        }
         self.handle(shared, now, id, |machine, cx| match machine {
             Machine::Invite(m) => m.handle_timeout(cx),
             Machine::NonInvite(m) => {
@@ -150,6 +228,10 @@ impl Clients {
         let all = (flow, Id::from_u64(0))..=(flow, Id::from_u64(u64::MAX));
         while let Some(&(_, id)) = self.awaiting.range(all.clone()).next() {
             self.awaiting.remove(&(flow, id));
+            shared.unreached.push(flow);
+            if self.go_another_way(shared, now, id) {
+                continue;
+            }
             self.handle(shared, now, id, |machine, cx| {
                 match machine {
                     Machine::Invite(m) => m.handle_flow_failed(cx),
@@ -160,8 +242,9 @@ impl Clients {
         }
     }
 
-    fn insert(&mut self, shared: &mut Shared, key: Arc<str>, flow: Flow, machine: Machine, silent: bool) -> ClientId {
-        let id = self.slab.insert(Entry { machine, key: key.clone(), flow, silent, awaiting: true, at: None });
+    fn insert(&mut self, shared: &mut Shared, entry: Entry) -> ClientId {
+        let (key, flow) = (entry.key.clone(), entry.flow);
+        let id = self.slab.insert(entry);
         if self.by_key.insert(key, id).is_some() {
             crate::bug!("two client transactions with one branch");
         }
@@ -187,7 +270,9 @@ impl Clients {
             let key: Arc<str> = shared.key.as_str().into();
             shared.out.push_back(Output::Transmit { flow, bytes: bytes.clone() });
             let machine = ClientNonInvite::new(now, flow.transport.is_reliable(), bytes);
-            self.insert(shared, key, flow, Machine::NonInvite(machine), true);
+            let machine = Machine::NonInvite(machine);
+            let (others, silent, awaiting, at) = (Vec::new(), true, true, None);
+            self.insert(shared, Entry { machine, key, flow, others, silent, awaiting, at });
         }
         self.settle(shared, id);
     }

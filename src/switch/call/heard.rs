@@ -91,6 +91,7 @@ impl Call {
 
     pub fn on_media_opened(&mut self, w: &mut World, leg: media::LegId, rtp: SocketAddr) {
         let seed = w.ep.rng().next_u64();
+        let rtp = self.seen_from(w, leg, rtp);
         if !self.seeks_party() && self.legs[0].session.media() == Some(leg) {
             self.legs[0].session.opened(rtp, seed);
             self.on_settling(w, 0);
@@ -103,6 +104,13 @@ impl Call {
         } else {
             self.on_attempt_media(w, leg, Some((rtp, seed)));
         }
+    }
+
+    /// What the leg's peer knows our address by.
+    fn seen_from(&self, w: &World, leg: media::LegId, rtp: SocketAddr) -> SocketAddr {
+        let of = self.legs.iter().find(|l| l.session.media() == Some(leg));
+        let peer = of.map(|l| l.dialog().flow().peer.ip());
+        SocketAddr::new(peer.map_or(rtp.ip(), |peer| w.ep.outward(peer, rtp.ip())), rtp.port())
     }
 
     pub fn on_media_open_failed(&mut self, w: &mut World, leg: media::LegId, why: &'static str) {

@@ -41,7 +41,6 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
         config: Arc::new(config.unwrap_or_else(|e| panic!("{e:?}"))),
         dialplan: Arc::new(plan.unwrap_or_else(|e| panic!("{e:?}"))),
         listeners: vec![of(0, Transport::Udp), of(1, Transport::Tcp)],
-        resolved: vec![],
     }
 });
 

@@ -27,7 +27,14 @@ fn serve() -> Served {
     let _inside = runtime.enter();
     let (mail, mailbox) = mail().unwrap();
     let streams = Streams::new(mail, Limits::default(), Vec::new(), Tls::default()).unwrap();
-    let sip = Sip { streams: streams.clone(), listener: ListenerId(3), transport: Transport::Ws, tls: Tls::default() };
+    let origins = ["https://phone.example".to_owned()].into();
+    let sip = Sip {
+        streams: streams.clone(),
+        listener: ListenerId(3),
+        transport: Transport::Ws,
+        tls: Tls::default(),
+        origins,
+    };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -147,4 +154,19 @@ fn who_does_not_speak_sip_is_refused() {
         assert!(head.starts_with("http/1.1 400 "), "{head}");
     }
     assert_eq!(served.streams.connections(), 0);
+}
+
+#[test]
+fn a_page_from_elsewhere_is_refused() {
+    let served = serve();
+    for (origin, want) in [
+        ("", "http/1.1 101 "),
+        ("Origin: https://PHONE.example\r\n", "http/1.1 101 "),
+        ("Origin: https://phone.example.evil\r\n", "http/1.1 403 "),
+        ("Origin: http://phone.example\r\n", "http/1.1 403 "),
+        ("Origin: null\r\n", "http/1.1 403 "),
+    ] {
+        let (_stream, head) = served.shake_hands(&format!("Sec-WebSocket-Protocol: sip\r\n{origin}"));
+        assert!(head.starts_with(want), "{origin}: {head}");
+    }
 }
