@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use interop::scratch::Scratch;
 use interop::sound::pcmu_encode;
@@ -13,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoints::Endpoints;
 use crate::signalling::round;
-use crate::socket::{Socket, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns, wait};
+use crate::socket::{Socket, let_gather, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns};
 use crate::subject::Places;
 use crate::usage::{cores, cpu_ns, pin, unpin};
 use crate::{Choice, say};
@@ -155,7 +154,7 @@ fn sounds() -> (Vec<[u8; 160]>, [u8; 160]) {
 fn receive(socket: &Socket, stop: &AtomicBool) -> Vec<Heard> {
     let (mut heard, mut buffer) = (Vec::with_capacity(1 << 20), [0; 2048]);
     while !stop.load(Ordering::Relaxed) {
-        wait(&[socket], Duration::from_millis(20));
+        let_gather();
         while let Some((length, from, stamp)) = socket.receive(&mut buffer) {
             if length == LENGTH && buffer[1] & 0x7f == 0 {
                 // The upper two segments of µ-law: 8,000 and more.

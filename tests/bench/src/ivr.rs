@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::endpoints::Endpoints;
 use crate::signalling::round;
-use crate::socket::{Socket, wait};
+use crate::socket::{Socket, let_gather};
 use crate::subject::Places;
 use crate::usage::{cores, cpu_ns, pin, unpin};
 use crate::{Choice, say};
@@ -78,7 +78,7 @@ pub fn ivr(choice: &Choice) -> Value {
 fn count(ear: &Socket, stop: &AtomicBool, counted: &AtomicBool) -> u64 {
     let (mut received, mut buffer) = (0, [0; 2048]);
     while !stop.load(Ordering::Relaxed) {
-        wait(&[ear], Duration::from_millis(20));
+        let_gather();
         while let Some((length, _, _)) = ear.receive(&mut buffer) {
             received += u64::from(length == 172 && counted.load(Ordering::Relaxed));
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::socket::{Socket, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns, wait};
+use crate::socket::{Socket, let_gather, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns};
 
 /// Bytes of RTP: header and 20 ms of G.711.
 const LENGTH: usize = 172;
@@ -100,7 +100,7 @@ impl Ends {
         let mut arrived = Vec::with_capacity(expected + expected / 10);
         let mut buffer = [0; 2048];
         while !stop.load(Ordering::Relaxed) {
-            wait(&[&self.sockets[0], &self.sockets[1]], Duration::from_millis(20));
+            let_gather();
             for socket in &self.sockets {
                 while let Some((length, _, stamp)) = socket.receive(&mut buffer) {
                     let is_media = length == LENGTH && buffer[1] & 0x7f == 0;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use interop::scratch::Scratch;
 use interop::tandem::{Setup, Tandem};
@@ -14,7 +14,7 @@ use tandem::rtp::srtp::{KeySource, Keys, Master, OVERHEAD_MAX, Session, Suite};
 use crate::endpoints::Endpoints;
 use crate::message::sdp;
 use crate::signalling::round;
-use crate::socket::{Socket, monotonic_ns, sleep_exactly, sleep_until_ns, wait};
+use crate::socket::{Socket, let_gather, monotonic_ns, sleep_exactly, sleep_until_ns};
 use crate::subject::Places;
 use crate::usage::cpu_ns;
 use crate::{Choice, say};
@@ -197,7 +197,7 @@ fn send(sockets: &[Socket; 2], peers: &mut [Peer], frames: std::ops::Range<u32>)
 fn count(sockets: &[Socket; 2], wanted: usize, counted: &AtomicBool, stop: &AtomicBool) -> u64 {
     let (mut received, mut buffer) = (0, [0; 2048]);
     while !stop.load(Ordering::Relaxed) {
-        wait(&[&sockets[0], &sockets[1]], Duration::from_millis(20));
+        let_gather();
         for socket in sockets {
             while let Some((length, ..)) = socket.receive(&mut buffer) {
                 received += u64::from(length == wanted && buffer[1] & 0x7f == 0 && counted.load(Ordering::Relaxed));

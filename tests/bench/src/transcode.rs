@@ -17,7 +17,7 @@ use crate::endpoints::Endpoints;
 use crate::media::start_rtpengine;
 use crate::message::{sdp, sdp_of_opus};
 use crate::signalling::round;
-use crate::socket::{Socket, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns, wait};
+use crate::socket::{Socket, let_gather, monotonic_ns, now_ns, sleep_exactly, sleep_until_ns};
 use crate::subject::{Kind, Places, Subject};
 use crate::usage::cpu_ns;
 use crate::{Choice, say};
@@ -197,7 +197,7 @@ fn receive(sockets: &[Socket; 2], streams: &[Stream], stop: &AtomicBool) -> Hash
     let beeping: Vec<SocketAddr> = streams.iter().filter(|s| s.beeps).map(|s| s.heard_from).collect();
     let mut buffer = [0; 2048];
     while !stop.load(Ordering::Relaxed) {
-        wait(&[&sockets[0], &sockets[1]], Duration::from_millis(20));
+        let_gather();
         for socket in sockets {
             while let Some((length, source, stamp)) = socket.receive(&mut buffer) {
                 // RTCP comes from other ports.

@@ -189,20 +189,24 @@ impl<'a> Sipp<'a> {
 
     fn step(&self, index: usize, step: Step) -> String {
         match step {
-            Step::Invite => send(true, &self.request("INVITE", "", "sendrecv")),
+            Step::Invite => self.begin(index, &self.request("INVITE", "", "sendrecv")),
             Step::InviteWithDigest => send(true, &self.request("INVITE", "[authentication]\n", "sendrecv")),
-            Step::Reinvite(direction) => send(true, &self.request("re-INVITE", "", direction)),
-            Step::Bye => send(true, &self.request("BYE", "", "")),
+            Step::Reinvite(direction) => self.begin(index, &self.request("re-INVITE", "", direction)),
+            Step::Bye => self.begin(index, &self.request("BYE", "", "")),
             Step::Info(kind, digit) => {
                 let body = if kind == "dtmf" { digit.to_string() } else { format!("Signal={digit}\nDuration=120\n") };
                 let extra = format!("Content-Type: application/{kind}\nContent-Length: [len]\n\n{body}");
-                send(true, &self.request("INFO", "", "").replace("Content-Length: 0\n\n", &extra))
+                self.begin(index, &self.request("INFO", "", "").replace("Content-Length: 0\n\n", &extra))
             }
-            Step::Ack => send(false, &self.request("ACK", "", "")),
+            Step::Ack => {
+                let of = self.transaction(index, "ack").unwrap_or_default();
+                send(false, &self.request("ACK", "", "")).replacen("<send", &format!("<send{of}"), 1)
+            }
             Step::AckFailure => send(false, &self.in_transaction(index, "ACK")),
             Step::Cancel => send(true, &self.in_transaction(index, "CANCEL")),
             Step::Expect(code @ (401 | 407)) => format!("<recv response=\"{code}\" auth=\"true\"/>\n"),
             Step::Expect(code) => {
+                let of = self.transaction(index, "response").unwrap_or_default();
                 let rrs = if (200..300).contains(&code) { " rrs=\"true\"" } else { "" };
                 // SIPp's variables keep what an earlier message said: an answer to BYE names no media.
                 let ends = self.steps[..index].iter().rev().find(|s| !matches!(s, Step::May(_) | Step::Expect(_)));
@@ -211,9 +215,12 @@ impl<'a> Sipp<'a> {
                 } else {
                     note_media()
                 };
-                format!("<recv response=\"{code}\"{rrs}>\n<action>\n{note}</action>\n</recv>\n")
+                format!("<recv response=\"{code}\"{rrs}{of}>\n<action>\n{note}</action>\n</recv>\n")
             }
-            Step::May(code) => format!("<recv response=\"{code}\" optional=\"true\"/>\n"),
+            Step::May(code) => {
+                let of = self.transaction(index, "response").unwrap_or_default();
+                format!("<recv response=\"{code}\" optional=\"true\"{of}/>\n")
+            }
             Step::Get("INVITE") => {
                 format!(
                     "<recv request=\"INVITE\" rrs=\"true\">\n<action>\n{}{}</action>\n</recv>\n",
@@ -240,6 +247,26 @@ impl<'a> Sipp<'a> {
             Step::Pause(ms) => format!("<pause milliseconds=\"{ms}\"/>\n"),
             Step::Linger(ms) => format!("<timewait milliseconds=\"{ms}\"/>\n"),
         }
+    }
+
+    /// Sends a request that begins a transaction.
+    fn begin(&self, index: usize, message: &str) -> String {
+        let name = if self.tells_transactions() { format!(" start_txn=\"t{index}\"") } else { String::new() };
+        send(true, message).replacen("<send", &format!("<send{name}"), 1)
+    }
+
+    /// That a step is of the transaction of the request before it. Else SIPp takes a 200 to INVITE that comes again for the
+    /// answer to its BYE, and doesn't send ACK again.
+    fn transaction(&self, index: usize, role: &str) -> Option<String> {
+        let begins = |s: &Step| matches!(s, Step::Invite | Step::Reinvite(_) | Step::Bye | Step::Info(..));
+        let at = self.steps[..index].iter().rposition(begins).filter(|_| self.tells_transactions())?;
+        Some(format!(" {role}_txn=\"t{at}\""))
+    }
+
+    /// CANCEL and the ACK of a failure are of the INVITE's transaction, for which SIPp has no word.
+    fn tells_transactions(&self) -> bool {
+        let apart = |s: &Step| matches!(s, Step::Cancel | Step::AckFailure | Step::InviteWithDigest);
+        !self.steps.iter().any(apart)
     }
 
     fn sdp(&self, direction: &str) -> String {
