@@ -24,9 +24,9 @@ const LENGTH: usize = 172;
 const TAG: usize = 10;
 const FRAME_NS: u64 = 20_000_000;
 const CALLS: usize = 300;
-const SECONDS: u64 = 10;
+const SECONDS: u64 = 6;
 /// Plain and protected by turns, so that what else the machine does meets both.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Packets of one measurement of the transform alone: short, so that the best of many has had the core for itself.
 const PACKETS: usize = 200;
 const TRIES: usize = 2_000;
