@@ -5,6 +5,7 @@
 //! need no transcoding; nothing of its description is copied but codec parameters.
 
 mod digits;
+pub mod fax;
 mod opus;
 
 use super::endpoint::Body;
@@ -55,6 +56,8 @@ pub struct Session {
     proposed: Option<Box<SessionDescription>>,
     /// The peer did not change its codec when it was asked to: it is not asked again before it offers something itself.
     keeps: bool,
+    /// Instead of sound.
+    fax: fax::Fax,
     hears: Hears,
     tap: Option<TapId>,
     dtmf: Dtmf,
@@ -204,7 +207,7 @@ impl Session {
             if let Some(previous) = &self.ours {
                 answer.description.supersede(previous);
             }
-            self.offered = None;
+            (self.offered, self.fax) = (None, fax::Fax::default());
             self.agreed = Some(Box::new(answer.audio));
             return Ok(self.keep(answer.description));
         }
@@ -241,6 +244,9 @@ impl Session {
     /// An offer that has this peer change to the codec that the other party uses, where that spares a decoder and an encoder, the
     /// peer has said that it has that codec, and nothing else is under way.
     pub fn propose(&mut self, other: &Session) -> Option<Body> {
+        if self.fax.is_on() {
+            return self.propose_speech(other);
+        }
         let (agreed, theirs) = (self.agreed.as_deref()?, &other.agreed.as_deref()?.send);
         let busy = self.asked || self.offered.is_some() || self.proposed.is_some() || self.keeps;
         let held = agreed.on_hold || !self.is_ready();
@@ -262,6 +268,7 @@ impl Session {
         let agreed = answer.and_then(|body| parse(body).ok()).and_then(|answer| sdp::accept(&answer, &proposed).ok());
         match (agreed, &mut self.ours) {
             (Some(agreed), _) => {
+                self.fax = fax::Fax::default();
                 self.agreed = Some(Box::new(agreed));
                 self.ours = Some(proposed);
                 true
@@ -322,6 +329,9 @@ impl Session {
 
     /// Codec and suite, for the timeline.
     pub fn spoken(&self) -> String {
+        if self.fax.is_on() {
+            return "fax by T.38".to_owned();
+        }
         let codec = self.codec_name().unwrap_or("no codec");
         self.suite_name().map_or_else(|| codec.to_owned(), |suite| format!("{codec}, SRTP {suite}"))
     }
@@ -369,7 +379,7 @@ impl Session {
     pub fn refresh(&mut self, rtp_timeout: Option<Duration>) -> Option<Command> {
         let (Port::Open(leg, _), Some(agreed)) = (&self.port, &self.agreed) else { return None };
         let leg = *leg;
-        let state = LegState {
+        let state = self.fax_state().unwrap_or_else(|| LegState {
             remote_rtp: agreed.remote_rtp,
             remote_rtcp: agreed.remote_rtcp,
             send: Some(media_format(&agreed.send)),
@@ -386,8 +396,9 @@ impl Session {
             hears: self.hears.clone(),
             tap: self.tap,
             rtp_timeout: rtp_timeout.filter(|_| !agreed.on_hold),
+            datagrams: false,
             srtp: agreed.secured.as_ref().and_then(media_keys).map(Box::new),
-        };
+        });
         if self.set.as_deref() == Some(&state) {
             return None;
         }

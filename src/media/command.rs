@@ -138,6 +138,8 @@ pub struct LegState {
     pub tap: Option<TapId>,
     /// Silence of the peer after which `Event::Timeout` is told, once; `None` never. Counted only while `receiving`.
     pub rtp_timeout: Option<Duration>,
+    /// No RTP but datagrams (T.38's UDPTL): what comes is passed on as it is to whoever hears this leg and is set so too.
+    pub datagrams: bool,
     /// Keys of SRTP and SRTCP; without them packets are plain.
     pub srtp: Option<Box<Keys>>,
 }

@@ -1,5 +1,6 @@
 //! One media leg: what comes from a peer, what goes to it, and its account.
 
+mod datagram;
 mod dialing;
 mod sound;
 
@@ -461,6 +462,9 @@ impl Leg {
     /// Where the peer's RTCP came from; else, behind a NAT, next to its RTP; else what was negotiated.
     fn rtcp_target(&self) -> Option<SocketAddr> {
         let state = &self.setting.state;
+        if state.datagrams {
+            return None;
+        }
         if self.is_multiplexed() {
             return self.latch.target();
         }

@@ -4,6 +4,7 @@
 //! that 20 ms of work never burst, and its deadlines stand on the absolute clock. A tick that is a whole period late is
 //! skipped and counted, never made up for.
 
+mod datagram;
 mod effort;
 mod hearing;
 mod rooms;
@@ -213,6 +214,9 @@ impl Shard {
         self.stats.packets_received += 1;
         let clock = self.clock;
         let Some(place) = self.place(port) else { return };
+        if place.leg.passes_datagrams() {
+            return self.datagram(now, (port, socket), source, bytes, out);
+        }
         let rtcp = socket == Socket::Rtcp || is_rtcp(bytes);
         let bytes = match place.leg.open(rtcp, bytes) {
             Ok(bytes) => bytes,

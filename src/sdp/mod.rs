@@ -7,6 +7,7 @@
 
 mod crypto;
 mod description;
+mod fax;
 mod format;
 mod negotiate;
 mod parse;
@@ -17,6 +18,7 @@ pub use description::{
     Attribute, Connection, Direction, FormatParameters, Host, Kind, Media, Origin, Protocol, RtcpAddress, RtpMap,
     SessionDescription,
 };
+pub use fax::{FaxStream, FaxTerms, answer_fax, fax_of, is_fax, offer_fax};
 pub use format::{AudioFormat, Codec};
 pub use negotiate::{
     Answer, Dtmf, LocalAudio, NegotiatedAudio, NegotiationFault, Order, Relay, accept, admits, answer, common, offer,

@@ -6,6 +6,7 @@
 mod arrival;
 mod aside;
 mod documents;
+mod fax;
 mod follow;
 mod heard;
 mod offers;
@@ -114,6 +115,8 @@ pub struct Call {
     pub invite_body: Option<Body>,
     /// Session descriptions pass untouched (`media: direct`).
     pub direct: bool,
+    /// Whose offer of fax the other party is asked about.
+    pub fax_asker: Option<u8>,
     pub reported: bool,
     pub tried: Vec<Tried>,
     /// Headers of the caller that some trunk passes on.
@@ -180,6 +183,7 @@ impl Call {
             max_forwards: 70,
             invite_body: None,
             direct: false,
+            fax_asker: None,
             reported: false,
             tried: Vec::new(),
             kept: Vec::new(),

@@ -83,6 +83,7 @@ impl Bench {
             latch: true,
             hears,
             rtp_timeout: None,
+            datagrams: false,
             srtp: None,
         };
         let now = self.now();

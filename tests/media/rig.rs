@@ -86,6 +86,7 @@ pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
         hears,
         tap: None,
         rtp_timeout: None,
+        datagrams: false,
         srtp: None,
     }
 }
@@ -173,6 +174,11 @@ impl Rig {
             Sent { port, to, marker, payload_type, sequence, timestamp, ssrc, payload }
         };
         self.kept.rtp.drain(..).map(read).collect()
+    }
+
+    /// The same as bytes, and where they went.
+    pub fn datagrams(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.kept.rtp.drain(..).map(|(_, to, bytes)| (to, bytes)).collect()
     }
 
     pub fn events(&mut self) -> Vec<Event> {

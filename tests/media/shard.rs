@@ -120,6 +120,28 @@ fn a_foreign_source_is_refused_counted_and_told_once() {
 }
 
 #[test]
+fn datagrams_pass_as_they_are_between_legs_that_both_pass_them() {
+    let mut rig = Rig::bridged(PCMU, PCMU);
+    let fax = |n, other| LegState { datagrams: true, ..state(n, PCMU, Hears::Leg(LegId(other))) };
+    let udptl = [0x00, 0x01, 0x06, 0x11, 0xd0, 0x00];
+    rig.set(1, fax(1, 2));
+    rig.receive(1, peer(1), &udptl);
+    assert_eq!(rig.datagrams(), [], "the other side still speaks");
+    rig.set(2, fax(2, 1));
+    rig.receive(1, peer(1), &udptl);
+    rig.receive(2, peer(2), &[0x80; 40]);
+    rig.receive_rtcp(2, peer(2), &udptl);
+    (0..3).for_each(|_| rig.receive(1, peer(66), &udptl));
+    assert_eq!(rig.datagrams(), [(peer(2), udptl.to_vec()), (peer(1), vec![0x80; 40])]);
+    rig.pass_ms(20_000);
+    assert_eq!(rig.datagrams(), [], "nothing is made, and no report sent");
+    rig.set(1, state(1, PCMU, Hears::Leg(LegId(2))));
+    rig.set(2, state(2, PCMU, Hears::Leg(LegId(1))));
+    rig.say(1, 0, 9, 1_440, 0xa);
+    assert_eq!(rig.sent().len(), 1, "and speech again");
+}
+
+#[test]
 fn payload_types_are_those_that_each_side_negotiated() {
     let opus = |payload_type| Format { codec: Codec::Opaque { clock_rate: 48_000 }, payload_type };
     let mut rig = Rig::bridged(opus(111), opus(96));

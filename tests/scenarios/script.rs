@@ -199,6 +199,8 @@ fn change(sdp: &mut super::sdp::Sdp, words: &[&str]) {
         match *word {
             "pcma" => sdp.payloads = vec![8, 101],
             "pcmu" => sdp.payloads = vec![0, 101],
+            "fax" => sdp.payloads = vec![super::sdp::FAX],
+            "speech" => sdp.payloads = vec![0, 8, 101],
             "g722" => sdp.payloads = vec![9],
             "g729" => sdp.payloads = vec![18],
             "g722+pcma" => sdp.payloads = vec![9, 8],

@@ -388,7 +388,8 @@ fn describe(msg: &Msg) -> String {
     };
     text = text.trim_end().to_string();
     if let Ok(sdp) = Sdp::parse(&msg.body) {
-        let list: Vec<String> = sdp.payloads.iter().map(u8::to_string).collect();
+        let list: Vec<String> =
+            sdp.payloads.iter().map(|p| if *p == super::sdp::FAX { "t38".into() } else { p.to_string() }).collect();
         let way = if sdp.way == Way::SendRecv { String::new() } else { format!(" {:?}", sdp.way).to_lowercase() };
         let keys: Vec<String> = sdp.crypto.iter().map(|c| suite(c)).collect();
         let keys = match &keys[..] {

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// Stands among payloads for fax by T.38 in the place of audio.
+pub const FAX: u8 = 250;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     SendRecv,
@@ -52,6 +55,13 @@ impl Sdp {
         let family = if self.ip.is_ipv4() { "IP4" } else { "IP6" };
         let list: Vec<String> = self.payloads.iter().map(u8::to_string).collect();
         let protocol = if self.crypto.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
+        if self.payloads == [FAX] {
+            return format!(
+                "v=0\r\no={} {} IN {family} {}\r\ns=-\r\nc=IN {family} {}\r\nt=0 0\r\nm=image {} udptl t38\r\n\
+                 a=T38FaxVersion:0\r\na=T38FaxUdpEC:t38UDPRedundancy\r\na=x-of:{}\r\n",
+                self.origin, self.version, self.ip, self.ip, self.port, self.origin
+            );
+        }
         let crypto: String = self.crypto.iter().map(|c| format!("a=crypto:{c}\r\n")).collect();
         let maps: String = self
             .payloads
@@ -100,6 +110,7 @@ impl Sdp {
                     port = p.parse().ok();
                     payloads = list.iter().filter_map(|p| p.parse().ok()).collect();
                 }
+                ("m", ["image", p, "udptl", "t38"]) => (port, payloads) = (p.parse().ok(), vec![FAX]),
                 ("m", _) => return Err(format!("media line {line:?}")),
                 ("a", [tag, ..]) if tag.starts_with("crypto:") => crypto.push(value["crypto:".len()..].to_owned()),
                 ("a", [attribute]) => way = Way::parse(attribute).unwrap_or(way),

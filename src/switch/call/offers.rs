@@ -2,7 +2,7 @@
 
 use super::{Call, Doing};
 use crate::b2bua::endpoint::Body;
-use crate::b2bua::session::Unacceptable;
+use crate::b2bua::session::{Unacceptable, fax};
 use crate::base::time::Instant;
 use crate::event::{Class, Ending, Side, What};
 use crate::media::command::Hears;
@@ -88,6 +88,9 @@ impl Call {
             }
             return;
         }
+        if let (Some(other), Some(body)) = (partner, body.as_ref().filter(|b| fax::is_fax(b))) {
+            return self.on_fax_offer(w, index, other, body);
+        }
         let answer = match &body {
             Some(body) => {
                 let taken = self.legs[usize::from(index)].session.take_offer(body);
@@ -126,6 +129,9 @@ impl Call {
     pub fn on_reoffered(&mut self, w: &mut World, index: u8, status: u16, body: Option<Body>) {
         if status != 491 && self.on_moved(w, index, status, body.as_ref()) {
             return;
+        }
+        if self.fax_asker.is_some_and(|asker| self.partner(asker) == Some(index)) {
+            return self.on_fax_answer(w, index, status, body.as_ref());
         }
         if status == 491 && !self.direct {
             // Both asked at once: we ask again, if there is still something to ask for then (RFC 3261 §14.1).
