@@ -15,7 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 pub use super::body::Body;
 
 /// Methods that Tandem answers with something other than 405.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY";
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, PUBLISH, MESSAGE";
 
 /// Extensions that Tandem speaks.
 pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";

@@ -184,6 +184,8 @@ pub struct Leg {
     calling: Option<Box<Calling>>,
     digest: Option<Box<Digest>>,
     heard_anything: bool,
+    /// The tag of the first provisional response that had one.
+    ringing_tag: Box<str>,
     bye_wanted: bool,
     bye_retried: bool,
     reoffer_in: Option<Reoffer<ServerId>>,
@@ -231,6 +233,7 @@ impl Leg {
             calling: None,
             digest: None,
             heard_anything: false,
+            ringing_tag: "".into(),
             bye_wanted: false,
             bye_retried: false,
             reoffer_in: None,

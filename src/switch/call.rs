@@ -242,11 +242,14 @@ impl Call {
     ) -> Option<R> {
         let now = w.now;
         let leg = self.legs.get_mut(usize::from(index))?;
-        let (was_gone, was_alive) = (leg.is_gone(), leg.is_alive());
+        let (was_gone, was_alive, line) = (leg.is_gone(), leg.is_alive(), (leg.line(), !leg.peer_tag().is_empty()));
         let result = f(leg, &mut w.ep, now);
         self.book(w, index);
         let due = self.legs[usize::from(index)].session_due();
         due.into_iter().for_each(|due| self.set_session_timer(w, index, due));
+        if (self.legs[usize::from(index)].line(), !self.legs[usize::from(index)].peer_tag().is_empty()) != line {
+            self.follow_line(w, index);
+        }
         let leg = &mut self.legs[usize::from(index)];
         if !leg.is_alive()
             && let Some(close) = leg.session.close()
@@ -264,6 +267,20 @@ impl Call {
             w.counters.legs_active -= 1;
         }
         Some(result)
+    }
+
+    /// Tells who watches a user's line what has become of it.
+    pub fn follow_line(&self, w: &mut World, index: u8) {
+        let Some(leg) = self.legs.get(usize::from(index)).filter(|leg| matches!(leg.peer, Peer::User(_))) else {
+            return;
+        };
+        let remote = match index {
+            0 if self.direction == Direction::Inbound && self.shown.is_none() => self.to.clone(),
+            0 => String::new(),
+            _ if self.withheld => "anonymous".to_owned(),
+            _ => self.identity(w, 0).0,
+        };
+        w.follow_line(leg, &remote);
     }
 
     /// Takes what the endpoint sent for a leg into the timeline and the tables.
@@ -288,6 +305,7 @@ impl Call {
         w.counters.legs_active += 1;
         self.legs.push(leg);
         self.book(w, index);
+        self.follow_line(w, index);
     }
 
     /// What a leg is to hear from now on.

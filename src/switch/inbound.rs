@@ -30,6 +30,8 @@ impl Switch {
             Method::Invite => self.on_invite(id, request, flow),
             Method::Register => self.world.on_register(id, request, flow),
             Method::Options => self.world.on_options(id),
+            Method::Subscribe => self.world.on_subscribe(id, request, flow),
+            Method::Publish => self.world.on_publish(id, request, flow),
             _ => self.world.refuse_once(id, (481, ""), request),
         }
     }
@@ -63,6 +65,7 @@ impl Switch {
         w.counters.legs_active += 1;
         self.with_call(key, |call, w| {
             call.read_invite(w, request, flow, &known);
+            call.follow_line(w, 0);
             w.fact(call.started_fact());
             match limit {
                 Err(reason) => {
@@ -90,6 +93,7 @@ const fn refusal_by_method(method: Method) -> Option<(u16, &'static str)> {
     match method {
         Method::Invite | Method::Register | Method::Options | Method::Ack | Method::Cancel => None,
         Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => None,
+        Method::Subscribe | Method::Publish => None,
         // Outside a dialog there is nobody whom we would transfer.
         Method::Refer => Some((403, "Only In A Dialog")),
         Method::Other => Some((501, "")),

@@ -103,6 +103,12 @@ pub enum Operator {
     /// Lifts the ban of a source.
     Unban(IpAddr),
     Hangup(CallId),
+    /// How many messages wait for a user: new and old.
+    Mailbox {
+        user: String,
+        new: u32,
+        old: u32,
+    },
     /// Has a live call run something else from now on.
     Run {
         call: CallId,
@@ -272,6 +278,8 @@ pub struct Counters {
     pub bans_total: u64,
     pub sources_known: u64,
     pub sources_banned: u64,
+    /// Lines, messages, presence that users watch.
+    pub subscriptions: u64,
     pub security_lines_dropped: u64,
     /// Calls and registrations refused because we were late.
     pub overload_refused: u64,

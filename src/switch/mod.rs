@@ -27,6 +27,8 @@ mod report;
 mod settings;
 mod shared_codec;
 mod sound;
+mod subscribe;
+mod subscribe_body;
 mod transfer;
 mod trunks;
 mod web;
@@ -131,6 +133,8 @@ impl Switch {
         }
         self.world.drain_registrar();
         self.world.ask_name_servers();
+        self.world.tell_watchers();
+        self.run_transactions();
         self.count();
     }
 
@@ -186,6 +190,8 @@ impl Switch {
                 TimerKey::Ping { trunk, target } => self.world.ping(trunk, target),
                 TimerKey::Register(id) => self.world.on_register_due(id),
                 TimerKey::Names => self.world.look_at_names(),
+                TimerKey::Subscription(tag) => self.world.on_subscription_due(tag),
+                TimerKey::Published => self.world.on_published_due(),
             }
             self.run_transactions();
         }
@@ -221,6 +227,7 @@ impl Switch {
         w.counters.trunks_registered = w.registrants.held() as u64;
         let (sources, banned) = w.guard.counts();
         (w.counters.sources_known, w.counters.sources_banned) = (sources as u64, banned as u64);
+        w.counters.subscriptions = w.subscriptions.len() as u64;
         w.counters.draining = w.draining;
     }
 
@@ -283,6 +290,9 @@ impl Switch {
 
     fn on_dialog_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
         let Some(me) = self.dialog_of(request) else {
+            if self.world.on_resubscribe(id, request, flow) {
+                return;
+            }
             self.world.offence(flow, Offence::Unproven);
             return self.world.refuse_once(id, (481, ""), request);
         };
@@ -346,6 +356,7 @@ impl Switch {
             }),
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, response.status()),
             Some(Purpose::Register(who)) => self.world.on_register_response(who, id, response, flow),
+            Some(Purpose::Notify(tag)) => self.world.on_notified(tag, id, response.status()),
             None => {}
         }
     }
@@ -383,6 +394,7 @@ impl Switch {
             }),
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, status),
             Some(Purpose::Register(who)) => self.world.on_register_unanswered(who, id, status),
+            Some(Purpose::Notify(tag)) => self.world.on_notified(tag, id, status),
             Some(Purpose::Over) | None => {}
         }
     }

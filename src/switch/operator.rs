@@ -37,6 +37,7 @@ impl Switch {
             Operator::Originate(asked) => self.originate(&asked),
             Operator::Bans => Reply::Bans(self.world.guard.bans(self.world.now.mono)),
             Operator::Unban(source) => found(self.world.lift_ban(source)),
+            Operator::Mailbox { user, new, old } => found(self.world.set_mailbox(&user, (new, old))),
             Operator::Hangup(call) => self.hang_up(call),
             Operator::Reload(setup) => self.reload(*setup),
             Operator::Drain => {
@@ -119,6 +120,7 @@ impl Switch {
         w.start_pings();
         w.register_trunks(&setup.config);
         w.guard.reload(&setup.config, w.now.mono);
+        w.reload_subscriptions();
         Reply::Done
     }
 }

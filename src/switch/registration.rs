@@ -2,6 +2,7 @@
 
 use super::guard::Offence;
 use super::io::RegistrationView;
+use super::subscribe::Package;
 use super::world::World;
 use crate::b2bua::leg::Peer;
 use crate::event::Fact;
@@ -59,12 +60,14 @@ impl World {
         while let Some(change) = self.registrar.poll() {
             match change {
                 Change::Added { aor, id } => {
+                    self.registration_changed(&aor);
                     let Some((_, binding)) = self.registrar.get(id) else { continue };
                     let (contact, source) = (binding.contact.expose().clone(), binding.flow.peer);
                     let expires_s = binding.expires_at.since(self.now.mono).as_secs() as u32;
                     self.fact(Fact::Registered { aor, contact, source, expires_s });
                 }
                 Change::Gone { aor, binding, why, .. } => {
+                    self.registration_changed(&aor);
                     let why = match why {
                         Gone::Unregistered => "unregistered",
                         Gone::Expired => "expired",
@@ -75,6 +78,11 @@ impl World {
                 }
             }
         }
+    }
+
+    fn registration_changed(&mut self, user: &str) {
+        self.subscriptions.touch(user, Package::Reg);
+        self.subscriptions.touch(user, Package::Presence);
     }
 
     /// True if a binding of the user came over this very flow.

@@ -5,6 +5,7 @@ use super::guard::Guard;
 use super::io::{Counters, Output, Setup};
 use super::manners::AllManners;
 use super::registrant::Registrants;
+use super::subscribe::Subscriptions;
 use super::transfer::Wish;
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
@@ -48,6 +49,8 @@ pub enum Purpose {
     Leg(LegRef, Method),
     /// A leg's whose call is over.
     Over,
+    /// A NOTIFY of a subscription.
+    Notify(Tag),
     Ping(Ping),
     /// A REGISTER to a trunk.
     Register(u32),
@@ -113,6 +116,10 @@ pub enum TimerKey {
     Register(u32),
     /// Names of trunks are looked at.
     Names,
+    /// A subscription ends.
+    Subscription(Tag),
+    /// What a user has published of itself ends.
+    Published,
 }
 
 impl TimerKey {
@@ -131,6 +138,7 @@ impl TimerKey {
             TimerKey::Ping { .. } => "trunk_ping",
             TimerKey::Register(_) => "trunk_register",
             TimerKey::Names => "names",
+            TimerKey::Subscription(_) | TimerKey::Published => "subscription",
         }
     }
 }
@@ -177,6 +185,7 @@ pub struct World {
     play_next: u64,
     taps: HashMap<media::TapId, CallKey>,
     tap_next: u64,
+    pub subscriptions: Subscriptions,
     /// What calls want that concerns others too.
     pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.
@@ -232,6 +241,7 @@ impl World {
             play_next: 1,
             taps: HashMap::new(),
             tap_next: 1,
+            subscriptions: Subscriptions::default(),
             wishes: VecDeque::new(),
             awaited: super::web::Awaited::default(),
         }

@@ -91,6 +91,10 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
 /// What the operator asks.
 fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
     match words {
+        ["mailbox", user, new, old] => {
+            let (new, old) = (new.parse().map_err(|_| "not a number")?, old.parse().map_err(|_| "not a number")?);
+            stage.operate(Operator::Mailbox { user: (*user).into(), new, old });
+        }
         ["hangup"] => stage.operate(Operator::Hangup(stage.placed.ok_or("no call was placed")?)),
         ["redirect", then] => {
             let call = stage.placed.ok_or("no call was placed")?;
@@ -175,6 +179,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         }
         m = m.with(header, value);
     }
+    m = subscribing(m, method, words);
     if let Some(value) = replaces {
         m = m.with("Replaces", value);
     }
@@ -187,6 +192,27 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     d.invite = Some(m.clone());
     stage.send(&party, &m);
     Ok(())
+}
+
+/// Words of SUBSCRIBE and PUBLISH: `event NAME`, `for SECONDS`, `open` and `closed`.
+fn subscribing(mut m: Msg, method: &str, words: &[&str]) -> Msg {
+    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
+    if let Some(event) = after("event") {
+        m = m.with("Event", event);
+    }
+    if let Some(seconds) = after("for") {
+        m = m.with("Expires", seconds);
+    }
+    if let Some(basic) = ["open", "closed"].iter().find(|w| method == "PUBLISH" && words.contains(w)) {
+        m = m.with("Content-Type", "application/pidf+xml");
+        m.body =
+            format!("<presence><tuple><status><basic>{basic}</basic></status></tuple><note>by hand</note></presence>");
+    }
+    if method == "MESSAGE" {
+        m = m.with("Content-Type", "text/plain");
+        m.body = after("says").map_or("hello".into(), |text| (*text).into());
+    }
+    m
 }
 
 /// A key that begins with three letters.
@@ -222,6 +248,9 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
     let named = words.iter().position(|w| *w == "replaces").and_then(|at| words.get(at + 1));
     let stage_replaces = named.and_then(|named| stage.replaces(named).ok());
     let stage_replaces = stage_replaces.map(|v| v.replace('@', "%40").replace(';', "%3B").replace('=', "%3D"));
+    let target = stage.dialogs.get(name).map(|d| d.target.clone()).unwrap_or_default();
+    let auth = words.contains(&"auth");
+    let credentials = auth.then(|| stage.credentials(name, method, &target)).flatten();
     let via = stage.via(&party);
     let contact = format!("<sip:{party}@{}>", address(&party));
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
@@ -256,6 +285,10 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
         };
         m = m.with("Refer-To", format!("<sip:{to}@{DOMAIN}{whom}>"));
     }
+    m = subscribing(m, method, words);
+    if let Some((header, value)) = credentials {
+        m = m.with(header, value);
+    }
     if words.contains(&"silent") {
         m = m.with("Refer-Sub", "false").with("Require", "norefersub");
     }
@@ -269,7 +302,7 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
     if method == "PRACK" {
         m = m.with("RAck", if words.contains(&"wrong") { "1 1 INVITE" } else { d.rack.as_str() });
     }
-    if method == "INVITE" {
+    if matches!(method, "INVITE" | "SUBSCRIBE") {
         d.invite = Some(m.clone());
     }
     stage.send(&party, &m);

@@ -260,7 +260,7 @@ impl Stage {
                 dialog.remote_tag = msg.tag_of_to().into();
                 dialog.target = msg.contact().into();
             }
-            200..300 if msg.method() == "INVITE" => {
+            200..300 if matches!(msg.method(), "INVITE" | "SUBSCRIBE") => {
                 dialog.remote_tag = msg.tag_of_to().into();
                 dialog.target = msg.contact().into();
             }
@@ -415,6 +415,7 @@ fn describe(msg: &Msg) -> String {
     if msg.get("Content-Type").starts_with("message/sipfrag") {
         text += &format!(" [{}]", msg.body.trim_start_matches("SIP/2.0 ").trim());
     }
+    text += &told(msg);
     if !msg.get("Replaces").is_empty() {
         text += " (replaces)";
     }
@@ -449,6 +450,32 @@ fn describe(msg: &Msg) -> String {
         text += &format!(" expires={}", msg.get("Expires"));
     }
     text
+}
+
+/// What a NOTIFY tells of a line, of messages, of presence or of registrations.
+fn told(msg: &Msg) -> String {
+    let between =
+        |open: &'static str| msg.body.split(open).skip(1).map(|rest| rest.split('<').next().unwrap_or("").to_owned());
+    match msg.get("Content-Type") {
+        "application/dialog-info+xml" => {
+            let directions = msg.body.split("direction=\"").skip(1).map(|d| d.split('"').next().unwrap_or(""));
+            let lines: Vec<String> = directions
+                .zip(between("<state>"))
+                .map(|(d, s)| format!("{} {s}", if d == "initiator" { "calls" } else { "called" }))
+                .collect();
+            let version = msg.body.split("version=\"").nth(2).and_then(|v| v.split('"').next()).unwrap_or("?");
+            format!(" [v{version}: {}]", if lines.is_empty() { "idle".into() } else { lines.join(", ") })
+        }
+        "application/simple-message-summary" => {
+            format!(" [{}]", msg.body.lines().last().unwrap_or("").trim_start_matches("Voice-Message: "))
+        }
+        "application/pidf+xml" => {
+            let note = between("<note>").next().map_or(String::new(), |n| format!(", {n}"));
+            format!(" [{}{note}]", between("<basic>").next().unwrap_or_default())
+        }
+        "application/reginfo+xml" => format!(" [{} contacts]", msg.body.matches("<contact ").count()),
+        _ => String::new(),
+    }
 }
 
 /// The user part of a URI, without the made-up one of our own Contacts.

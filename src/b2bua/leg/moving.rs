@@ -24,6 +24,23 @@ impl Leg {
         self.state == State::Pending && self.invite_in.is_none()
     }
 
+    /// How the peer's line stands: in a call, or on its way to one; `None` where there is none any more.
+    pub const fn line(&self) -> Option<bool> {
+        match self.state {
+            State::Pending => Some(false),
+            State::Answering | State::Up => Some(true),
+            State::Cancelling | State::Closing | State::Gone => None,
+        }
+    }
+
+    /// The peer's tag; of a peer that rings the one of its first response, "" before.
+    pub fn peer_tag(&self) -> &str {
+        match self.dialog.remote_tag() {
+            "" => &self.ringing_tag,
+            tag => tag,
+        }
+    }
+
     pub const fn is_answering(&self) -> bool {
         matches!(self.state, State::Answering)
     }

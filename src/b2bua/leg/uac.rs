@@ -52,6 +52,9 @@ impl Leg {
     pub(super) fn on_invite_response(&mut self, ep: &mut Endpoint, now: Now, response: &Message, flow: Flow) -> Heard {
         self.heard_anything = true;
         self.note_abilities(response);
+        if self.ringing_tag.is_empty() && response.status() < 200 {
+            self.ringing_tag = response.to_tag().into();
+        }
         match (response.status(), self.state) {
             (100, _) => Heard::Nothing,
             (101..=199, State::Pending) if !self.take_provisional(ep, now, response, flow) => Heard::Nothing,

@@ -129,6 +129,7 @@ fn switch(c: &Counters) -> Vec<Sample> {
         counter("messages_banned", "SIP messages dropped unread since their source is banned", c.messages_banned),
         counter("messages_limited", "SIP messages dropped since their source sends too many", c.messages_limited),
         counter("bans", "Bans of sources", c.bans_total),
+        gauge("subscriptions", "Lines, messages and presence that users watch", c.subscriptions),
         gauge("sources_banned", "Sources that are banned", c.sources_banned),
         gauge("sources_known", "Sources that the guard remembers", c.sources_known),
         counter(

@@ -65,6 +65,29 @@ pub async fn unban(State(api): State<Arc<Api>>, Path(source): Path<String>) -> R
     }
 }
 
+/// How many messages wait for a user.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    new: u32,
+    #[serde(default)]
+    old: u32,
+}
+
+pub async fn mailbox(
+    State(api): State<Arc<Api>>,
+    Path(user): Path<String>,
+    Json(waiting): Json<Waiting>,
+) -> Result<Json<Value>, Problem> {
+    let Waiting { new, old } = waiting;
+    match api.mail.operator(Operator::Mailbox { user: user.clone(), new, old }).await {
+        Some(Reply::Done) => Ok(Json(json!({ "user": user, "new": new, "old": old }))),
+        Some(Reply::NotFound) => Err(Problem::not_found(format!("there is no user {user}"))),
+        Some(other) => Err(unexpected(&other)),
+        None => Err(Problem::gone()),
+    }
+}
+
 pub async fn reload(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     (api.reload)().await.map_err(Problem::refused)?;
     Ok(Json(json!({ "reloaded": true })))

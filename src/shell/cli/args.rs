@@ -88,6 +88,16 @@ pub enum Command {
     },
     /// Place a call; what happens once it is answered is a rule of the dialplan, or one step
     Originate(Originate),
+    /// Tell a user's phone how many messages wait for it
+    Mwi {
+        /// The user
+        user: String,
+        /// Those that it has not heard
+        new: u32,
+        /// Those that it has
+        #[arg(default_value_t = 0)]
+        old: u32,
+    },
     /// Apply the changed configuration, or refuse it whole
     Reload,
     /// Take no new calls; the switch ends with the last one

@@ -203,6 +203,17 @@ pub fn reload(common: &Common) -> Result<(), Sentence> {
     }
 }
 
+pub fn mwi(common: &Common, user: &str, new: u32, old: u32) -> Result<(), Sentence> {
+    let is_plain = !user.is_empty() && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b));
+    if !is_plain {
+        return Err(format!("`{user}` is no user's name").into());
+    }
+    let body = serde_json::json!({ "new": new, "old": old });
+    let value = client(common)?.post_json(&format!("/tandem/v1/mailboxes/{user}"), &body)?;
+    print(&if common.json { format!("{value:#}\n") } else { format!("{user}: {new} new, {old} old\n") });
+    Ok(())
+}
+
 pub fn hangup(common: &Common, call: &str) -> Result<(), Sentence> {
     let value = client(common)?.post(&format!("/tandem/v1/calls/{}/hangup", plain(call)?))?;
     print(&if common.json { format!("{value:#}\n") } else { format!("{} is being ended\n", cell(&value["call"])) });

@@ -45,6 +45,7 @@ fn perform(args: &Args) -> u8 {
         Command::Recordings { command } => recordings::recordings(&args.common, command),
         Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),
         Command::Originate(asked) => live::originate(&args.common, asked),
+        Command::Mwi { user, new, old } => live::mwi(&args.common, user, *new, *old),
         Command::Reload => live::reload(&args.common),
         Command::Drain => {
             live::post(&args.common, "drain", "draining: no new calls; the switch ends with the last one")

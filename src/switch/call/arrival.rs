@@ -74,6 +74,7 @@ impl Call {
         self.set_session_timer(w, index, due);
         self.arrivals.push(Arrival { leg: index, coming });
         self.open_here(w, index);
+        self.follow_line(w, index);
         index
     }
 

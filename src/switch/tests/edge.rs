@@ -106,7 +106,9 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
 fn what_nobody_vouches_for_leaves_no_transaction() {
     for (text, want) in [
         (with(request("INVITE", 1, 1, "", ""), "Require: teleport\r\n"), 420),
-        (request("PUBLISH", 1, 1, "", ""), 405),
+        (request("PUBLISH", 1, 1, "", ""), 401),
+        (request("SUBSCRIBE", 1, 1, "", ""), 401),
+        (request("REFER", 1, 1, "", ""), 403),
         (request("BYE", 1, 1, ";tag=nobody", ""), 481),
         (request("OPTIONS", 1, 1, "", ""), 200),
         (request("REGISTER", 1, 1, "", ""), 401),

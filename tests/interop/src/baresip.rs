@@ -68,7 +68,7 @@ impl Phone<'_> {
              audio_buffer 20-160\nausrc_srate 8000\nausrc_channels 1\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
              module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule srtp.so\nmodule sndfile.so\nmodule aubridge.so\n\
-             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
+             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app mwi.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n{trust}",
             port + 2,
             port + 20,

@@ -116,3 +116,30 @@ fn a_wrong_password_registers_nobody() {
     assert_eq!(tandem.metric("tandem_registrations"), Some(0.0));
     assert!(!alice.process.printed().contains("200 OK"), "{}", alice.process.tail());
 }
+
+/// The phone subscribes to its messages by itself; what it is told it prints.
+#[test]
+fn a_phone_shows_how_many_messages_wait() {
+    let scratch = Scratch::new("phones-mwi");
+    let tandem = Tandem::start(scratch.path(), &Setup { users: USERS, dialplan: DIALPLAN, ..Setup::default() });
+    let registrar = tandem.sip().to_string();
+    let alice = Phone {
+        user: "alice",
+        password: "secret-a",
+        registrar: &registrar,
+        port: free_ports(Phone::PORTS),
+        codec: "pcmu",
+        transport: "udp",
+        encryption: "",
+        plays: &[0; 160],
+        dials: None,
+    }
+    .start(scratch.path());
+    let subscribed = until(Duration::from_secs(20), || tandem.metric("tandem_subscriptions").filter(|n| *n == 1.0));
+    assert!(subscribed.is_some(), "nobody has subscribed:\n{}", alice.process.tail());
+    let (status, said) = tandem.command(&["mwi", "alice", "2", "1"]);
+    assert_eq!((status, said.trim()), (0, "alice: 2 new, 1 old"));
+    let told = until(Duration::from_secs(10), || alice.process.printed().contains("Voice-Message: 2/1").then_some(()));
+    assert!(told.is_some(), "the phone was not told:\n{}", alice.process.tail());
+    assert_eq!(tandem.command(&["mwi", "nobody", "1"]).0, 1);
+}
