@@ -3,6 +3,7 @@
 mod edge;
 mod manners;
 pub mod outside;
+pub mod pay;
 mod print;
 mod reach;
 mod read;
@@ -49,12 +50,14 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What callers enter is a secret in every call.
     pub pci: bool,
+    /// Gateways that take payments.
+    pub pay: Vec<pay::Connector>,
 }
 
 impl Config {
     /// Whether calls may hold digits that nobody else may know.
     pub fn is_pci(&self) -> bool {
-        self.pci || self.trunks.iter().any(|trunk| trunk.pci)
+        self.pci || !self.pay.is_empty() || self.trunks.iter().any(|trunk| trunk.pci)
     }
 }
 

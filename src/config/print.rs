@@ -27,6 +27,7 @@ pub fn to_yaml(config: &Config) -> String {
         ("speech", speech(config)),
     ]);
     if let Value::Mapping(m) = &mut out {
+        put(m, "pay", pay(config));
         put(m, "trunks", Value::Sequence(config.trunks.iter().map(trunk).collect()));
         put(m, "users", Value::Sequence(config.users.iter().map(user).collect()));
         put(m, "dialplans", list(config.dialplans.iter().map(|p| p.display().to_string())));
@@ -34,6 +35,21 @@ pub fn to_yaml(config: &Config) -> String {
         put(m, "pci", config.pci.into());
     }
     serde_yaml::to_string(&out).unwrap_or_default()
+}
+
+fn pay(config: &Config) -> Value {
+    let connector = |c: &super::pay::Connector| {
+        let mut m = vec![("name", text(&c.name)), ("type", text(c.kind.as_str())), ("url", text(&c.url))];
+        match (&c.authorization, c.kind) {
+            (Some(_), super::pay::Kind::Stripe) => m.push(("key", text(REDACTED))),
+            (Some(_), super::pay::Kind::Generic) => {
+                m.extend([("username", text(REDACTED)), ("password", text(REDACTED))]);
+            }
+            (None, _) => {}
+        }
+        map(m)
+    };
+    map([("connectors", Value::Sequence(config.pay.iter().map(connector).collect()))])
 }
 
 fn sip(config: &Config) -> Value {

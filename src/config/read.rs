@@ -130,6 +130,7 @@ impl Found {
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
             drain_timeout: f.duration("drain_timeout").unwrap_or_default(),
             pci: f.flag("pci"),
+            pay: super::pay::connectors(&mut self.reader, &Fields::of(section("pay"), &super::pay::PAY)),
         };
         self.reachable(&config, &f);
         self.unique(f.items("trunks"), "trunk");

@@ -23,6 +23,7 @@ pub static FILE: Shape = Shape {
         key("limits", Type::Map(&LIMITS), "", "Limits of the whole switch."),
         key("web", Type::Map(&super::outside::WEB), "", "Webhooks and media by address."),
         key("speech", Type::Map(&super::outside::SPEECH), "", "How text becomes sound."),
+        key("pay", Type::Map(&super::pay::PAY), "", "Payments by phone."),
         key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
         key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),
         key("dialplans", Type::OneOrMore(&Type::Text), "", "Dialplan files, and folders of them."),

@@ -55,12 +55,13 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 17] = [
+const FIELDS: [(&str, &[&str]); 18] = [
     ("say", &["text", "voice", "language", "loop"]),
     (
         "gather",
         &["digits", "timeout", "finish_on_key", "input", "prompt", "barge_in", "action", "pci", "language", "hints"],
     ),
+    ("pay", &["amount", "currency", "connector", "method", "timeout", "attempts", "action"]),
     ("redirect", &["url", "method"]),
     ("answer", &[]),
     ("reject", &["status", "reason"]),

@@ -2,6 +2,7 @@
 
 mod expect;
 mod load;
+mod pay;
 mod rule;
 pub mod shapes;
 mod steps;
@@ -164,7 +165,7 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 14] = [
+pub const VARIABLES: [&str; 20] = [
     "digits",
     "from",
     "from_name",
@@ -179,6 +180,12 @@ pub const VARIABLES: [&str; 14] = [
     "recording",
     "recording_duration",
     "recording_key",
+    "pay_result",
+    "pay_token",
+    "pay_confirmation",
+    "pay_card",
+    "pay_card_type",
+    "pay_error",
 ];
 
 #[cfg(test)]

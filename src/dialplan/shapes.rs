@@ -105,13 +105,13 @@ pub static STEP: Variants = Variants {
         now("log", Type::Short(&LOG, "text"), false, "Writes a line to the log and the call's timeline."),
         now("say", Type::Short(&SAY, "text"), false, "Speaks a text; before the answer as early media."),
         now("gather", Type::Short(&GATHER, "digits"), true, "Takes digits from the caller."),
+        now("pay", Type::Short(&super::pay::PAY, "amount"), true, "Takes a payment by card or bank account."),
         now("markup", Type::Short(&REDIRECT, "url"), false, "Goes on with what a document in markup says."),
         now("redirect", Type::Short(&REDIRECT, "url"), false, "As markup."),
         later("voicemail"),
         later("stream"),
         later("refer"),
         later("message"),
-        later("pay"),
     ],
     beside: &ON,
 };
@@ -133,7 +133,8 @@ static ON: Shape = Shape {
 
 pub static OUTCOMES: Shape = Shape {
     name: "set of outcomes",
-    doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; a `gather` has a digit, done or none; other \
+    doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; a `gather` has a digit, done or none; a `pay` is done, none,
+          cancelled or failed; other \
           steps are done or failed.",
     keys: &[
         key(
@@ -263,7 +264,7 @@ pub static GATHER: Shape = Shape {
     prefixed: None,
 };
 
-static PROMPT: Variants = Variants {
+pub(super) static PROMPT: Variants = Variants {
     name: "prompt",
     options: &[
         now("play", Type::Short(&PLAY, "file"), false, "A prompt."),
@@ -273,7 +274,7 @@ static PROMPT: Variants = Variants {
     beside: &ANSWER,
 };
 
-const METHOD: Type = Type::Choice(&["POST", "GET"]);
+pub(super) const METHOD: Type = Type::Choice(&["POST", "GET"]);
 
 pub static REDIRECT: Shape = Shape {
     name: "document",

@@ -150,6 +150,10 @@ impl<'a> Compiler<'a> {
             }
             "play" => self.play(reader, &short(&shapes::PLAY, "file"))?,
             "say" => Verb::Say(Box::new(self.say(reader, &short(&shapes::SAY, "text"))?)),
+            "pay" => {
+                let pay = short(&super::pay::PAY, "amount");
+                self.pay(reader, &pay)
+            }
             "gather" => self.gather(reader, &short(&shapes::GATHER, "digits")),
             "markup" | "redirect" => {
                 let f = short(&shapes::REDIRECT, "url");
@@ -210,9 +214,10 @@ impl<'a> Compiler<'a> {
         Some(Say { text, is_ssml: f.flag("ssml"), voice, language, loops: f.int("loop") })
     }
 
-    fn gather(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Verb {
+    /// What is heard while something is asked for.
+    pub(super) fn prompts(&mut self, reader: &mut Reader, nodes: &[Node]) -> Vec<Prompt<Text>> {
         let mut prompts = Vec::new();
-        for node in f.items("prompt") {
+        for node in nodes {
             let Some((name, value)) = node.pairs().first() else { continue };
             let verb = name.text().and_then(|name| self.verb(reader, name, value));
             prompts.extend(match verb {
@@ -230,6 +235,11 @@ impl<'a> Compiler<'a> {
                 None => None,
             });
         }
+        prompts
+    }
+
+    fn gather(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Verb {
+        let prompts = self.prompts(reader, f.items("prompt"));
         let method = method(f);
         let gather = Gather {
             dtmf: true,
@@ -456,11 +466,11 @@ impl<'a> Compiler<'a> {
         Some(TargetKind::Uri(uri))
     }
 
-    fn field(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
+    pub(super) fn field(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
         f.get(key).and_then(|node| self.text(reader, node))
     }
 
-    fn text(&mut self, reader: &mut Reader, node: &Node) -> Option<Text> {
+    pub(super) fn text(&mut self, reader: &mut Reader, node: &Node) -> Option<Text> {
         match Text::parse(node.text()?) {
             Ok(text) => {
                 self.note(reader, node.at, &text);
@@ -549,6 +559,7 @@ fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
         Verb::Dequeue(_) => &[Outcome::Answered, Outcome::NoAnswer, Outcome::Failed],
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
         Verb::Gather { .. } => &[Outcome::Done, Outcome::None, Outcome::Failed],
+        Verb::Pay(_) => &[Outcome::Done, Outcome::None, Outcome::Cancelled, Outcome::Failed],
         Verb::Answer
         | Verb::Say(_)
         | Verb::SendDigits(_)

@@ -191,11 +191,11 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect",
         ),
         (
             "contexts: { a: [ { do: [ { stream: hello } ] } ] }",
-            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect",
+            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect",
         ),
         (
             "contexts: { a: [ { do: [ { enqueue: { workflow: x } } ] } ] }",
@@ -211,7 +211,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, markup, redirect, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",
@@ -235,7 +235,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",

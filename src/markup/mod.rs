@@ -6,6 +6,7 @@
 mod attributes;
 mod dial;
 mod nouns;
+mod pay;
 pub mod table;
 mod tree;
 mod verbs;

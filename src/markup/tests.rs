@@ -204,3 +204,39 @@ fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
     }
     assert_eq!(rows.next(), None);
 }
+
+#[test]
+fn pay_is_read_with_its_prompts_and_parameters() {
+    use crate::verb::Verb;
+    use crate::verb::pay::{CardType, Field, PayError, TokenType};
+    let text = "<Response><Pay input='dtmf' action='/done' statusCallback='/s' statusCallbackMethod='GET' timeout='9' maxAttempts='2' \
+        securityCode='false' postalCode='94105' minPostalCodeLength='5' paymentConnector='shop' paymentMethod='ach-debit' \
+        bankAccountType='commercial-checking' tokenType='one-time' chargeAmount='20.45' currency='eur' description='a pizza' \
+        validCardTypes='visa, jcb' language='de-DE'><Parameter name='order' value='7'/>\
+        <Prompt for='payment-card-number' errorType='timeout input-timeout' cardType='visa' attempt='1 2' \
+        requireMatchingInputs='true'><Say>Again</Say></Prompt><Prompt for='payment-processing'><Pause/></Prompt>\
+        <Prompt for='nothing'><Say>x</Say></Prompt></Pay></Response>";
+    let document = read(text.as_bytes(), "text/xml", "http://a.test/").expect("it is read");
+    let pay = document.program.steps().find_map(|step| if let Verb::Pay(pay) = &step.verb { Some(pay) } else { None });
+    let pay = pay.expect("it pays").map(&mut |text| text.as_literal().unwrap_or_default().to_owned());
+    assert_eq!(
+        document.warnings.len(),
+        1,
+        "a prompt for nothing: {:?}",
+        document.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        (pay.connector.as_str(), pay.bank, pay.amount.as_str(), pay.currency.as_str(), pay.max_attempts),
+        ("shop", Some("commercial-checking"), "20.45", "eur", 2)
+    );
+    assert_eq!((pay.security_code, pay.postal_code, pay.known_postal_code.as_deref()), (false, false, Some("94105")));
+    assert_eq!((pay.min_postal_code_length, pay.timeout.as_secs(), pay.language.as_str()), (5, 9, "de-DE"));
+    assert_eq!((pay.valid_cards, pay.token), (vec![CardType::Visa, CardType::Jcb], TokenType::OneTime));
+    assert_eq!((pay.description.as_str(), pay.parameters), ("a pizza", vec![("order".to_owned(), "7".to_owned())]));
+    assert_eq!(pay.action.map(|hook| hook.url), Some("/done".to_owned()));
+    assert_eq!(pay.status.map(|hook| (hook.url, hook.method)), Some(("/s".to_owned(), crate::web::Method::Get)));
+    let [first, second] = pay.prompts.as_slice() else { panic!("{:?}", pay.prompts) };
+    assert_eq!((first.fields.as_slice(), first.attempts.as_slice()), (&[Some(Field::CardNumber)][..], &[1, 2][..]));
+    assert_eq!((first.errors.len(), first.errors[0], first.cards[0]), (2, PayError::Timeout, CardType::Visa));
+    assert_eq!((second.fields.as_slice(), pay.matching.as_slice()), (&[None][..], &[Field::CardNumber][..]));
+}

@@ -167,9 +167,12 @@ impl Compiler<'_> {
                     self.unavailable(noun, format!("<{}><{}>", node.name, noun.name));
                 }
             }
-            "Pay" | "Prompt" => {
-                let input = Attributes::new(node, &mut self.warnings).string("input");
-                self.unavailable(node, format!("<{}> {input}", node.name).trim_end().to_owned());
+            "Pay" => {
+                let pay = super::pay::pay(node, self.text, &mut self.warnings);
+                self.answered(node, Verb::Pay(Box::new(pay)));
+            }
+            "Prompt" => {
+                self.warnings.tell(SCHEMA, node.at, "<Prompt> stands in no <Pay>: it is skipped");
             }
             // What is in the table and stands for nothing alone, and what is in no table.
             _ => {}

@@ -19,6 +19,8 @@ use super::conference::Tunes;
 use super::dialing::{Dialing, Tried};
 use super::digits::Digits;
 use super::io::{CallView, Output};
+use super::pay::Paying;
+use super::pay::assisted::Assisted;
 use super::recording::Recording;
 use super::sound::Playlist;
 use super::web::{Asked, Signalled};
@@ -59,6 +61,7 @@ pub enum Doing {
     /// Prompts, texts and sound from elsewhere, one after the other.
     Sounding(Playlist),
     Gathering(Box<Gathering>),
+    Paying(Box<Paying>),
     /// Digits that go out as tones.
     Sending(VecDeque<char>),
     /// A document that says what follows.
@@ -147,6 +150,8 @@ pub struct Call {
     pub shown: Option<(String, String)>,
     /// Keys that nobody has asked for yet.
     pub ahead: Keys,
+    /// A payment that an application conducts beside all this.
+    pub assisted: Option<Box<Assisted>>,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -205,6 +210,7 @@ impl Call {
             arrivals: Vec::new(),
             shown: None,
             ahead: Keys::default(),
+            assisted: None,
             timers: Vec::new(),
             group: None,
         }
@@ -361,6 +367,8 @@ impl Call {
         match kind {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
+            CallTimer::Step if self.on_payer_timer(w) => {}
+            CallTimer::Payment => self.on_assisted_over(w),
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring if self.on_taking_timer(w) => {}
             CallTimer::Ring => self.on_ring_out(w),
@@ -401,6 +409,7 @@ impl Call {
         if let Some(by) = self.transferor() {
             self.with_leg(w, by, |leg, ep, now| leg.tell_refer(ep, now, 487));
         }
+        self.leave_payment(w);
         self.leave_conference(w);
         self.quit_queue(w);
         self.end_recording(w);

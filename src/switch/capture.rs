@@ -97,6 +97,7 @@ impl Call {
     /// A key of the party whom the script asks, or is about to ask.
     pub fn on_key(&mut self, w: &mut World, key: char) {
         match &mut self.doing {
+            Doing::Paying(_) => self.on_payer_key(w, key),
             Doing::Gathering(gathering) if gathering.gather.dtmf => {
                 if let Took::Over(key) = gathering.take(key) {
                     if let Some(outcome) = self.gathered(w, key) {

@@ -25,6 +25,10 @@ pub fn action(action: &Action) -> String {
             let count = gather.digits.map_or(String::new(), |n| format!(", {n} digits"));
             format!("gather {}{count}, {} s", gather.input(), gather.timeout.as_secs())
         }
+        Action::Pay(pay) => match pay.hundredths() {
+            Some(_) => format!("pay {} {} by {}", pay.amount, pay.currency, pay.connector),
+            None => format!("pay: a token by {}", pay.connector),
+        },
         Action::Enqueue(enqueue) => format!("enqueue {}", enqueue.name),
         Action::Dequeue(dequeue) => format!("dial queue {}, {} s", dequeue.name, dequeue.timeout.as_secs()),
         Action::Leave => "leave".to_owned(),

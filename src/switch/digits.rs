@@ -105,6 +105,9 @@ impl Call {
         };
         let text = format!("{REDACTED} by {}{how}", method.as_str());
         self.note(w, Side::Leg(index), What::Digit(text.into()));
+        if self.on_assisted_key(w, index, press.digit) {
+            return;
+        }
         if index == 0 {
             self.on_message_digit(w, press.digit);
         }
@@ -165,6 +168,9 @@ impl Call {
         for (from, to) in [(a, b), (b, a)] {
             let Some(target) = self.legs.get(usize::from(to)) else { continue };
             let wanted = tones_for(target.session.digits_out());
+            if self.assisted.as_ref().is_some_and(|payment| payment.leg() == from) {
+                continue;
+            }
             if let Some(leg) = self.legs.get_mut(usize::from(from)) {
                 if leg.session.is_sealed() {
                     self.digits.waiting.retain(|(leg, _)| *leg != from);

@@ -119,6 +119,12 @@ pub enum Operator {
         call: CallId,
         asked: crate::verb::RecordCall,
     },
+    /// Conducts a payment by a party of a call; `status` is told.
+    Payment {
+        call: CallId,
+        status: Arc<str>,
+        ask: super::PaymentAsk,
+    },
     /// Places a call; answered by [`Reply::Placed`] before it rings.
     Originate(Box<super::Originate>),
     Reload(Box<Setup>),
@@ -138,6 +144,8 @@ pub enum Reply {
     Registrations(Vec<RegistrationView>),
     /// The recording that was begun, or changed.
     Recording(crate::event::RecordingId),
+    /// A payment's name.
+    Payment(String),
     /// A call of ours has begun.
     Placed(CallId),
     Bans(Vec<BanView>),

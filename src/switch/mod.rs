@@ -17,6 +17,7 @@ mod manners;
 mod names;
 mod operator;
 mod originate;
+mod pay;
 mod pings;
 mod queue;
 mod recording;
@@ -46,6 +47,7 @@ pub use io::{
 pub use registrant::RegistrationState;
 
 pub use originate::{Originate, Runs};
+pub use pay::assisted::PaymentAsk;
 pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};
 pub use settings::{QueueSetting, Settings};
 

@@ -157,6 +157,13 @@ impl Call {
                     self.await_keys(w);
                 }
             }
+            Doing::Paying(mut paying) => {
+                let is_over = f(self, w, &mut paying.prompts);
+                self.doing = Doing::Paying(paying);
+                if is_over {
+                    self.await_payer(w);
+                }
+            }
             other => self.doing = other,
         }
     }
@@ -180,6 +187,7 @@ impl Call {
         let pauses = match &self.doing {
             Doing::Sounding(list) => list.is_pausing(),
             Doing::Gathering(gathering) => gathering.prompts.is_pausing(),
+            Doing::Paying(paying) => paying.prompts.is_pausing(),
             _ => false,
         };
         if pauses {

@@ -8,6 +8,7 @@ mod guard;
 mod markup;
 mod markup_effects;
 mod names;
+mod pay;
 mod pci;
 mod queue;
 mod recording;
@@ -64,6 +65,7 @@ fn minimal() -> Config {
     };
     Config {
         pci: false,
+        pay: Vec::new(),
         recording: Config::default().recording,
         node: "n".into(),
         data_dir: ".".into(),

@@ -99,6 +99,8 @@ pub enum CallTimer {
     Referred(u8),
     /// Addresses of those to be called have been waited for.
     Names,
+    /// A party that pays has entered nothing for so long.
+    Payment,
     /// The longest that the call may last (`limits.call_duration`).
     CallLimit,
     /// The longest that a dial may be joined (`time_limit`).
@@ -134,6 +136,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",
             TimerKey::Call(_, CallTimer::Referred(_)) => "call_referred",
             TimerKey::Call(_, CallTimer::Names) => "call_names",
+            TimerKey::Call(_, CallTimer::Payment) => "call_payment",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
             TimerKey::Register(_) => "trunk_register",

@@ -1,5 +1,6 @@
 //! What a script asks the switch to do, with every variable expanded, and how it went.
 
+use super::pay::Pay;
 use super::{Dequeue, Enqueue, Gather, Hook, Refer, Say, Sms, StatusHook, Unavailable};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -26,6 +27,7 @@ pub enum Action {
     /// Tones for the caller's side: 0-9, *, #, A-D, and w for half a second's wait.
     SendDigits(String),
     Gather(Box<Gather>),
+    Pay(Box<Pay>),
     Tone {
         tone: Tone,
         /// "" for the configuration's.
@@ -353,6 +355,7 @@ impl Action {
             Action::Say(_) => "say",
             Action::SendDigits(_) => "play",
             Action::Gather(_) => "gather",
+            Action::Pay(_) => "pay",
             Action::Tone { .. } => "tone",
             Action::Echo { .. } => "echo",
             Action::Dial(_) => "dial",
@@ -380,6 +383,7 @@ impl Action {
             Action::Say(say) => say.fields(&mut out),
             Action::SendDigits(digits) => out.push(("digits", digits.clone())),
             Action::Gather(gather) => gather.fields(&mut out),
+            Action::Pay(pay) => pay.describe(&mut out),
             Action::Enqueue(enqueue) => enqueue.fields(&mut out),
             Action::Dequeue(dequeue) => {
                 out.push(("queue", dequeue.name.clone()));

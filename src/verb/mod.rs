@@ -7,6 +7,7 @@ mod gather;
 mod hook;
 mod hours;
 mod pattern;
+pub mod pay;
 mod program;
 mod queue;
 mod script;

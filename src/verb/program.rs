@@ -1,6 +1,7 @@
 //! What a notation parses into: blocks of steps.
 
 use super::condition::Condition;
+use super::pay::Pay;
 use super::text::{Text, variable_name};
 use super::{
     AfterDial, Beep, Callee, ConferenceHooks, Dequeue, DialRecord, Enqueue, Gather, MediaMode, Outcome, Prompt, Record,
@@ -50,6 +51,7 @@ pub enum Verb {
         /// By what was entered; what is none of these is `Outcome::Done`.
         cases: Vec<(String, BlockId)>,
     },
+    Pay(Box<Pay<Text>>),
     Enqueue(Box<Enqueue<Text>>),
     Dequeue(Box<Dequeue<Text>>),
     Leave,
@@ -170,8 +172,9 @@ impl Program {
             _ => None,
         });
         let asked = self.steps().flat_map(|step| match &step.verb {
-            Verb::Gather { gather, .. } => gather.prompts.as_slice(),
-            _ => &[],
+            Verb::Gather { gather, .. } => gather.prompts.iter().collect(),
+            Verb::Pay(pay) => pay.prompts.iter().flat_map(|p| &p.prompts).collect(),
+            _ => Vec::new(),
         });
         let asked = asked.filter_map(|prompt| match prompt {
             Prompt::Play { file, .. } => file.as_literal(),
@@ -182,7 +185,11 @@ impl Program {
 
     /// Whether some step asks for what nobody else may know.
     pub fn is_pci(&self) -> bool {
-        self.steps().any(|step| matches!(&step.verb, Verb::Gather { gather, .. } if gather.pci))
+        self.steps().any(|step| match &step.verb {
+            Verb::Gather { gather, .. } => gather.pci,
+            Verb::Pay(_) => true,
+            _ => false,
+        })
     }
 
     /// Names of the headers that some step reads.
@@ -214,6 +221,7 @@ impl Step {
             Verb::Say(say) => drop(say.map(&mut text)),
             Verb::SendDigits(digits) => text(digits),
             Verb::Gather { gather, .. } => drop(gather.map(&mut text)),
+            Verb::Pay(pay) => drop(pay.map(&mut text)),
             Verb::Enqueue(enqueue) => drop(enqueue.map(&mut text)),
             Verb::Dequeue(dequeue) => drop(dequeue.map(&mut text)),
             Verb::Redirect(redirect) => drop(redirect.map(&mut text)),

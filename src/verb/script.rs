@@ -103,6 +103,7 @@ impl Script {
                     // Nobody knows what a document that is yet to be fetched will say.
                     Verb::Conference(_) | Verb::Enqueue(_) | Verb::Dequeue(_) | Verb::Redirect(_) => return true,
                     Verb::Gather { gather, .. } if gather.action.is_some() => return true,
+                    Verb::Pay(pay) if pay.action.is_some() => return true,
                     Verb::Dial(dial) if dial.after.action.is_some() => return true,
                     Verb::Record(record) if record.action.is_some() => return true,
                     Verb::Gather { cases, .. } => left.extend(cases.iter().map(|(_, block)| *block)),
@@ -179,6 +180,7 @@ impl Script {
             Verb::Say(say) => Action::Say(Box::new(say.map(&mut |t| t.expand(v)))),
             Verb::SendDigits(digits) => Action::SendDigits(digits.expand(v)),
             Verb::Gather { gather, .. } => Action::Gather(Box::new(gather.map(&mut |t| t.expand(v)))),
+            Verb::Pay(pay) => Action::Pay(Box::new(pay.map(&mut |t| t.expand(v)))),
             Verb::Enqueue(enqueue) => Action::Enqueue(Box::new(enqueue.map(&mut |t| t.expand(v)))),
             Verb::Dequeue(dequeue) => Action::Dequeue(Box::new(dequeue.map(&mut |t| t.expand(v)))),
             Verb::Leave => Action::Leave,
@@ -333,9 +335,12 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
         Action::Dial(_) | Action::Play { .. } | Action::Echo { .. } | Action::Tone { .. } | Action::Conference(_) => {
             outcome != Outcome::Failed
         }
-        Action::Say(_) | Action::SendDigits(_) | Action::Gather(_) | Action::Enqueue(_) | Action::Dequeue(_) => {
-            outcome != Outcome::Failed
-        }
+        Action::Say(_)
+        | Action::SendDigits(_)
+        | Action::Gather(_)
+        | Action::Pay(_)
+        | Action::Enqueue(_)
+        | Action::Dequeue(_) => outcome != Outcome::Failed,
         Action::Leave | Action::Redirect(_) | Action::Refer(_) | Action::Sms(_) | Action::Unavailable(_) => false,
         Action::Pause(duration) => !duration.is_zero(),
         Action::Record(_) => outcome != Outcome::Failed,

@@ -28,6 +28,7 @@ pub fn listeners(addresses: &[SocketAddr]) -> Vec<Listener> {
 pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
     Config {
         pci: false,
+        pay: Vec::new(),
         recording: Config::default().recording,
         node: name.into(),
         data_dir: "data".into(),

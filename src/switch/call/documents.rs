@@ -180,7 +180,7 @@ impl Call {
         if matches!(self.doing, Doing::Fetching(awaited) if awaited == id) {
             return self.on_document(w, result);
         }
-        if !self.on_tune(w, id, &result) {
+        if !self.on_tune(w, id, &result) && !self.on_gateway(w, id, &result) {
             self.on_list_fetched(w, id, result);
         }
     }

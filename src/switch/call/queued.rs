@@ -212,6 +212,7 @@ impl Call {
             Doing::Fetching(id) => self.cancel_fetch(w, id),
             Doing::Sounding(list) => self.stop_playing(w, list),
             Doing::Gathering(gathering) => self.stop_playing(w, gathering.prompts),
+            Doing::Paying(paying) => self.stop_playing(w, paying.prompts),
             _ => {}
         }
     }

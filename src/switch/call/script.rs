@@ -117,7 +117,7 @@ impl Call {
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
             }
-            Action::Play { .. } | Action::Say(_) | Action::Gather(_) | Action::SendDigits(_)
+            Action::Play { .. } | Action::Say(_) | Action::Gather(_) | Action::Pay(_) | Action::SendDigits(_)
                 if self.aside.is_some() =>
             {
                 self.begin(w, action)
@@ -143,6 +143,7 @@ impl Call {
             Action::Answer
             | Action::Say(_)
             | Action::Gather(_)
+            | Action::Pay(_)
             | Action::SendDigits(_)
             | Action::Play { .. }
             | Action::Tone { .. }
@@ -217,6 +218,7 @@ impl Call {
                 | Action::Conference(_)
                 | Action::Enqueue(_)
                 | Action::Dequeue(_)
+                | Action::Pay(_)
         ) {
             if !self.answer_caller(w, None) {
                 return None;
@@ -256,6 +258,7 @@ impl Call {
         match action {
             Action::Say(say) => self.sound(w, [Prompt::Say(*say)]),
             Action::Gather(gather) => self.gather(w, *gather),
+            Action::Pay(pay) => self.pay(w, *pay),
             Action::SendDigits(digits) => self.send_keys(w, &digits),
             Action::Play { file, loops } if self.front != 0 || is_url(&self.resolved(&file)) => {
                 self.sound(w, [Prompt::Play { file: file.to_string(), loops }])

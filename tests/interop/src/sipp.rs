@@ -85,6 +85,7 @@ pub enum Codec {
     Pcmu,
     Pcma,
     Both,
+    Opus,
 }
 
 impl Codec {
@@ -92,6 +93,7 @@ impl Codec {
         match self {
             Codec::Pcmu => ("0 101", "a=rtpmap:0 PCMU/8000\n"),
             Codec::Pcma => ("8 101", "a=rtpmap:8 PCMA/8000\n"),
+            Codec::Opus => ("111 101", "a=rtpmap:111 opus/48000/2\n"),
             Codec::Both => ("0 8 101", "a=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n"),
         }
     }
@@ -274,6 +276,7 @@ impl<'a> Sipp<'a> {
         let family = if self.ip.contains(':') { 6 } else { 4 };
         let (ip, port) = (self.ip, self.rtp_port);
         let (payloads, events) = match self.events {
+            true if self.codec == Codec::Opus => (payloads, "a=rtpmap:101 telephone-event/48000\na=fmtp:101 0-15\n"),
             true => (payloads, "a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n"),
             false => (payloads.trim_end_matches(" 101"), ""),
         };

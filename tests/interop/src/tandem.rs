@@ -35,6 +35,8 @@ pub struct Setup<'a> {
     pub threads: Option<u16>,
     /// The program, relative to the repository; that of [`program`] where none.
     pub program: Option<&'a str>,
+    /// `--log-level`; the switch's own default where none.
+    pub level: Option<&'a str>,
     /// Cores that it may run on, as taskset writes them; any where none.
     pub cores: Option<&'a str>,
 }
@@ -51,6 +53,7 @@ impl Default for Setup<'_> {
             ip: "127.0.0.1",
             threads: None,
             program: None,
+            level: None,
             cores: None,
         }
     }
@@ -92,6 +95,9 @@ impl Tandem {
         let program = setup.program.map_or_else(program, |path| top().join(path));
         let mut command = on_cores(program.as_os_str(), setup.cores);
         command.args(["run", "--config"]).arg(&config);
+        if let Some(level) = setup.level {
+            command.args(["--log-level", level]);
+        }
         let process = Process::start("tandem", &mut command, folder);
         let mut tandem = Tandem { process, program, config, sip, http, ports };
         let ready = until(Duration::from_secs(10), || {

@@ -7,6 +7,7 @@ mod calls;
 mod conferences;
 mod form;
 mod kinds;
+mod payments;
 mod queues;
 mod recordings;
 mod settings;
@@ -244,6 +245,7 @@ async fn dispatch(rest: &Rest, ask: &Ask, parts: &[&str], media: Option<&str>) -
             recordings::answer(rest, ask, Some(call), rest_of, media).await
         }
         (_, Some(_)) => Err(ask.not_found()),
+        (["Calls", call, "Payments", rest_of @ ..], None) => payments::answer(rest, ask, call, rest_of).await,
         (["Calls", rest_of @ ..], None) => calls::answer(rest, ask, rest_of).await,
         (["Conferences", rest_of @ ..], None) => conferences::answer(rest, ask, rest_of).await,
         (["Queues", rest_of @ ..], None) => {
