@@ -476,14 +476,14 @@ fn is_luhn(digits: &str) -> bool {
         let double = if n % 2 == 1 { digit * 2 } else { digit };
         if double > 9 { double - 9 } else { double }
     });
-    digits.bytes().all(|b| b.is_ascii_digit()) && weighed.sum::<u32>() % 10 == 0
+    digits.bytes().all(|b| b.is_ascii_digit()) && weighed.sum::<u32>().is_multiple_of(10)
 }
 
 /// The check digit of an American bank's routing number.
 fn is_routing(digits: &str) -> bool {
     let weights = [3, 7, 1].into_iter().cycle();
     let sum: u32 = digits.bytes().zip(weights).map(|(b, weight)| u32::from(b.wrapping_sub(b'0')) * weight).sum();
-    digits.len() == 9 && digits.bytes().all(|b| b.is_ascii_digit()) && sum % 10 == 0 && sum > 0
+    digits.len() == 9 && digits.bytes().all(|b| b.is_ascii_digit()) && sum.is_multiple_of(10) && sum > 0
 }
 
 /// MMYY that is not over, and not beyond twenty years.
@@ -501,7 +501,7 @@ fn number(digits: &str, at: usize) -> Option<u32> {
 
 /// Of the civil calendar, UTC.
 fn year_and_month(now: Wall) -> (u32, u32) {
-    let days = i64::try_from(now.as_micros() / 86_400_000_000).unwrap_or(0) + 719_468;
+    let days = now.as_micros() / 86_400_000_000 + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
