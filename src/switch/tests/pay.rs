@@ -61,7 +61,7 @@ impl Bench {
         live.concat() + &format!("{:?}", self.web)
     }
 
-    fn told(&self, name: &str) -> Vec<&str> {
+    fn all_told(&self, name: &str) -> Vec<&str> {
         let callbacks = self.web.iter().filter_map(|o| if let Order::Callback(c) = o { Some(c) } else { None });
         callbacks
             .map(|c| c.parameters.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str()))
@@ -86,11 +86,11 @@ fn a_card_is_asked_for_charged_and_told_as_a_mask() {
     assert!(seen.contains("paid success ch_7 xxxxxxxxxxxx1732 mastercard"), "{seen}");
     assert!(!seen.contains(CARD) && !seen.contains("937") && !seen.contains("0828"), "{seen}");
     assert_eq!(
-        b.told("For"),
+        b.all_told("For"),
         ["payment-card-number", "payment-card-number", "expiration-date", "security-code", "payment-processing", ""]
     );
-    assert_eq!(b.told("ErrorType"), ["", "invalid-card-number", "", "", "", ""]);
-    assert_eq!(b.told("Result").last(), Some(&"success"));
+    assert_eq!(b.all_told("ErrorType"), ["", "invalid-card-number", "", "", "", ""]);
+    assert_eq!(b.all_told("Result").last(), Some(&"success"));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_payment_ends_in_each_of_its_ways() {
     let tag = format!(";tag={}", b.sent.iter().rev().find(|(_, m)| m.status() == 200).unwrap().1.to_tag());
     b.receive(CALLER, request("BYE", 1, 2, &tag, ""));
     b.pass(Duration::from_secs(60));
-    assert_eq!(b.told("Result").last(), Some(&"caller-hung-up"));
+    assert_eq!(b.all_told("Result").last(), Some(&"caller-hung-up"));
     assert!(b.switch.calls.iter().next().is_none() && !b.seen().contains(CARD));
 }
 
@@ -190,10 +190,10 @@ fn an_agent_helps_and_hears_nothing_of_it() {
     let capture = |field| PaymentAsk::Capture { sid: sid.clone(), field };
     ask(&mut b, capture(Field::CardNumber));
     b.types("1234#");
-    assert!(b.told("ErrorType").contains(&"invalid-card-number"));
+    assert!(b.all_told("ErrorType").contains(&"invalid-card-number"));
     b.types(CARD);
     assert!(ask(&mut b, PaymentAsk::End { sid: sid.clone(), completes: true }).contains(&sid));
-    assert_eq!(b.told("Result").last(), Some(&"missing-required-inputs"));
+    assert_eq!(b.all_told("Result").last(), Some(&"missing-required-inputs"));
     ask(&mut b, capture(Field::ExpirationDate));
     b.types("0828");
     ask(&mut b, capture(Field::SecurityCode));
@@ -204,7 +204,7 @@ fn an_agent_helps_and_hears_nothing_of_it() {
     let asked = b.web.iter().filter(|o| matches!(o, Order::Fetch(f) if f.address.url.contains("gateway"))).count();
     assert_eq!(asked, 1, "completed once, whatever is asked again");
     b.gateway_says(200, r#"{"token_id":"tok_1"}"#);
-    assert_eq!((b.told("Result").last(), b.told("PaymentToken").last()), (Some(&"success"), Some(&"tok_1")));
+    assert_eq!((b.all_told("Result").last(), b.all_told("PaymentToken").last()), (Some(&"success"), Some(&"tok_1")));
     assert_ne!(b.states[&leg].tones, Tones::Sealed);
     let seen = b.seen();
     assert!(!seen.contains(CARD) && !seen.contains("937") && seen.contains("xxxxxxxxxxxx1732"), "{seen}");
