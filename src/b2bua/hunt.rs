@@ -80,6 +80,12 @@ impl<A> Hunt<A> {
         !self.tracks.iter().all(|t| t.attempts.is_empty() || t.leg.is_some())
     }
 
+    /// Somebody has named others to be called now, beside those of the stage that still ring.
+    pub fn add(&mut self, tracks: Vec<Track<A>>) {
+        self.tracks.retain(|t| t.leg.is_some() || !t.attempts.is_empty());
+        self.tracks.extend(tracks);
+    }
+
     /// More attempts follow the one that `leg` runs.
     pub fn has_alternative(&self, leg: u8) -> bool {
         self.tracks.iter().any(|t| t.leg == Some(leg) && !t.attempts.is_empty())

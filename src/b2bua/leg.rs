@@ -196,6 +196,8 @@ pub struct Leg {
     referring: refer::Referring,
     provisionals: reliable::Provisionals,
     early: Vec<reliable::Early>,
+    /// Of a 3xx: UAC, what it said; UAS, what it is to say.
+    contacts: Vec<String>,
     prack_out: Option<reliable::Prack>,
     expiry: expiry::Expiry,
     /// The re-INVITE under way that refreshes the session.
@@ -243,6 +245,7 @@ impl Leg {
             referring: refer::Referring::default(),
             provisionals: reliable::Provisionals::default(),
             early: Vec::new(),
+            contacts: Vec::new(),
             prack_out: None,
             expiry: expiry::Expiry::default(),
             refreshing: None,

@@ -48,8 +48,37 @@ pub struct NumberRule {
     pub to: String,
 }
 
+/// What a 3xx of a trunk or a user's phone does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Redirects {
+    /// Its contacts are called: of a phone, whom the dialplan has for them.
+    Follow,
+    /// The caller gets it.
+    Pass,
+    /// A refusal as others.
+    #[default]
+    Refuse,
+}
+
+impl Redirects {
+    pub const ALL: [Redirects; 3] = [Redirects::Follow, Redirects::Pass, Redirects::Refuse];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Redirects::Follow => "follow",
+            Redirects::Pass => "pass",
+            Redirects::Refuse => "refuse",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Redirects> {
+        Redirects::ALL.into_iter().find(|r| r.as_str() == name)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Manners {
+    pub redirects: Redirects,
     /// Of what comes from it, before the dialplan sees it.
     pub headers_in: Vec<HeaderRule>,
     pub headers_out: Vec<HeaderRule>,
@@ -172,6 +201,7 @@ pub fn read(reader: &mut Reader, f: &Fields<'_>, patterns: &mut Vec<Named>) -> M
         numbers_in.extend(national(country));
     }
     Manners {
+        redirects: f.text("redirects").and_then(Redirects::from_name).unwrap_or_default(),
         headers_in: header_rules(reader, &headers, "inbound"),
         headers_out: header_rules(reader, &headers, "outbound"),
         caller_id: CallerId {

@@ -17,7 +17,7 @@ pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
 pub use edge::{Ban, Guard, Register};
-pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule};
+pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule, Redirects};
 pub use print::to_yaml;
 pub use reach::Reach;
 pub use read::{Located, Named};
@@ -353,6 +353,7 @@ pub struct User {
     /// `None`: `media.srtp`.
     pub srtp: Option<Srtp>,
     pub dtmf: Dtmf,
+    pub redirects: Redirects,
     pub refer: Refer,
 }
 

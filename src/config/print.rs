@@ -229,6 +229,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("dtmf", text(trunk.dtmf.as_str())));
     m.push(("pci", trunk.pci.into()));
     m.push(("refer", text(trunk.refer.as_str())));
+    m.push(("redirects", text(trunk.manners.redirects.as_str())));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     map(m)
 }
@@ -280,6 +281,7 @@ fn user(user: &User) -> Value {
     m.extend(user.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(user.dtmf.as_str())));
     m.push(("refer", text(user.refer.as_str())));
+    m.push(("redirects", text(user.redirects.as_str())));
     map(m)
 }
 

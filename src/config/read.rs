@@ -4,7 +4,8 @@ use super::secrets::{NoSecrets, Secrets, resolve};
 use super::session_timers::{SESSION_TIMERS, SessionTimers};
 use super::{
     CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
-    Recording, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, manners, shapes,
+    Recording, Redirects, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, manners,
+    shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -401,6 +402,7 @@ impl Found {
             context,
             display: f.text("display").map(str::to_owned),
             srtp: srtp(f),
+            redirects: f.text("redirects").and_then(Redirects::from_name).unwrap_or_default(),
             refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
         })

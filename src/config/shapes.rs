@@ -341,6 +341,12 @@ pub static TRUNK: Shape = Shape {
         key("pci", Type::Bool, "false", "What is entered in its calls is a secret."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
         key(
+            "redirects",
+            Type::Choice(&["follow", "pass", "refuse"]),
+            "refuse",
+            "What a 3xx does. follow: its contacts are called, in order, as calls of this trunk; pass: the caller gets it; refuse: it is a refusal as others.",
+        ),
+        key(
             "refer",
             REFER,
             "terminate",
@@ -394,6 +400,12 @@ pub static USER: Shape = Shape {
         key("display", Type::Text, "", "Shown as the caller's name."),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
+        key(
+            "redirects",
+            Type::Choice(&["follow", "pass", "refuse"]),
+            "follow",
+            "What a 3xx does. follow: whom the dialplan has for its contacts in our domain, in the user's context, is called; pass: the caller gets it; refuse: it is a refusal as others.",
+        ),
         key(
             "refer",
             REFER,

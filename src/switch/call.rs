@@ -122,6 +122,8 @@ pub struct Call {
     pub fax_asker: Option<u8>,
     pub reported: bool,
     pub tried: Vec<Tried>,
+    /// Who has sent the call on, and where to.
+    pub redirected: Vec<String>,
     /// Headers of the caller that some trunk passes on.
     pub kept: Vec<(String, String)>,
     pub recording: Option<Recording>,
@@ -191,6 +193,7 @@ impl Call {
             fax_asker: None,
             reported: false,
             tried: Vec::new(),
+            redirected: Vec::new(),
             kept: Vec::new(),
             recording: None,
             recordings_told: Vec::new(),

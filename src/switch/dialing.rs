@@ -70,6 +70,11 @@ impl Dialing {
     pub fn new(dial: Dial, hunt: Hunt<Attempt>) -> Dialing {
         Dialing { dial, hunt, early: None, early_body: None, rang: false }
     }
+
+    /// Others to be called now.
+    pub fn add(&mut self, tracks: Vec<Track<Attempt>>) {
+        self.hunt.add(tracks);
+    }
 }
 
 impl Call {
@@ -438,6 +443,9 @@ impl Call {
         if was_heard {
             self.hear(w, 0, Hears::Silence);
         }
+        if (300..400).contains(&status) && self.on_redirected(w, index, status) {
+            return;
+        }
         self.pursue_and_go_on(w);
     }
 
@@ -669,6 +677,17 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
         })
     });
     attempts.collect()
+}
+
+/// Where a trunk sends a call on: without our credentials, which are for its own targets.
+pub fn redirected_attempts(w: &mut World, trunk: &str, uri: &str) -> Vec<Attempt> {
+    let codecs = w.trunks.get(trunk).map(|t| t.codecs.clone()).filter(|codecs| !codecs.is_empty());
+    let mut attempts = uri_attempts(w, uri);
+    for attempt in &mut attempts {
+        attempt.peer = Peer::Trunk(trunk.to_owned());
+        attempt.codecs = codecs.clone().unwrap_or_else(|| std::mem::take(&mut attempt.codecs));
+    }
+    attempts
 }
 
 /// One attempt a way to the URI.

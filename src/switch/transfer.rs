@@ -25,7 +25,7 @@ impl World {
     fn refer_policy(&self, peer: &Peer) -> Refer {
         match peer {
             Peer::Trunk(name) => self.trunks.get(name).map(|t| t.refer),
-            Peer::User(name) => self.config.users.iter().find(|u| u.name == *name).map(|u| u.refer),
+            Peer::User(name) => self.user(name).map(|u| u.refer),
             Peer::Uri(_) => None,
         }
         .unwrap_or(Refer::Refuse)
@@ -299,9 +299,7 @@ impl Switch {
         let leg = call.legs.get(usize::from(named.leg)).ok_or(481u16)?;
         // A colleague's, by one who enters the dialplan where that one does; else one's own.
         let is_colleague = match (&known.peer, &leg.peer) {
-            (Peer::User(_), Peer::User(name)) => {
-                self.world.config.users.iter().any(|u| u.name == *name && u.context == known.context)
-            }
+            (Peer::User(_), Peer::User(name)) => self.world.user(name).is_some_and(|u| u.context == known.context),
             _ => false,
         };
         if !is_colleague && leg.peer != known.peer {

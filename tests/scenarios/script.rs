@@ -11,8 +11,13 @@ use tandem::switch::{Operator, Originate, Runs};
 use tandem::verb::Target;
 
 /// Words that put the next word into a header.
-const HEADERS: [(&str, &str); 4] =
-    [("supported", "Supported"), ("expires", "Session-Expires"), ("min-se", "Min-SE"), ("allow", "Allow")];
+const HEADERS: [(&str, &str); 5] = [
+    ("contact", "Contact"),
+    ("supported", "Supported"),
+    ("expires", "Session-Expires"),
+    ("min-se", "Min-SE"),
+    ("allow", "Allow"),
+];
 
 /// Between two lines of a script.
 const STEP: Duration = Duration::from_millis(10);

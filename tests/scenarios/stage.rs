@@ -419,6 +419,9 @@ fn describe(msg: &Msg) -> String {
     if !msg.get("Replaces").is_empty() {
         text += " (replaces)";
     }
+    if (300..400).contains(&msg.status()) {
+        text += &format!(" {}", msg.get("Contact"));
+    }
     if msg.get("Reason").contains("cause=200") {
         text += " (answered elsewhere)";
     }

@@ -104,6 +104,7 @@ pub fn user(name: &str, password: &str) -> User {
         name: name.into(),
         secret,
         context: "all".into(),
+        redirects: tandem::config::Redirects::Follow,
         display: None,
         srtp: None,
         dtmf: Default::default(),

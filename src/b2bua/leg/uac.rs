@@ -4,7 +4,27 @@ use super::{Heard, Leg, State, body_of};
 use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, SUPPORTED, finish};
 use crate::base::time::{Instant, Now};
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Method};
+use crate::sip::wire::{HeaderName, Message, Method, NameAddr};
+
+/// Contacts of a 3xx that are read.
+const CONTACTS_MAX: usize = 8;
+/// Longer URIs are left out.
+const CONTACT_MAX: usize = 256;
+
+/// The URIs of a 3xx by their q values, without headers, which a peer may not have us send.
+fn contacts_of(response: &Message) -> Vec<String> {
+    let read = |value: &str| {
+        let address = NameAddr::parse(value)?;
+        let quality = address.params.get("q").and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0);
+        let uri = address.uri.split('?').next().unwrap_or_default();
+        let is_clean = uri.len() <= CONTACT_MAX && !uri.contains(|c: char| c.is_control() || " <>\"".contains(c));
+        is_clean.then(|| (quality, uri.to_owned()))
+    };
+    let mut found: Vec<(f32, String)> =
+        response.headers(HeaderName::Contact).filter_map(read).take(CONTACTS_MAX).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.into_iter().map(|(_, uri)| uri).collect()
+}
 
 impl Leg {
     /// Sends the INVITE.
@@ -18,6 +38,11 @@ impl Leg {
     /// The proxies by which the INVITE goes.
     pub fn set_routes(&mut self, routes: &[String]) {
         self.dialog.set_routes(routes);
+    }
+
+    /// Where a 3xx sent us, the best first.
+    pub fn contacts(&self) -> &[String] {
+        &self.contacts
     }
 
     /// Codecs that may be offered, while the leg has not been answered.
@@ -85,6 +110,9 @@ impl Leg {
             (401 | 407, State::Pending) if self.answer_challenge(ep, now, response) => Heard::Nothing,
             (status, State::Pending) => {
                 self.status = status;
+                if (300..400).contains(&status) {
+                    self.contacts = contacts_of(response);
+                }
                 self.gone(now);
                 Heard::Refused { status, reason: response.reason().to_owned() }
             }

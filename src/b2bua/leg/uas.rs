@@ -29,11 +29,19 @@ impl Leg {
         });
     }
 
+    /// Where a refusal with 3xx sends the caller.
+    pub fn set_contacts(&mut self, contacts: Vec<String>) {
+        self.contacts = contacts;
+    }
+
     /// Refuses the INVITE. The leg is gone; the transaction layer sees to the ACK.
     pub fn refuse(&mut self, ep: &mut Endpoint, now: Now, status: u16, reason: &str) {
         let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
         ep.respond(now.mono, id, status, reason, Some(self.dialog.local_tag()), |w| match status {
             500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
+            300..=399 => {
+                self.contacts.iter().fold(w, |w, uri| w.header(HeaderName::Contact, format!("<{uri}>"))).finish()
+            }
             _ => w.finish(),
         });
         self.status = status;

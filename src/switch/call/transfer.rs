@@ -80,7 +80,7 @@ impl Call {
         let (from, from_name) = self.identity(w, party);
         let (trunk, user, context) = match &leg.peer {
             Peer::User(name) => {
-                let user = w.config.users.iter().find(|u| u.name == *name).ok_or("the user is gone")?;
+                let user = w.user(name).ok_or("the user is gone")?;
                 (None, Some(name.as_str()), user.context.as_str())
             }
             Peer::Trunk(name) => {
@@ -104,7 +104,7 @@ impl Call {
         }
         let Some(leg) = self.legs.get(usize::from(index)) else { return caller() };
         if let Peer::User(name) = &leg.peer {
-            let user = w.config.users.iter().find(|u| u.name == *name);
+            let user = w.user(name);
             return (name.clone(), user.and_then(|u| u.display.clone()).unwrap_or_default());
         }
         let remote = NameAddr::parse(leg.dialog().remote()).and_then(|addr| Uri::parse(addr.uri));

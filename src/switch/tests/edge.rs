@@ -76,6 +76,7 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
             name: "alice".into(),
             secret,
             context: "any".into(),
+            redirects: crate::config::Redirects::Follow,
             display: None,
             srtp: None,
             dtmf: Default::default(),

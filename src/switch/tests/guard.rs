@@ -18,6 +18,7 @@ fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
             name,
             secret,
             context,
+            redirects: crate::config::Redirects::Follow,
             display: None,
             srtp: None,
             dtmf: Default::default(),
