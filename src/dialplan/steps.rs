@@ -158,8 +158,8 @@ impl<'a> Compiler<'a> {
             "markup" | "redirect" => {
                 let f = short(&shapes::REDIRECT, "url");
                 let method = method(&f);
-                let to = Hook::new(self.field(reader, &f, "url")?, method);
-                let fallback = self.field(reader, &f, "fallback").map(|url| Hook::new(url, method));
+                let to = Hook::new(self.document(reader, &f, "url")?, method);
+                let fallback = self.document(reader, &f, "fallback").map(|url| Hook::new(url, method));
                 Verb::Redirect(Redirect { to, fallback })
             }
             "tone" => {
@@ -211,6 +211,11 @@ impl<'a> Compiler<'a> {
     fn say(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Option<Say<Text>> {
         let (voice, language) = (f.string("voice"), f.string("language"));
         let text = self.field(reader, f, "text")?;
+        if let (Some(literal), Some(node)) = (text.as_literal(), f.get("text"))
+            && literal.trim().is_empty()
+        {
+            reader.fault(node.at, "nothing is said", "expected a text");
+        }
         Some(Say { text, is_ssml: f.flag("ssml"), voice, language, loops: f.int("loop") })
     }
 

@@ -288,6 +288,22 @@ fn check_fault((text, want): (&str, &str)) {
 }
 
 #[test]
+fn addresses_of_documents_and_texts_are_looked_at() {
+    let rows = [
+        (
+            "contexts: { a: [ { do: [ { markup: \"ftp://a.test/x\" } ] } ] }",
+            "d.yaml:1:36: \"ftp://a.test/x\" is no address of a document; expected https://…, or a file such as menu.xml",
+        ),
+        (
+            "contexts: { a: [ { do: [ { redirect: 5 } ] } ] }",
+            "d.yaml:1:38: \"5\" is no address of a document; expected https://…, or a file such as menu.xml",
+        ),
+        ("contexts: { a: [ { do: [ { say: \"\" } ] } ] }", "d.yaml:1:33: nothing is said; expected a text"),
+    ];
+    rows.into_iter().for_each(check_fault);
+}
+
+#[test]
 fn faults_in_a_conference() {
     let rows = [
         (

@@ -5,7 +5,9 @@ use super::call::Call;
 use super::guard::Offence;
 use super::identify::Known;
 use super::manners::{Way, caller_of, seen};
+use super::settings::Answering;
 use super::web::Signalled;
+use super::web_status::Watch;
 use super::world::{LegRef, World};
 use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities, unsupported};
 use crate::b2bua::leg::{Leg, Peer, offer_of, too_short};
@@ -258,6 +260,22 @@ impl Call {
         self.max_forwards = u8::try_from(hops).unwrap_or(u8::MAX).saturating_sub(1);
     }
 
+    /// An application that the REST API has for the number takes what no rule of the dialplan does; false if there is none.
+    fn answer_by_number(&mut self, w: &mut World) -> bool {
+        let Some(Answering { mut script, rule, why, status }) = w.number_for(&self.to, w.now.wall) else {
+            return false;
+        };
+        for (name, value) in [("call_id", self.id.to_string()), ("from", self.from.clone()), ("to", self.to.clone())] {
+            script.set(name, value);
+        }
+        self.rule = rule;
+        self.watched = status.map(|address| Watch::new(address, ""));
+        self.note(w, Side::Call, What::Route(why.into()));
+        self.script = Some(script);
+        self.advance(w);
+        true
+    }
+
     /// Asks the dialplan, and begins what it says.
     fn route(&mut self, w: &mut World, request: &Message) {
         if let Some(body) = offer_of(request) {
@@ -290,6 +308,9 @@ impl Call {
                 self.advance(w);
             }
             Err(why) => {
+                if self.answer_by_number(w) {
+                    return;
+                }
                 self.note(w, Side::Call, What::Route(why.into()));
                 self.finish(w, Ending::new(Class::Tandem, "no_route", 404));
             }

@@ -50,7 +50,7 @@ pub use registrant::RegistrationState;
 pub use originate::{Originate, Runs};
 pub use pay::assisted::PaymentAsk;
 pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};
-pub use settings::{QueueSetting, Settings};
+pub use settings::{NumberSetting, QueueSetting, Settings, digits_of};
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;

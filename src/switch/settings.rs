@@ -3,10 +3,34 @@
 use super::Switch;
 use super::io::Reply;
 use super::queue::QueueId;
+use super::world::World;
+use crate::base::time::Wall;
+use crate::verb::{Hook, Program, Redirect, Script, Step, Text, Verb};
+use crate::web::Address;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     pub queues: Vec<QueueSetting>,
+    /// Numbers whose calls an application answers, by their digits ([`digits_of`]).
+    pub numbers: BTreeMap<String, NumberSetting>,
+}
+
+/// What becomes of a call to a number for which the dialplan has no rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberSetting {
+    pub sid: String,
+    pub voice: Address,
+    /// Asked where a document fails.
+    pub fallback: Option<Address>,
+    /// Told when the call is over.
+    pub status: Option<Address>,
+}
+
+/// A number as it is compared: +1 (415) 555-0100 and 14155550100 are one.
+pub fn digits_of(number: &str) -> String {
+    number.chars().filter(char::is_ascii_digit).collect()
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,5 +51,34 @@ impl Switch {
     pub fn set_settings(&mut self, settings: Settings) {
         self.world.settings = settings;
         self.world.queues_set();
+    }
+}
+
+/// What a number of the REST API does with a call.
+pub struct Answering {
+    pub script: Script,
+    pub rule: String,
+    pub why: String,
+    pub status: Option<Address>,
+}
+
+impl World {
+    /// The application of a number; `None`: nobody has one for it.
+    pub fn number_for(&self, to: &str, at: Wall) -> Option<Answering> {
+        let digits = digits_of(to);
+        // An extension is no number of anybody's by its digits alone.
+        let setting = self.settings.numbers.get(&digits).filter(|_| !digits.is_empty())?;
+        let hook = |address: &Address| Hook::new(Text::literal(&address.url), address.method);
+        let to = Redirect { to: hook(&setting.voice), fallback: setting.fallback.as_ref().map(hook) };
+        let mut program = Program::default();
+        let step = Step { verb: Verb::Redirect(to), on: Vec::new(), at: setting.sid.as_str().into() };
+        let entry = program.add(vec![step]);
+        let url = super::web::without_secrets(&setting.voice.url);
+        Some(Answering {
+            script: Script::new(Arc::new(program), entry, at),
+            rule: setting.sid.clone(),
+            why: format!("no rule of the dialplan takes it; the number {} is answered by {url}", setting.sid),
+            status: setting.status.clone(),
+        })
     }
 }

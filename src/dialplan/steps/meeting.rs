@@ -62,6 +62,24 @@ impl Compiler<'_> {
         })))
     }
 
+    /// Where a document is: an address, or a file beside the configuration.
+    pub(super) fn document(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
+        let url = self.field(reader, f, key)?;
+        if let (Some(literal), Some(node)) = (url.as_literal(), f.get(key)) {
+            let scheme = literal.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+            let is_known = match scheme.as_deref() {
+                Some(scheme) => matches!(scheme, "http" | "https" | "file"),
+                // A file has a folder or an ending; what has neither is a slip.
+                None => literal.contains(['.', '/']),
+            };
+            if !is_known || literal.contains(char::is_whitespace) {
+                let what = format!("{} is no address of a document", node.shown());
+                reader.fault(node.at, what, "expected https://…, or a file such as menu.xml");
+            }
+        }
+        Some(url)
+    }
+
     fn queue_name(&mut self, reader: &mut Reader, f: &Fields<'_>, key: &str) -> Option<Text> {
         let name = self.field(reader, f, key)?;
         if let (Some(literal), Some(node)) = (name.as_literal(), f.get(key))

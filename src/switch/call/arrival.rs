@@ -214,6 +214,13 @@ impl Call {
         if let Some(other) = self.partner(index) {
             self.rejoin(w, other.max(index));
         }
+        // What was to begin meanwhile has waited for the answer.
+        if index == 0
+            && matches!(self.doing, Doing::AwaitAck(_))
+            && let Doing::AwaitAck(action) = std::mem::replace(&mut self.doing, Doing::Nothing)
+        {
+            self.go_on_with(w, action);
+        }
         true
     }
 

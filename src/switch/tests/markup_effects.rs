@@ -378,3 +378,33 @@ fn a_recording_of_the_call_is_told() {
     b.recorded();
     assert_eq!(b.callbacks().iter().map(|c| c.address.method).collect::<Vec<_>>(), [Verb::Get]);
 }
+
+#[test]
+fn a_number_of_the_rest_api_is_answered_by_its_application_where_the_dialplan_has_no_rule() {
+    let plan = "contexts:\n  any:\n    - match: { to: \"+15550002\" }\n      do: [ { reject: 486 } ]\n";
+    let address = |url: &str| crate::web::Address::new(url, Verb::Get);
+    let number = |sid: &str| NumberSetting {
+        sid: sid.into(),
+        voice: address("http://n.test/voice"),
+        fallback: Some(address("http://n.test/spare")),
+        status: Some(address("http://n.test/status")),
+    };
+    let numbers = [("15550001", "PN1"), ("15550002", "PN2")].map(|(digits, sid)| (digits.to_owned(), number(sid)));
+    // A number as it is dialled, and whether the application is asked; else the status.
+    for (to, expected) in [("+15550001", 0), ("15550001", 0), ("1-555-0001", 0), ("+15550002", 486), ("5550001", 404)] {
+        let mut b = Bench::new(plan);
+        let settings = Settings { numbers: numbers.clone().into(), ..Settings::default() };
+        b.operate(Operator::Settings(Box::new(settings)));
+        b.receive(CALLER, request("INVITE", 1, 1, "", &sdp(4000)).replace("sip:100@", &format!("sip:{to}@")));
+        if expected > 0 {
+            assert_eq!((b.last(CALLER).status(), b.fetches()), (expected, 0), "{to}");
+            continue;
+        }
+        let asked = b.asked();
+        assert_eq!((&*asked.address.url, asked.address.method), ("http://n.test/voice", Verb::Get), "{to}");
+        assert_eq!(asked.fallback.as_ref().map(|f| &*f.url), Some("http://n.test/spare"));
+        b.serve("<Reject/>");
+        assert_eq!(b.told("CallStatus"), Some("no-answer"));
+        assert_eq!(b.ended[0].cdr.rule, "PN1");
+    }
+}

@@ -374,7 +374,9 @@ fn the_operator_sees_who_waits_takes_one_out_and_removes_what_is_empty() {
 fn a_queue_of_the_rest_api_has_its_own_number_and_size_and_keeps_its_callers_through_a_new_name() {
     let mut b = Bench::new(PLAN);
     let setting = |name: &str, max| QueueSetting { id: QueueId(7), name: name.into(), max };
-    let put = |b: &mut Bench, setting| b.ask(Operator::Settings(Box::new(Settings { queues: vec![setting] })));
+    let put = |b: &mut Bench, setting| {
+        b.ask(Operator::Settings(Box::new(Settings { queues: vec![setting], ..Settings::default() })))
+    };
     put(&mut b, setting("support", 1));
     b.arrive(1, WAIT);
     b.arrive(2, WAIT);
@@ -422,4 +424,20 @@ fn at_whatever_moment_either_side_leaves_nothing_is_left() {
             }
         }
     }
+}
+
+#[test]
+fn a_call_that_lived_alone_moves_to_where_queues_are_when_it_is_sent_there() {
+    let mut b = Bench::new(&yaml(&[("1", "answer, { play: long.wav }"), ("2", "{ dial: { queue: support } }")]));
+    b.dial(1, "1");
+    let call = b.live()[0].call;
+    assert!(matches!(b.redirect(call, "<Enqueue>support</Enqueue>"), Reply::Done));
+    let invite = b.last(CALLER).clone();
+    assert_eq!(invite.method(), Method::Invite, "its phone is told of the new port");
+    b.answer(CALLER, &invite, "200 OK", "caller1", Some(4000));
+    assert_eq!((b.size(), b.groups.len(), b.groups[0] != b.groups[1]), (1, 2, true));
+    b.dial(2, "2");
+    assert_eq!((b.size(), b.groups[1] == b.groups[2]), (0, true));
+    assert_eq!((b.nth(2), b.nth(3)), (&Hears::Leg(LegId(3)), &Hears::Leg(LegId(2))));
+    b.sound_queues();
 }
