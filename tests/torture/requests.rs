@@ -44,8 +44,8 @@ fn requests_outside_a_dialog() {
         // Methods have cases (§7.1).
         ("invite", "", 501, NOTHING),
         ("MESSAGE", "", 405, ALLOW),
-        ("SUBSCRIBE", "", 405, ALLOW),
-        ("REFER", "", 405, ALLOW),
+        ("SUBSCRIBE", "", 401, ("WWW-Authenticate", "realm=\"pbx.test\"")),
+        ("REFER", "", 403, NOTHING),
         ("PRACK", "", 481, NOTHING),
         ("BYE", "", 481, NOTHING),
         ("INFO", "", 481, NOTHING),

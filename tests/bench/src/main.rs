@@ -2,7 +2,7 @@
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
 //! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, quality, recording,
-//! srtp, memory; and subjects: tandem, peers. None: everything.
+//! srtp, memory, register; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
@@ -11,6 +11,7 @@ mod media;
 mod message;
 mod quality;
 mod recording;
+mod register;
 mod relay;
 mod rtpengine;
 mod signalling;
@@ -56,6 +57,7 @@ impl Choice {
                 "recording",
                 "srtp",
                 "memory",
+                "register",
             ],
             name,
         )
@@ -72,7 +74,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 12] = [
+    let parts: [(&str, Part); 13] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -85,6 +87,7 @@ fn main() {
         ("recording", recording::recording),
         ("srtp", srtp::srtp),
         ("memory", media::memory),
+        ("register", register::register),
     ];
     for (name, measure) in parts {
         if choice.part(name) {
