@@ -50,7 +50,7 @@ fn requests_outside_a_dialog() {
         ("BYE", "", 481, NOTHING),
         ("INFO", "", 481, NOTHING),
         ("UPDATE", "", 481, NOTHING),
-        ("INVITE", "Require: 100rel, Replaces\r\n", 420, ("Unsupported", "Replaces")),
+        ("INVITE", "Require: 100rel, wibble\r\n", 420, ("Unsupported", "wibble")),
         ("BYE", "Require: wibble\r\n", 420, ("Unsupported", "wibble")),
         // Of proxies, and what we are is none (§20.29).
         ("INVITE", "Proxy-Require: wibble\r\n", 200, NOTHING),
