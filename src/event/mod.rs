@@ -74,6 +74,11 @@ pub enum Fact {
     CallAnswered {
         call: CallId,
     },
+    /// A line that the dialplan writes. It says what its author chose to say: not redacted.
+    Logged {
+        call: CallId,
+        line: Box<str>,
+    },
     /// The call is over; the shell stores it and answers `Input::Stored`.
     CallEnded(Box<CallRecord>),
     Registered {

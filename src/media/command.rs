@@ -210,6 +210,11 @@ pub enum Event {
         id: PlayId,
         played: bool,
     },
+    /// Nothing has come for 5 s from a peer that is to speak, and that silence of `rtp_timeout` would end: the call may have audio
+    /// one way only. Told once a silence.
+    Unheard {
+        leg: LegId,
+    },
     /// Nothing came for `rtp_timeout`.
     Timeout {
         leg: LegId,
@@ -232,6 +237,7 @@ impl Event {
             | Event::Refused { leg, .. }
             | Event::Unprotected { leg, .. }
             | Event::Digit { leg, .. }
+            | Event::Unheard { leg }
             | Event::Timeout { leg }
             | Event::Closed { leg, .. } => Some(*leg),
         }

@@ -31,6 +31,8 @@ use std::net::SocketAddr;
 const FORMATS_MAX: usize = 8;
 /// A digit whose end packets were lost is over when nothing of it came for so long (RFC 4733 §2.5.2.2: three intervals).
 const DIGIT_PAUSE: Duration = Duration::from_millis(150);
+/// A silence so long is worth being told: one-way audio. Phones that suppress silence send comfort noise more often.
+const UNHEARD: Duration = Duration::from_secs(5);
 /// Sound per packet that we make: 60 ms at 8 kHz.
 const FRAME_MAX: usize = 480;
 /// What a listener's packet and its playout buffer add to the way there, for the E-model, in milliseconds.
@@ -140,6 +142,8 @@ pub struct Leg {
     /// When RTP last came, or began to be expected.
     heard_at: Instant,
     timeout_told: bool,
+    /// The silence that has been told, by its begin.
+    unheard: Option<Instant>,
     refused: u64,
     /// Of them, those that the peer's key did not protect.
     unprotected: u64,
@@ -176,6 +180,7 @@ impl Leg {
             receive_codec: None,
             heard_at: now,
             timeout_told: false,
+            unheard: None,
             refused: 0,
             unprotected: 0,
             replayed: 0,
@@ -403,6 +408,17 @@ impl Leg {
             && state.remote_rtp.is_some()
             && state.rtp_timeout.is_some_and(|limit| now.since(self.heard_at) >= limit);
         (digit, silent && !std::mem::replace(&mut self.timeout_told, silent))
+    }
+
+    /// Whether a silence of the peer has just become long enough to be told.
+    pub fn falls_silent(&mut self, now: Instant) -> bool {
+        let state = &self.setting.state;
+        let counts = state.receiving && state.remote_rtp.is_some() && state.rtp_timeout.is_some();
+        let silent = counts && now.since(self.heard_at) >= UNHEARD && self.unheard != Some(self.heard_at);
+        if silent {
+            self.unheard = Some(self.heard_at);
+        }
+        silent
     }
 
     /// Takes RTCP from the peer; `own_port` is false where it came to the RTP port.

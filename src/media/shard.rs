@@ -396,6 +396,9 @@ impl Shard {
             if let Some(tone) = leg.look_for_tone(now) {
                 out.event(leg.digit(tone, Method::Inband));
             }
+            if leg.falls_silent(now) {
+                out.event(Event::Unheard { leg: leg.id });
+            }
             if silent {
                 out.event(Event::Timeout { leg: leg.id });
             }

@@ -68,6 +68,7 @@ pub fn fact(fact: &Fact) {
             info!(%call, ?from, ?to, trunk = trunk.as_deref(), user = user.as_deref(), "call started");
         }
         Fact::CallAnswered { call } => info!(%call, "call answered"),
+        Fact::Logged { call, line } => info!(%call, line = &**line, "dialplan"),
         Fact::CallEnded(record) => {
             let cdr = &record.cdr;
             info!(

@@ -272,8 +272,11 @@ fn the_peers_silence_is_told_once_and_only_while_it_is_to_speak() {
     rig.set(1, listening.clone());
     rig.pass_ms(9_000);
     rig.say(1, 0, 1, 0, 0xa);
+    let unheard = || Event::Unheard { leg: LegId(1) };
+    let before = [unheard(), Event::Latched { leg: LegId(1), source: peer(1) }];
+    assert_eq!(rig.events(), before, "silent from the begin");
     rig.pass_ms(9_900);
-    assert_eq!(rig.events().len(), 1, "latched, no more");
+    assert_eq!(rig.events(), [unheard()], "and again after it has spoken");
     rig.pass_ms(300);
     assert_eq!(rig.events(), [Event::Timeout { leg: LegId(1) }]);
     rig.pass_ms(60_000);
@@ -288,7 +291,7 @@ fn the_peers_silence_is_told_once_and_only_while_it_is_to_speak() {
     assert_eq!(rig.events(), []);
     rig.set(1, listening);
     rig.pass_ms(9_900);
-    assert_eq!(rig.events(), [], "counted from the moment at which it is to speak");
+    assert_eq!(rig.events(), [unheard()], "counted from the moment at which it is to speak");
     rig.pass_ms(300);
     assert_eq!(rig.events(), [Event::Timeout { leg: LegId(1) }]);
 }

@@ -73,6 +73,7 @@ impl Call {
                     self.on_digit(w, index, media::Press { digit, duration_ms }, method);
                 }
             }
+            media::Event::Unheard { leg } => self.on_unheard(w, leg),
             media::Event::Timeout { leg } => self.on_media_timeout(w, leg),
             media::Event::Speaker { .. } | media::Event::RoomPlayEnded { .. } => {}
             media::Event::Closed { leg, quality } => {
@@ -142,6 +143,13 @@ impl Call {
             }
             self.step_done(w, if played { Outcome::Done } else { Outcome::Failed });
         }
+    }
+
+    /// A party that is to speak has sent nothing for some seconds.
+    fn on_unheard(&mut self, w: &mut World, leg: media::LegId) {
+        let joined = self.leg_of(leg).is_some_and(|index| self.partner(index).is_some());
+        let what = if joined { "no RTP for 5 s: the other party hears nothing" } else { "no RTP for 5 s" };
+        self.media_note(w, leg, what.to_owned());
     }
 
     pub fn on_media_timeout(&mut self, w: &mut World, leg: media::LegId) {

@@ -1,7 +1,7 @@
 //! The script runs until an action takes time.
 
 use super::{CONFERRING, Call, Doing};
-use crate::event::{Class, Ending, Side, What};
+use crate::event::{Class, Ending, Fact, Side, What};
 use crate::media::command::Hears;
 use crate::switch::world::{CallTimer, World};
 use crate::verb::{Action, Next, Outcome, Prompt, Redirect, Script, is_url};
@@ -75,7 +75,9 @@ impl Call {
     fn perform(&mut self, w: &mut World, action: Action) -> Option<Outcome> {
         match action {
             Action::Log(text) => {
-                self.note(w, Side::Call, What::Note(text.into()));
+                let line: Box<str> = text.into();
+                w.fact(Fact::Logged { call: self.id, line: line.clone() });
+                self.note(w, Side::Call, What::Note(line));
                 Some(Outcome::Done)
             }
             Action::Reject { .. } | Action::Hangup { .. } if self.aside.is_some() => {
