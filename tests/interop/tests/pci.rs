@@ -205,7 +205,7 @@ fn sweep(is_secret: bool) {
         true => assert!(holding.is_empty(), "{holding:?}"),
         false => {
             let names: String = holding.iter().map(|(name, _)| name.as_str()).collect();
-            assert!(names.contains("tandem.log") && names.contains("db"), "the log and the store: {holding:?}");
+            assert!(names.contains("tandem.log") && names.contains("sqlite"), "the log and the store: {holding:?}");
         }
     }
     println!("{name}: {count} calls, {} files searched in {} forms", all.len(), forms(CARD).len());
