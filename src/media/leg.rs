@@ -142,8 +142,8 @@ pub struct Leg {
     /// When RTP last came, or began to be expected.
     heard_at: Instant,
     timeout_told: bool,
-    /// The silence that has been told, by its begin.
-    unheard: Option<Instant>,
+    /// Whether the silence since `heard_at` has been told.
+    unheard_told: bool,
     refused: u64,
     /// Of them, those that the peer's key did not protect.
     unprotected: u64,
@@ -180,7 +180,7 @@ impl Leg {
             receive_codec: None,
             heard_at: now,
             timeout_told: false,
-            unheard: None,
+            unheard_told: false,
             refused: 0,
             unprotected: 0,
             replayed: 0,
@@ -414,11 +414,8 @@ impl Leg {
     pub fn falls_silent(&mut self, now: Instant) -> bool {
         let state = &self.setting.state;
         let counts = state.receiving && state.remote_rtp.is_some() && state.rtp_timeout.is_some();
-        let silent = counts && now.since(self.heard_at) >= UNHEARD && self.unheard != Some(self.heard_at);
-        if silent {
-            self.unheard = Some(self.heard_at);
-        }
-        silent
+        let silent = counts && now.since(self.heard_at) >= UNHEARD;
+        !std::mem::replace(&mut self.unheard_told, silent) && silent
     }
 
     /// Takes RTCP from the peer; `own_port` is false where it came to the RTP port.
