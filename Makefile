@@ -45,7 +45,7 @@ test: rust packages
 	$(STEP) test cargo test --workspace --exclude interop --locked && \
 	$(STEP) dialplans .ci/dialplans && \
 	$(STEP) fuzz .ci/fuzz && \
-	$(STEP) interop cargo test -p interop --locked -- --test-threads=2 && \
+	$(STEP) interop cargo test -p interop --locked --no-fail-fast -- --test-threads=2 && \
 	echo "all passed in $$((SECONDS - begin)) s"
 
 bench: build

@@ -44,12 +44,27 @@ impl Phone<'_> {
 
     /// Starts baresip with its files in `folder/USER`. Incoming calls are answered at once.
     pub fn start(&self, folder: &Path) -> RunningPhone {
+        self.start_as(folder, &self.account(), "")
+    }
+
+    /// The same for a phone that subscribes to the messages that wait for it.
+    ///
+    /// Its module subscribes for ever, deaf to all answers, where the registration succeeds within the millisecond after the
+    /// module's start: so the account is added when the phone is up.
+    pub fn start_with_messages(&self, folder: &Path) -> RunningPhone {
+        let phone = self.start_as(folder, "", "module_app mwi.so\n");
+        phone.wait_for("baresip is ready", "ready");
+        phone.command("uanew", self.account().trim_end());
+        phone
+    }
+
+    fn start_as(&self, folder: &Path, account: &str, modules: &str) -> RunningPhone {
         let folder = folder.join(self.user);
         fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a phone's file is written");
         write_wav(&folder.join("plays.wav"), self.plays);
-        write("config", &self.config(&folder));
-        write("accounts", &self.account());
+        write("config", &(self.config(&folder) + modules));
+        write("accounts", account);
         write("contacts", "");
         let mut command = Command::new("baresip");
         command.arg("-f").arg(&folder).args(["-v", "-s"]);
@@ -68,7 +83,7 @@ impl Phone<'_> {
              audio_buffer 20-160\nausrc_srate 8000\nausrc_channels 1\nausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              rtcp_mux no\njitter_buffer_delay 1-5\nrtp_ports {}-{}\nsnd_path {folder}\n\
              module_path /usr/lib/baresip/modules\nmodule opus.so\nmodule g722.so\nmodule g711.so\nmodule srtp.so\nmodule sndfile.so\nmodule aubridge.so\n\
-             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app mwi.so\nmodule_app ctrl_tcp.so\n\
+             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n{trust}",
             port + 2,
             port + 20,

@@ -134,7 +134,7 @@ fn a_phone_shows_how_many_messages_wait() {
         plays: &[0; 160],
         dials: None,
     }
-    .start(scratch.path());
+    .start_with_messages(scratch.path());
     let subscribed = until(Duration::from_secs(20), || tandem.metric("tandem_subscriptions").filter(|n| *n == 1.0));
     assert!(subscribed.is_some(), "nobody has subscribed:\n{}", alice.process.tail());
     let (status, said) = tandem.command(&["mwi", "alice", "2", "1"]);
