@@ -11,6 +11,7 @@ mod secrets;
 mod session_timers;
 pub mod shapes;
 mod uri;
+mod visibility;
 
 /// Codecs by the names that the configuration and dialplans use.
 pub const CODECS: &[&str] =
@@ -24,6 +25,7 @@ pub use read::{Located, Named};
 pub use secrets::{NoSecrets, Secrets};
 pub use session_timers::{Refresher, SESSION_MIN_S, SessionTimers};
 pub use uri::{is_host, is_host_port, is_uri};
+pub use visibility::{Capture, Hep};
 
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -52,9 +54,16 @@ pub struct Config {
     pub pci: bool,
     /// Gateways that take payments.
     pub pay: Vec<pay::Connector>,
+    pub capture: Capture,
+    pub hep: Option<Hep>,
 }
 
 impl Config {
+    /// Whether anybody wants to know which messages are which call's.
+    pub const fn traces_messages(&self) -> bool {
+        self.capture.enabled || self.hep.is_some()
+    }
+
     /// Whether calls may hold digits that nobody else may know.
     pub fn is_pci(&self) -> bool {
         self.pci || !self.pay.is_empty() || self.trunks.iter().any(|trunk| trunk.pci)

@@ -1,8 +1,8 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
 use super::{
-    Certificate, Config, Credentials, Guard, HeaderRule, ListenerTls, Manners, MediaIo, NumberRule, Register, Trunk,
-    TrunkTls, User, UserSecret,
+    Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, ListenerTls, Manners, MediaIo, NumberRule,
+    Register, Trunk, TrunkTls, User, UserSecret,
 };
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
@@ -27,6 +27,10 @@ pub fn to_yaml(config: &Config) -> String {
         ("speech", speech(config)),
     ]);
     if let Value::Mapping(m) = &mut out {
+        put(m, "capture", capture(&config.capture));
+        if let Some(target) = &config.hep {
+            put(m, "hep", hep(target));
+        }
         put(m, "pay", pay(config));
         put(m, "trunks", Value::Sequence(config.trunks.iter().map(trunk).collect()));
         put(m, "users", Value::Sequence(config.users.iter().map(user).collect()));
@@ -35,6 +39,23 @@ pub fn to_yaml(config: &Config) -> String {
         put(m, "pci", config.pci.into());
     }
     serde_yaml::to_string(&out).unwrap_or_default()
+}
+
+fn capture(capture: &Capture) -> Value {
+    map([
+        ("enabled", capture.enabled.into()),
+        ("memory_mb", (capture.memory as u64 / 1_000_000).into()),
+        ("per_call_kb", (capture.per_call as u64 / 1_000).into()),
+        ("keep", duration(capture.keep)),
+        ("ended", (capture.ended as u64).into()),
+    ])
+}
+
+fn hep(hep: &Hep) -> Value {
+    let scheme = if hep.is_tcp { "tcp" } else { "udp" };
+    let mut m = vec![("target", text(&format!("{scheme}://{}", hep.target))), ("id", hep.id.into())];
+    m.extend(hep.password.as_ref().map(|_| ("password", text(REDACTED))));
+    map(m)
 }
 
 fn pay(config: &Config) -> Value {

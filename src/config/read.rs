@@ -131,6 +131,8 @@ impl Found {
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
             drain_timeout: f.duration("drain_timeout").unwrap_or_default(),
             pci: f.flag("pci"),
+            capture: super::visibility::capture(&Fields::of(section("capture"), &super::visibility::CAPTURE)),
+            hep: super::visibility::hep(f.get("hep")),
             pay: super::pay::connectors(&mut self.reader, &Fields::of(section("pay"), &super::pay::PAY)),
         };
         self.reachable(&config, &f);

@@ -23,6 +23,8 @@ pub static FILE: Shape = Shape {
         key("limits", Type::Map(&LIMITS), "", "Limits of the whole switch."),
         key("web", Type::Map(&super::outside::WEB), "", "Webhooks and media by address."),
         key("speech", Type::Map(&super::outside::SPEECH), "", "How text becomes sound."),
+        key("capture", Type::Map(&super::visibility::CAPTURE), "", "What is kept of each call's SIP messages."),
+        key("hep", Type::Map(&super::visibility::HEP), "", "A capture server that gets a copy of all SIP messages."),
         key("pay", Type::Map(&super::pay::PAY), "", "Payments by phone."),
         key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
         key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),

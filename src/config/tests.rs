@@ -50,6 +50,8 @@ users:
     context: internal
   - { name: "007", ha1: 0123456789abcdef0123456789ABCDEF, context: internal, display: James }
 dialplans: [dialplans/]
+capture: { enabled: false, memory_mb: 8, per_call_kb: 64, keep: 5m, ended: 3 }
+hep: { target: "tcp://[2001:db8::9]:9060", id: 7, password: h3p }
 "#;
 
 /// A trunk that uses every word of the edge.
@@ -92,6 +94,13 @@ fn the_whole_file_is_read() {
     let located = read(FULL).unwrap();
     let c = &located.config;
     assert_eq!((c.node.as_str(), c.sip.domain.as_str(), c.sip.listen.len()), ("tandem-1", "pbx.example.com", 3));
+    let kept =
+        Capture { enabled: false, memory: 8_000_000, per_call: 64_000, keep: Duration::from_secs(300), ended: 3 };
+    assert_eq!(c.capture, kept);
+    let hep = c.hep.as_ref().unwrap();
+    assert_eq!((hep.is_tcp, hep.target.as_str(), hep.id), (true, "[2001:db8::9]:9060", 7));
+    assert_eq!(hep.password, Some(Secret::new("h3p".into())));
+    assert!(read("hep: { target: \"udp://10.0.0.1\" }").is_err() && read("hep: { id: 1 }").is_err());
     assert_eq!((c.media.ports, c.media.threads, c.media.codecs.len()), ((30_000, 39_999), None, 4));
     assert_eq!(c.http.auth_token, Some(Secret::new("t0ken".into())));
     let trunk = c.trunks.first().unwrap();
@@ -115,7 +124,7 @@ fn what_is_printed_reads_as_the_same_without_its_secrets() {
     for text in [FULL, "", tls, "trunks: [ { name: a, context: c, inbound: 10.0.0.0/8, media: direct } ]", EDGE] {
         let config = read(text).unwrap().config;
         let printed = to_yaml(&config);
-        for secret in ["s3cret", "t0ken", "password: secret", "0123456789abcdef"] {
+        for secret in ["s3cret", "t0ken", "h3p", "password: secret", "0123456789abcdef"] {
             assert!(!printed.contains(secret), "{printed}");
         }
         let again = printed.replace("ha1: <secret>", "ha1: 0123456789abcdef0123456789abcdef");
@@ -152,7 +161,7 @@ fn faults_of_sections_say_where_and_what_was_expected() {
     check_faults(&[
         (
             "nod: x",
-            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, pay, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, trunks, users, dialplans, drain_timeout, pci",
         ),
         (
             "drain_timeout: 20",
@@ -292,7 +301,7 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         ("users: { name: a }", "t.yaml:1:8: a mapping stands here; expected a list"),
         (
             "- a",
-            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, pay, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, trunks, users, dialplans, drain_timeout, pci",
         ),
     ]);
     let secret = read("users: [ { name: a, context: c, password: hunter2, ha1: hunter2 } ]").expect_err("both");

@@ -4,6 +4,9 @@ use super::api::Credentials;
 use serde_json::Value;
 use std::time::Duration;
 
+/// More than the largest capture of a call.
+const DOWNLOAD_MAX: u64 = 256 << 20;
+
 /// Where a switch answers and what opens it.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -50,6 +53,23 @@ impl Client {
             request = request.header("Authorization", authorization);
         }
         self.read(request.call())
+    }
+
+    /// What is no JSON.
+    pub fn download(&self, path: &str) -> Result<Vec<u8>, Refusal> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        match request.call() {
+            Ok(mut answer) if answer.status().is_success() => answer
+                .body_mut()
+                .with_config()
+                .limit(DOWNLOAD_MAX)
+                .read_to_vec()
+                .map_err(|e| Refusal::Unreachable(format!("the answer of {} broke off: {e}", self.base))),
+            answer => self.read(answer).and_then(|_| Err(Refusal::Unreachable("the switch answered nothing".into()))),
+        }
     }
 
     pub fn post(&self, path: &str) -> Result<Value, Refusal> {

@@ -5,16 +5,19 @@
 //! reading a message does.
 
 use super::api::metrics::Sample;
+use super::capture::Capture;
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::mail::{Answer, Ask, Mailbox, Report};
 use super::net::{Epoll, Flushed, Inbox, Streams, Udp, stun};
 use super::outside::Outside;
 use crate::base::time::{Duration, Instant, Now};
+use crate::event::Fact;
 use crate::media::command as media;
 use crate::recording::command as recording;
 use crate::sip::transport::{Flow, Transport};
 use crate::switch::{Counters, Input, Output, Switch};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -105,6 +108,7 @@ pub struct Control<C, M> {
     mailbox: Mailbox,
     ledger: Ledger,
     outside: Outside,
+    capture: Capture,
     asks: HashMap<u64, oneshot::Sender<Answer>>,
     ask_last: u64,
     /// Flows that failed while outputs were performed; the next turn's first inputs.
@@ -132,6 +136,7 @@ pub struct Parts<C, M> {
     pub mailbox: Mailbox,
     pub ledger: Ledger,
     pub outside: Outside,
+    pub capture: Capture,
 }
 
 /// The next whole multiple of the slack.
@@ -141,7 +146,7 @@ fn slackened(at: Instant) -> Instant {
 
 impl<C: Core, M: Media> Control<C, M> {
     pub fn new(parts: Parts<C, M>) -> std::io::Result<Self> {
-        let Parts { core, media, clock, udp, streams, mailbox, ledger, outside } = parts;
+        let Parts { core, media, clock, udp, streams, mailbox, ledger, outside, capture } = parts;
         let epoll = Epoll::new(udp.len() + 2)?;
         for (i, socket) in udp.iter().enumerate() {
             epoll.add(socket.fd(), i as u64)?;
@@ -165,6 +170,7 @@ impl<C: Core, M: Media> Control<C, M> {
             mailbox,
             ledger,
             outside,
+            capture,
             asks,
             ask_last: 0,
             failed,
@@ -199,7 +205,8 @@ impl<C: Core, M: Media> Control<C, M> {
             return Some(Duration::ZERO);
         }
         let core = self.core.deadline().map(|(at, _)| slackened(at));
-        let next = core.into_iter().chain(self.ledger.deadline()).chain(self.media.deadline()).min();
+        let next = core.into_iter().chain(self.ledger.deadline()).chain(self.media.deadline());
+        let next = next.chain(self.capture.deadline()).min();
         next.map(|at| at.since(now))
     }
 
@@ -239,6 +246,7 @@ impl<C: Core, M: Media> Control<C, M> {
         self.send();
         let now = self.clock.mono();
         self.ledger.turn(now);
+        self.capture.turn(now);
         self.media.turn(now);
         self.behind = (left || self.again).then(|| self.behind.unwrap_or(begin));
         self.account(begin);
@@ -269,10 +277,34 @@ impl<C: Core, M: Media> Control<C, M> {
 
     /// One input, and all that comes of it.
     fn hand(&mut self, input: Input) {
-        self.core.handle(self.clock.now(), input);
+        let now = self.clock.now();
+        if !self.capture.is_on() {
+            self.core.handle(now, input);
+            while let Some(output) = self.core.poll() {
+                self.perform(output);
+            }
+            return;
+        }
+        if let Input::Received { flow, bytes } = &input {
+            self.watch(now, false, *flow, bytes);
+        }
+        self.core.handle(now, input);
         while let Some(output) = self.core.poll() {
+            match &output {
+                Output::Send { flow, bytes } => self.watch(now, true, *flow, bytes),
+                Output::Leg { call, call_id } => self.capture.leg(*call, call_id),
+                Output::Fact(Fact::CallEnded(record)) => self.capture.ended(record.cdr.call, now.mono),
+                _ => {}
+            }
             self.perform(output);
         }
+        self.capture.settle(now.mono);
+    }
+
+    /// A message passes by the capture.
+    fn watch(&mut self, now: Now, is_sent: bool, flow: Flow, bytes: &Bytes) {
+        let connected = if flow.transport == Transport::Udp { None } else { self.streams.local(flow) };
+        self.capture.pass(now, is_sent, flow, connected, bytes);
     }
 
     fn perform(&mut self, output: Output) {
@@ -297,6 +329,7 @@ impl<C: Core, M: Media> Control<C, M> {
             Output::Web(order) => self.refused.extend(self.outside.web(order)),
             Output::Speech(order) => self.refused.extend(self.outside.speech(order)),
             Output::Resolve(query) => self.refused.extend(self.outside.resolve(query)),
+            Output::Leg { .. } => {}
             Output::Fact(fact) => self.ledger.note(fact, self.clock.mono()),
             Output::Reply { id, reply } => {
                 // One who asked and went away needs no answer.
@@ -412,6 +445,9 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.asks.insert(self.ask_last, answer);
                 self.hand(Input::Operator { id: self.ask_last, ask });
             }
+            Ask::Capture(call) => {
+                let _ = answer.send(Answer::Capture(self.capture.of(call)));
+            }
             Ask::Report => {
                 self.report.counters = self.core.counters().clone();
                 self.report.late_ms = self.late_ms;
@@ -421,6 +457,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 (self.report.facts_waiting, self.report.facts_dropped) = self.ledger.waiting();
                 self.report.media = self.media.figures();
                 self.report.media.extend(self.outside.figures());
+                self.report.media.extend(self.capture.figures());
                 let _ = answer.send(Answer::Report(Box::new(self.report.clone())));
             }
         }

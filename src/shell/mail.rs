@@ -1,6 +1,7 @@
 //! What other threads tell the control thread: bounded queues and one bell.
 
 use super::api::metrics::Sample;
+use super::capture::Packet;
 use super::net::Waker;
 use crate::event::CallId;
 use crate::recording::command as recording;
@@ -21,6 +22,8 @@ const STORED_MAX: usize = 64;
 #[derive(Debug)]
 pub enum Ask {
     Operator(Operator),
+    /// What is kept of a call's messages.
+    Capture(CallId),
     Report,
 }
 
@@ -28,6 +31,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Answer {
     Reply(Reply),
+    Capture(Option<Vec<Packet>>),
     Report(Box<Report>),
 }
 
@@ -109,14 +113,22 @@ impl Mail {
     pub async fn operator(&self, ask: Operator) -> Option<Reply> {
         match self.ask(Ask::Operator(ask)).await? {
             Answer::Reply(reply) => Some(reply),
-            Answer::Report(_) => None,
+            Answer::Report(_) | Answer::Capture(_) => None,
+        }
+    }
+
+    /// What is kept of a call's messages; `Some(None)`: nothing.
+    pub async fn capture(&self, call: CallId) -> Option<Option<Vec<Packet>>> {
+        match self.ask(Ask::Capture(call)).await? {
+            Answer::Capture(packets) => Some(packets),
+            Answer::Reply(_) | Answer::Report(_) => None,
         }
     }
 
     pub async fn report(&self) -> Option<Box<Report>> {
         match self.ask(Ask::Report).await? {
             Answer::Report(report) => Some(report),
-            Answer::Reply(_) => None,
+            Answer::Reply(_) | Answer::Capture(_) => None,
         }
     }
 

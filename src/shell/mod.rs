@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod api;
+pub mod capture;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod dns;
 pub mod dumps;
 pub mod explain;
 pub mod files;
+pub mod hep;
 pub mod ledger;
 pub mod logs;
 pub mod mail;

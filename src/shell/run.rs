@@ -7,11 +7,13 @@ mod supervise;
 mod tests;
 
 use super::api::{self, Api};
+use super::capture::{self, Capture, Secrecy};
 use super::clock::Clock;
 use super::control::{Control, Core, Media, Parts};
 use super::dns::Dns;
 use super::dumps;
 use super::files::{self, Loaded};
+use super::hep;
 use super::ledger::{self, Condition};
 use super::logs;
 use super::mail::{Mail, Mailbox, mail};
@@ -139,9 +141,14 @@ fn acquire(loaded: &Loaded) -> Result<Grants, Refusal> {
     Ok(Grants { bound, http, store, prompts, folder, rows })
 }
 
+/// Whether callers may be asked for what nobody else may know.
+fn has_secrets(loaded: &Loaded) -> bool {
+    loaded.config.is_pci() || loaded.dialplan.is_pci()
+}
+
 /// Where callers may be asked for what nobody else may know, no image of the memory is left behind.
 fn keep_secret(loaded: &Loaded) -> Result<(), Refusal> {
-    if !loaded.config.is_pci() && !loaded.dialplan.is_pci() {
+    if !has_secrets(loaded) {
         return Ok(());
     }
     dumps::forbid().map_err(|e| Refusal(BAD, format!("pci: core dumps cannot be forbidden: {}", describe(&e))))
@@ -167,7 +174,10 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let streams = Streams::new(mail.clone(), Limits::default(), bound.streams, tls.clone())
         .map_err(system("the stream listeners"))?;
     let setup = setup(&loaded, listeners.clone());
-    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls.clone()));
+    let secrecy = Secrecy::default();
+    let capture = capture(&loaded, &listeners, &secrecy).map_err(system("the capture agent's thread"))?;
+    let reloader = Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls.clone(), secrecy);
+    let reloader = Arc::new(reloader);
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
     let seed = random().map_err(system("no random numbers"))?;
@@ -187,10 +197,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let dns = Dns::start(&loaded.config.sip.reach.name_servers, mail.clone());
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
-    let known = store::known(&store::file(&loaded.config.data_dir)).unwrap_or_else(|fault| {
-        tracing::warn!(%fault, "the settings of the REST interface cannot be read");
-        Default::default()
-    });
+    let known = known(&loaded.config);
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
         let make = move || -> std::io::Result<_> {
             let mut media = MediaEngine::start(settings, prompts, clock)?;
@@ -211,6 +218,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
                 mailbox,
                 ledger,
                 outside: Outside::new(web, speech, dns),
+                capture,
             })
         };
         let _ = begun.send(guard(make));
@@ -237,6 +245,22 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         }
     });
     Ok(Running { mail, ended, control, ledger: ledger_thread, condition, reloader })
+}
+
+/// What is kept of calls' messages, and who is sent a copy.
+fn capture(loaded: &Loaded, listeners: &[Listener], secrecy: &Secrecy) -> std::io::Result<Capture> {
+    secrecy.set(has_secrets(loaded));
+    let exporter = loaded.config.hep.as_ref().map(hep::start).transpose()?;
+    let (settings, listeners, secrecy) = (loaded.config.capture.clone(), listeners.to_vec(), secrecy.clone());
+    Ok(Capture::new(capture::Parts { settings, listeners, secrecy, exporter }))
+}
+
+/// What the REST interface has been told.
+fn known(config: &Config) -> crate::switch::Settings {
+    store::known(&store::file(&config.data_dir)).unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "the settings of the REST interface cannot be read");
+        Default::default()
+    })
 }
 
 /// Runs the loop; a panic in it is logged by the hook, and what the ledger was owed is handed over. Nothing goes on with a core

@@ -311,6 +311,7 @@ impl Call {
     pub fn add_leg(&mut self, w: &mut World, leg: Leg) {
         let index = leg.index;
         w.add_dialog(leg.dialog().local_tag(), LegRef { call: self.key, leg: index });
+        w.trace_leg(self.id, &leg);
         w.counters.legs_active += 1;
         self.legs.push(leg);
         self.book(w, index);

@@ -66,6 +66,7 @@ impl Switch {
         w.counters.calls_active += 1;
         w.counters.legs_active += 1;
         self.with_call(key, |call, w| {
+            w.trace_leg(call_id, &call.legs[0]);
             call.read_invite(w, request, flow, &known);
             call.follow_line(w, 0);
             w.fact(call.started_fact());

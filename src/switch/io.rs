@@ -171,6 +171,12 @@ pub enum Output {
     /// Ask the name servers; answered once, within seconds.
     Resolve(Query),
     Fact(Fact),
+    /// SIP messages with this Call-ID are the call's from now on. Told where the configuration keeps or exports messages, before
+    /// the end of the input that began the leg.
+    Leg {
+        call: CallId,
+        call_id: Box<str>,
+    },
     Reply {
         id: u64,
         reply: Reply,

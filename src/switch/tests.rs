@@ -66,6 +66,8 @@ fn minimal() -> Config {
     Config {
         pci: false,
         pay: Vec::new(),
+        capture: Config::default().capture,
+        hep: None,
         recording: Config::default().recording,
         node: "n".into(),
         data_dir: ".".into(),

@@ -18,7 +18,7 @@ use crate::base::time::{Duration, Instant, Now};
 use crate::base::timers::Timers;
 use crate::config::{Config, Srtp, User};
 use crate::dialplan::Dialplan;
-use crate::event::Fact;
+use crate::event::{CallId, Fact};
 use crate::media::command as media;
 use crate::rtp::srtp::KeySource;
 use crate::sip::auth::{Challenger, Policy};
@@ -297,6 +297,13 @@ impl World {
     /// A leg is here from now on, be it new or from elsewhere.
     pub fn add_dialog(&mut self, tag: Tag, leg: LegRef) {
         self.places.insert(tag, Place { leg, is_live: true });
+    }
+
+    /// Tells whose the messages of a leg are, if anybody keeps them.
+    pub fn trace_leg(&mut self, call: CallId, leg: &Leg) {
+        if self.config.traces_messages() {
+            self.output(Output::Leg { call, call_id: leg.dialog().call_id().into() });
+        }
     }
 
     /// The dialog is over; what is under way in it still finds its leg.

@@ -29,6 +29,8 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
     Config {
         pci: false,
         pay: Vec::new(),
+        capture: Config::default().capture,
+        hep: None,
         recording: Config::default().recording,
         node: name.into(),
         data_dir: "data".into(),

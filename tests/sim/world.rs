@@ -298,6 +298,8 @@ impl World {
                     );
                 }
             }
+            // Nobody keeps messages here.
+            Output::Leg { .. } => {}
             Output::Fact(fact) => self.fact(n, fact),
             Output::Reply { id, reply } => {
                 self.mix(digest(format!("{reply:?}").as_bytes()));

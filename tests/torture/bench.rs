@@ -130,6 +130,7 @@ impl Bench {
             | Output::Record(_)
             | Output::Web(_)
             | Output::Speech(_)
+            | Output::Leg { .. }
             | Output::Resolve(_) => {}
         }
         None

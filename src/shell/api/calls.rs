@@ -2,10 +2,13 @@
 
 use super::{Api, Problem};
 use crate::event::CallId;
+use crate::shell::capture;
 use crate::shell::store::{CallView, CdrView, StoredCall, TimelineView};
 use crate::switch::{Operator, Reply};
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +90,18 @@ pub async fn timeline(State(api): State<Arc<Api>>, Path(name): Path<String>) -> 
     let call = find(&api, &name).await?;
     let mut found = look_up(&api, call).await?;
     Ok(Json(found["timeline"].take()))
+}
+
+/// The SIP messages of a call that goes on or has ended lately, as a capture file.
+pub async fn pcap(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let call = find(&api, &name).await?;
+    let packets = api.mail.capture(call).await.ok_or_else(Problem::gone)?;
+    let packets = packets.ok_or_else(|| {
+        Problem::not_found(format!("nothing is kept of the messages of {call}: see `capture` in the configuration"))
+    })?;
+    let file = format!("attachment; filename=\"{call}.pcap\"");
+    let headers = [(CONTENT_TYPE, "application/vnd.tcpdump.pcap".to_owned()), (CONTENT_DISPOSITION, file)];
+    Ok((headers, capture::pcap(&packets)).into_response())
 }
 
 pub async fn hangup(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {

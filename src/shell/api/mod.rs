@@ -75,6 +75,7 @@ fn routes() -> Routes {
         ("get", "/tandem/v1/calls/{call}", get(calls::one)),
         ("delete", "/tandem/v1/calls/{call}", delete(calls::hangup)),
         ("get", "/tandem/v1/calls/{call}/timeline", get(calls::timeline)),
+        ("get", "/tandem/v1/calls/{call}/pcap", get(calls::pcap)),
         ("post", "/tandem/v1/calls/{call}/hangup", post(calls::hangup)),
         ("get", "/tandem/v1/conferences", get(conferences::list)),
         ("delete", "/tandem/v1/conferences/{name}", delete(conferences::end)),

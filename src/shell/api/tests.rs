@@ -95,6 +95,7 @@ async fn control(mut mailbox: Mailbox) {
     while let Some((ask, answer)) = mailbox.asks.recv().await {
         let answered = match ask {
             Ask::Operator(ask) => Answer::Reply(reply(ask)),
+            Ask::Capture(_) => Answer::Capture(None),
             Ask::Report => {
                 let media = vec![metrics::Sample::gauge("media_legs", "Legs", 9)];
                 Answer::Report(Box::new(Report { turns: 42, media, ..Report::default() }))
@@ -187,6 +188,8 @@ fn each_path_answers() {
             r#"{"at_us":2500,"kind":"ended","leg":0,"#,
         ),
         ("GET", "/tandem/v1/calls/CA00000000000000000000000000000003", 404, r#""code":"not_found""#),
+        ("GET", "/tandem/v1/calls/CA00000000000000000000000000000002/pcap", 404, "nothing is kept"),
+        ("GET", "/tandem/v1/calls/5/pcap", 400, "CA and 32"),
         ("GET", "/tandem/v1/calls/5", 400, "CA and 32 hexadecimal digits"),
         ("DELETE", "/tandem/v1/calls/CA00000000000000000000000000000001", 200, "CA0000"),
         ("POST", "/tandem/v1/calls/CA00000000000000000000000000000002/hangup", 404, "no live call"),

@@ -79,6 +79,14 @@ pub enum Command {
         /// The call's number (CA…), or `last`
         call: String,
     },
+    /// The SIP messages of a call that goes on or has ended lately, for Wireshark, tshark and tcpdump
+    Pcap {
+        /// The call's number (CA…), or `last`
+        call: String,
+        /// Where to; without it, stdout
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Call detail records
     Cdr(Cdr),
     /// Recordings of calls and messages

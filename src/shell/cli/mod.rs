@@ -3,6 +3,7 @@
 mod args;
 mod cdr;
 mod live;
+mod pcap;
 mod plan;
 mod recordings;
 mod table;
@@ -42,6 +43,7 @@ fn perform(args: &Args) -> u8 {
         Command::Bans { command: Some(BansCommand::Rm { source }) } => live::unban(&args.common, *source),
         Command::Queues => live::queues(&args.common),
         Command::Trace { call } => trace::trace(&args.common, call),
+        Command::Pcap { call, output } => pcap::pcap(&args.common, call, output.as_deref()),
         Command::Recordings { command } => recordings::recordings(&args.common, command),
         Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),
         Command::Originate(asked) => live::originate(&args.common, asked),

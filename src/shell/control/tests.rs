@@ -170,8 +170,17 @@ pub fn parts(limits: Limits) -> (Parts<impl Core + Send + 'static, NoMedia>, Aro
     let (core, clock) = (Echo::default(), Clock::new());
     let inputs = Arc::clone(&core.inputs);
     let (udp, tcp) = (bound.udp.iter().map(Udp::local).collect(), bound.listeners[1].2);
-    let parts =
-        Parts { core, media: NoMedia, clock, udp: bound.udp, streams, mailbox, ledger, outside: Outside::default() };
+    let parts = Parts {
+        core,
+        media: NoMedia,
+        clock,
+        udp: bound.udp,
+        streams,
+        mailbox,
+        ledger,
+        outside: Outside::default(),
+        capture: Capture::default(),
+    };
     (parts, Around { mail, udp, tcp, inputs, kept, ledger: ledger_thread, runtime })
 }
 
@@ -193,8 +202,18 @@ fn start(limits: Limits) -> Running {
 
 fn start_with(limits: Limits, media: impl Media + Send + 'static) -> Running {
     let (Parts { core, clock, udp, streams, mailbox, ledger, .. }, around) = parts(limits);
-    let mut control =
-        Control::new(Parts { core, media, clock, udp, streams, mailbox, ledger, outside: Outside::default() }).unwrap();
+    let mut control = Control::new(Parts {
+        core,
+        media,
+        clock,
+        udp,
+        streams,
+        mailbox,
+        ledger,
+        outside: Outside::default(),
+        capture: Capture::default(),
+    })
+    .unwrap();
     Running { around, thread: std::thread::spawn(move || control.run()) }
 }
 

@@ -69,6 +69,8 @@ struct Peer {
     /// The name that it has proved, if it was asked for one.
     name: Option<NameId>,
     jobs: mpsc::Sender<Job>,
+    /// Our end, once it stands.
+    local: Option<SocketAddr>,
     /// Messages were sent on it by its peer's address: its failure is told under that flow too.
     by_peer: bool,
 }
@@ -135,6 +137,13 @@ impl Reports {
         self.shared.mail.stream(Input::Received { flow: self.flow, bytes }).await
     }
 
+    /// The connection stands, and this is our end of it.
+    pub fn stands(&self, local: io::Result<SocketAddr>) {
+        if let (Some(peer), Ok(local)) = (self.shared.table().by_id.get_mut(&self.flow.connection), local) {
+            peer.local = Some(local);
+        }
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
     }
@@ -179,7 +188,7 @@ impl Shared {
         table.last += 1;
         let (connection, name) = (table.last, flow.name());
         let flow = Flow { connection, ..flow };
-        let peer = Peer { flow, name, jobs, by_peer };
+        let peer = Peer { flow, name, jobs, local: None, by_peer };
         table.by_place.insert(peer.place(), connection);
         table.by_id.insert(connection, peer);
         drop(table);
@@ -208,6 +217,13 @@ impl Streams {
 
     pub fn connections(&self) -> usize {
         self.shared.table().by_id.len()
+    }
+
+    /// Our end of the connection that the flow means, if it stands.
+    pub fn local(&self, flow: Flow) -> Option<SocketAddr> {
+        let table = self.shared.table();
+        let id = if flow.is_connection() { Some(&flow.connection) } else { table.by_place.get(&flow) };
+        id.and_then(|id| table.by_id.get(id))?.local
     }
 
     /// Takes a connection in that somebody else has accepted; `None` when the table is full.
@@ -276,6 +292,7 @@ async fn dial(line: Line, local: Option<SocketAddr>, name: Option<NameId>) {
         }
     };
     converse::prepare(&stream);
+    line.reports.stands(stream.local_addr());
     if flow.transport != Transport::Tls {
         let (reading, writing) = stream.into_split();
         return converse::converse(line, reading, writing).await;

@@ -1,6 +1,7 @@
 //! Reload: everything is read and checked, then handed to the core whole; or nothing changes, and every fault is told.
 
 use crate::config::{Certificate, Config, Http};
+use crate::shell::capture::Secrecy;
 use crate::shell::files::{self, Loaded};
 use crate::shell::mail::Mail;
 use crate::shell::media::Prompts;
@@ -18,14 +19,22 @@ pub struct Reloader {
     mail: Mail,
     prompts: Arc<Prompts>,
     tls: Tls,
+    secrecy: Secrecy,
     /// The configuration in force.
     current: Mutex<Config>,
 }
 
 impl Reloader {
-    pub fn new(loaded: &Loaded, listeners: Vec<Listener>, mail: Mail, prompts: Arc<Prompts>, tls: Tls) -> Reloader {
+    pub fn new(
+        loaded: &Loaded,
+        listeners: Vec<Listener>,
+        mail: Mail,
+        prompts: Arc<Prompts>,
+        tls: Tls,
+        secrecy: Secrecy,
+    ) -> Reloader {
         let (file, current) = (loaded.file.clone(), Mutex::new(loaded.config.clone()));
-        Reloader { file, listeners, mail, prompts, tls, current }
+        Reloader { file, listeners, mail, prompts, tls, secrecy, current }
     }
 
     /// Applies the file as it is now; every fault, if it stays as it was.
@@ -45,6 +54,10 @@ impl Reloader {
             return Err(fixed);
         }
         super::keep_secret(&loaded).map_err(|refusal| vec![refusal.1])?;
+        if super::has_secrets(&loaded) {
+            // Before the first call of the new configuration; calls of the old one may still be asked, so it is never taken back.
+            self.secrecy.set(true);
+        }
         let setup = super::setup(&loaded, self.listeners.clone());
         match self.mail.operator(Operator::Reload(Box::new(setup))).await {
             Some(Reply::Done) => {
@@ -83,6 +96,8 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
             "recording.encryption",
             (&old.recording.key, &old.recording.old_keys) != (&new.recording.key, &new.recording.old_keys),
         ),
+        ("capture", old.capture != new.capture),
+        ("hep", old.hep != new.hep),
         ("speech", old.speech != new.speech),
         ("web", old.web != new.web),
         ("http", without_certificate(&old.http) != without_certificate(&new.http)),

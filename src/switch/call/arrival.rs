@@ -69,6 +69,7 @@ impl Call {
         let index = self.legs.len() as u8;
         leg.index = index;
         w.add_dialog(leg.dialog().local_tag(), LegRef { call: self.key, leg: index });
+        w.trace_leg(self.id, &leg);
         let due = leg.session_timer();
         self.legs.push(leg);
         self.set_session_timer(w, index, due);

@@ -174,6 +174,23 @@ fn sweep(is_secret: bool) {
     }
     assert_eq!(telling, if is_secret { 0 } else { 2 }, "of tones, in either codec");
 
+    // What is kept of the messages: of two calls the digits came by INFO.
+    let mut in_captures = 0;
+    for record in stage.tandem.cdrs(count) {
+        let file = stage.scratch.path().join(format!("heard-{}.pcap", record["call"].as_str().expect("a call's name")));
+        let call = record["call"].as_str().expect("a call's name");
+        let (status, said) = stage.tandem.command(&["pcap", call, "-o", &file.display().to_string()]);
+        assert_eq!(status, 0, "{said}");
+        let bytes = std::fs::read(&file).expect("a capture");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("INVITE sip:200@") && !found_in(&bytes, CARD).contains(&"ASCII"), "{text}");
+        let signals: String = text.split("Signal=").skip(1).filter_map(|s| s.chars().next()).collect();
+        in_captures += usize::from(signals.contains(CARD));
+        assert!(!is_secret || (found_in(&bytes, CARD).is_empty() && !signals.contains(|c: char| c.is_ascii_digit())));
+        assert_eq!(signals.is_empty(), is_secret || !text.contains("INFO sip:"), "{text}");
+    }
+    assert_eq!(in_captures, if is_secret { 0 } else { 2 });
+
     // What was written: while it runs, and when it has ended.
     let traces: String =
         stage.tandem.cdrs(count).iter().filter_map(|r| r["call"].as_str()).map(|c| stage.tandem.trace(c)).collect();

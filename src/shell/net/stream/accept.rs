@@ -45,6 +45,7 @@ pub async fn accept(shared: Arc<Shared>, listener: ListenerId, transport: Transp
             };
             tokio::spawn(shake_hands(Arc::clone(&shared), flow, stream, place));
         } else if let Some(line) = enter(&shared, flow) {
+            line.reports.stands(stream.local_addr());
             let (reading, writing) = stream.into_split();
             tokio::spawn(converse::converse(line, reading, writing));
         }
@@ -63,6 +64,7 @@ fn enter(shared: &Arc<Shared>, flow: Flow) -> Option<Line> {
 async fn shake_hands(shared: Arc<Shared>, flow: Flow, stream: TcpStream, place: Place) {
     // A listener without a certificate is not bound.
     let Some(acceptor) = shared.tls.sip_acceptor() else { return };
+    let local = stream.local_addr();
     let stream = match timeout(shared.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::info!(peer = %flow.peer, %error, "TLS: a peer's handshake failed"),
@@ -70,6 +72,7 @@ async fn shake_hands(shared: Arc<Shared>, flow: Flow, stream: TcpStream, place: 
     };
     drop(place);
     let Some(line) = enter(&shared, flow) else { return };
+    line.reports.stands(local);
     let (reading, writing) = tokio::io::split(stream);
     converse::converse(line, reading, writing).await;
 }
