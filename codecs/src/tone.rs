@@ -2,8 +2,10 @@
 
 use crate::wave::{amplitude, cosine, sine, step, to_i16};
 
+mod single;
 mod table;
 
+pub use single::single;
 pub use table::{COUNTRIES, by_name};
 
 /// Frequencies a segment may sum.

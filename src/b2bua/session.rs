@@ -60,6 +60,7 @@ pub struct Session {
     fax: fax::Fax,
     hears: Hears,
     tap: Option<TapId>,
+    listener: Option<TapId>,
     dtmf: Dtmf,
     tones_wanted: Tones,
     set: Option<Box<LegState>>,
@@ -375,6 +376,12 @@ impl Session {
         self.refresh(rtp_timeout)
     }
 
+    /// Says who listens to the peer; the command that makes it so, if that is a change.
+    pub fn listen(&mut self, listener: Option<TapId>, rtp_timeout: Option<Duration>) -> Option<Command> {
+        self.listener = listener;
+        self.refresh(rtp_timeout)
+    }
+
     /// The command that brings the media leg in line with what has been negotiated since.
     pub fn refresh(&mut self, rtp_timeout: Option<Duration>) -> Option<Command> {
         let (Port::Open(leg, _), Some(agreed)) = (&self.port, &self.agreed) else { return None };
@@ -395,6 +402,7 @@ impl Session {
             latch: true,
             hears: self.hears.clone(),
             tap: self.tap,
+            listener: self.listener,
             rtp_timeout: rtp_timeout.filter(|_| !agreed.on_hold),
             datagrams: false,
             srtp: agreed.secured.as_ref().and_then(media_keys).map(Box::new),

@@ -19,6 +19,7 @@ pub const CODECS: &[&str] =
 
 pub use edge::{Ban, Guard, Register};
 pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule, Redirects};
+pub use outside::RecogniserKind;
 pub use print::to_yaml;
 pub use reach::Reach;
 pub use read::{Located, Named};

@@ -2,7 +2,7 @@
 
 use super::{
     Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, ListenerTls, Manners, MediaIo, NumberRule,
-    Register, Trunk, TrunkTls, User, UserSecret,
+    RecogniserKind, Register, Trunk, TrunkTls, User, UserSecret,
 };
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
@@ -207,6 +207,16 @@ fn speech(config: &Config) -> Value {
     let mut m =
         vec![("provider", text(provider)), ("program", text(&speech.program)), ("at_once", speech.at_once.into())];
     m.extend(speech.url.as_ref().map(|url| ("url", text(url))));
+    let (recogniser, url) = match &speech.recogniser {
+        RecogniserKind::None => ("none", None),
+        RecogniserKind::Vosk(url) => ("vosk", Some(url)),
+        RecogniserKind::PocketSphinx => ("pocketsphinx", None),
+        RecogniserKind::Tones => ("tones", None),
+    };
+    m.push(("recogniser", text(recogniser)));
+    m.extend(url.map(|url| ("recogniser_url", text(url))));
+    m.push(("recogniser_program", text(&speech.recogniser_program)));
+    m.push(("recognised_at_once", speech.recognised_at_once.into()));
     map(m)
 }
 

@@ -188,6 +188,9 @@ impl Found {
         if f.text("provider") == Some("http") && speech.url.is_none() {
             self.reader.fault(f.at(), "a provider without an address", "expected speech.url");
         }
+        if matches!(&speech.recogniser, super::RecogniserKind::Vosk(url) if url.is_empty()) {
+            self.reader.fault(f.at(), "a recogniser without an address", "expected speech.recogniser_url");
+        }
         speech
     }
 

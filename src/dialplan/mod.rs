@@ -165,8 +165,11 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 20] = [
+pub const VARIABLES: [&str; 23] = [
     "digits",
+    "speech",
+    "confidence",
+    "answered_by",
     "from",
     "from_name",
     "to",

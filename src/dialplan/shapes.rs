@@ -244,9 +244,16 @@ pub static SAY: Shape = Shape {
 
 pub static GATHER: Shape = Shape {
     name: "gather",
-    doc: "Then ${digits} holds what was entered, and `on` has the steps for each digit. What is typed before is taken first.",
+    doc: "Then ${digits} holds what was entered, ${speech} what was said, and `on` has the steps for each digit. What is typed before
+is taken first.",
     keys: &[
         key("digits", Type::Int(1, 255), "", "It is over with so many; by the key or by the time if missing."),
+        key("input", Type::Choice(&["dtmf", "speech", "dtmf speech"]), "dtmf", "What counts: keys, what is said, or both."),
+        key("hints", Type::Text, "", "What is likely to be said, separated by commas."),
+        key("language", Type::Text, "", "What is spoken, such as en-US; the recogniser's if missing."),
+        key("speech_timeout", Type::Duration, "", "The pause that ends what is said; a short one if missing."),
+        key("max_speech_time", Type::Duration, "60s", "The longest that anybody may speak."),
+        key("partial", Type::Text, "", "An address that is told what is understood so far."),
         key("timeout", Type::Duration, "5s", "Silence after the prompt, and between two digits."),
         key("finish_on_key", Type::Choice(&["#", "*", "none"]), "#", "The key that ends it."),
         key("prompt", Type::OneOrMore(&Type::OneOf(&PROMPT)), "", "What is heard meanwhile; the first digit stops it."),
@@ -343,6 +350,13 @@ pub static DIAL: Shape = Shape {
             "Records from the answer on, or from the ringing on; one channel for both parties, or one each.",
         ),
         key("headers", Type::Dict(&Type::Text), "", "Further headers of the INVITE, by name."),
+        key(
+            "machine_detection",
+            Type::Choice(&["enable", "message_end"]),
+            "",
+            "Listens whether a person or a machine answers; ${answered_by} says it. message_end: when a greeting is over.",
+        ),
+        key("machine_status", Type::Text, "", "An address that is told who has answered."),
     ],
     prefixed: None,
 };

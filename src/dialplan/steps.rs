@@ -7,8 +7,9 @@ use crate::base::time::Duration;
 use crate::base::yaml::{Fault, Fields, Kind, Node, Position, Reader};
 use crate::config::is_uri;
 use crate::media::command::Tone;
+use crate::speech::machine;
 use crate::verb::{
-    AfterDial, BlockId, Channels, Condition, DialRecord, DialStep, Gather, Hook, Listening, MediaMode, Outcome,
+    AfterDial, BlockId, Callee, Channels, Condition, DialRecord, DialStep, Gather, Hook, Listening, MediaMode, Outcome,
     Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind, TargetStep, Text, Verb, is_url,
     variable_name,
 };
@@ -246,9 +247,10 @@ impl<'a> Compiler<'a> {
     fn gather(&mut self, reader: &mut Reader, f: &Fields<'_>) -> Verb {
         let prompts = self.prompts(reader, f.items("prompt"));
         let method = method(f);
+        let input = f.text("input").unwrap_or("dtmf");
         let gather = Gather {
-            dtmf: true,
-            speech: false,
+            dtmf: input.contains("dtmf"),
+            speech: input.contains("speech"),
             digits: f.get("digits").map(|_| f.int("digits")),
             finish_on_key: match f.text("finish_on_key") {
                 Some("none") => None,
@@ -261,7 +263,14 @@ impl<'a> Compiler<'a> {
             action: self.field(reader, f, "action").map(|url| Hook::new(url, method)),
             action_on_empty: f.flag("action_on_empty"),
             pci: f.flag("pci"),
-            listening: Listening::default(),
+            listening: Listening {
+                timeout: f.duration("speech_timeout"),
+                max_time: f.duration("max_speech_time").unwrap_or(Duration::from_secs(60)),
+                language: f.string("language"),
+                hints: self.field(reader, f, "hints").unwrap_or_default(),
+                partial: self.field(reader, f, "partial").map(|url| Hook::new(url, method)),
+                ..Listening::default()
+            },
         };
         Verb::Gather { gather: Box::new(gather), cases: Vec::new() }
     }
@@ -410,6 +419,14 @@ impl<'a> Compiler<'a> {
             let text = self.text(reader, value);
             headers.extend(text.map(|text| (read_header_name(reader, name), text)));
         }
+        let callees = match f.text("machine_detection") {
+            None => Vec::new(),
+            Some(wanted) => {
+                let settings = machine::Settings { to_end: wanted == "message_end", ..Default::default() };
+                let machine_status = f.text("machine_status").map(|url| Hook::new(url.to_owned(), Method::Post));
+                vec![Callee { machine: Some(settings), machine_status, ..Callee::default() }; targets.len()]
+            }
+        };
         Some(DialStep {
             targets,
             strategy,
@@ -424,7 +441,7 @@ impl<'a> Compiler<'a> {
             record: f.text("record").and_then(DialRecord::parse).flatten(),
             headers,
             after: AfterDial::default(),
-            callees: Vec::new(),
+            callees,
         })
     }
 

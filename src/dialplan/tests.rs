@@ -235,7 +235,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, speech, confidence, answered_by, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",

@@ -36,6 +36,8 @@ pub struct Cdr {
     pub legs: Vec<LegCdr>,
     /// In their order.
     pub transfers: Vec<TransferCdr>,
+    /// "human", "machine_start" and so on, where somebody listened who it is.
+    pub answered_by: Option<&'static str>,
 }
 
 /// How a call came to have another party.

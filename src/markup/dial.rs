@@ -4,6 +4,7 @@ use super::attributes::{Attributes, SCHEMA, Warnings};
 use super::tree::Node;
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
+use crate::speech::machine;
 use crate::verb::{
     AfterDial, Beep, Callee, Channels, ConferenceHooks, ConferenceStep, Dequeue, DialRecord, DialStep, Hook, MediaMode,
     StatusHook, Strategy, TargetKind, TargetStep, Text, Unavailable, Verb,
@@ -316,20 +317,35 @@ fn callee(node: &Node, warnings: &mut Warnings) -> Callee {
     if !send_digits.chars().all(|c| "0123456789*#ABCDabcdwW,".contains(c)) {
         a.warnings.tell(13_222, node.at, "sendDigits: expected some of 0-9 * # A-D and w");
     }
-    let machine = a.choice("machineDetection", SCHEMA, &["", "Enable", "DetectMessageEnd"]);
-    a.number("machineDetectionTimeout", SCHEMA, (3, 59));
-    a.number("machineDetectionSpeechThreshold", SCHEMA, (1_000, 6_000));
-    a.number("machineDetectionSpeechEndThreshold", SCHEMA, (500, 5_000));
-    a.number("machineDetectionSilenceTimeout", SCHEMA, (2_000, 10_000));
+    let machine = detection(&mut a);
     Callee {
         url: a.hook("url", "method", 13_221),
         status: a.status("statusCallback", "statusCallbackEvent", &PROGRESS, &["completed"]),
         send_digits: send_digits.chars().filter(|c| *c != ',').collect(),
         credentials: credentials(&a),
         headers: Vec::new(),
-        machine_detection: machine.to_owned(),
+        machine,
         machine_status: a.hook("amdStatusCallback", "amdStatusCallbackMethod", SCHEMA),
     }
+}
+
+/// How it is found out whether a machine answers.
+fn detection(a: &mut Attributes<'_>) -> Option<machine::Settings> {
+    let wanted = a.choice("machineDetection", SCHEMA, &["", "Enable", "DetectMessageEnd"]);
+    let usual = machine::Settings::default();
+    let timeout = a.number("machineDetectionTimeout", SCHEMA, (3, 59));
+    let mut ms = |name: &str, bounds, usual| {
+        let read = a.number(name, SCHEMA, bounds);
+        read.map_or(usual, |ms| Duration::from_millis(ms.into()))
+    };
+    let settings = machine::Settings {
+        to_end: wanted == "DetectMessageEnd",
+        timeout: timeout.map_or(usual.timeout, |s| Duration::from_secs(s.into())),
+        speech: ms("machineDetectionSpeechThreshold", (1_000, 6_000), usual.speech),
+        speech_end: ms("machineDetectionSpeechEndThreshold", (500, 5_000), usual.speech_end),
+        silence: ms("machineDetectionSilenceTimeout", (2_000, 10_000), usual.silence),
+    };
+    (!wanted.is_empty()).then_some(settings)
 }
 
 fn header(node: &Node, prefix: &str, warnings: &mut Warnings) -> Option<(String, String)> {

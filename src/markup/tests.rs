@@ -74,7 +74,7 @@ fn gather_has_its_prompts_and_twilios_values() {
     check(
         "<Gather timeout='soon' finishOnKey='12' numDigits='0' colour='red'/>",
         &["answer", "gather digits=1 timeout=5s finish_on_key=1"],
-        &[12_200, 13_310, 13_314, 13_313],
+        &[12_200, 13_310, 13_313, 13_314],
     );
     check("<Gather><Dial>1</Dial></Gather>", &["answer", "gather timeout=5s"], &[13_320]);
 }
@@ -186,6 +186,7 @@ fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
         include_str!("../switch/tests/markup.rs"),
         include_str!("../switch/tests/queue.rs"),
         include_str!("../switch/tests/markup_effects.rs"),
+        include_str!("../switch/tests/speech.rs"),
     ]
     .concat();
     let table = include_str!("../../tests/markup/coverage.tsv");

@@ -200,8 +200,10 @@ impl Compiler<'_> {
             Hook::new(String::new(), method)
         });
         let partial = a.hook("partialResultCallback", "partialResultCallbackMethod", 13_329);
+        let timeout = a.seconds("timeout", 13_313, 5, (1, 600));
         let speech_timeout = match a.text("speechTimeout") {
-            None | Some("auto") => None,
+            Some("auto") => None,
+            None => Some(timeout),
             Some(_) => a.number("speechTimeout", 13_327, (1, 600)).map(|n| Duration::from_secs(u64::from(n))),
         };
         let literal = |hook: &Hook| hook.map(&mut |url| Text::literal(url));
@@ -210,7 +212,7 @@ impl Compiler<'_> {
             speech: input.contains("speech"),
             digits: a.number("numDigits", 13_314, (1, 255)),
             finish_on_key,
-            timeout: a.seconds("timeout", 13_313, 5, (1, 600)),
+            timeout,
             prompts,
             barge_in: a.flag("bargeIn", 13_332, true),
             action: Some(literal(&action)),

@@ -136,6 +136,8 @@ pub struct LegState {
     pub hears: Hears,
     /// Copies both tracks to whoever takes the taps: a recorder.
     pub tap: Option<TapId>,
+    /// Copies what the leg's owner says to whoever listens to it: a recogniser of speech.
+    pub listener: Option<TapId>,
     /// Silence of the peer after which `Event::Timeout` is told, once; `None` never. Counted only while `receiving`.
     pub rtp_timeout: Option<Duration>,
     /// No RTP but datagrams (T.38's UDPTL): what comes is passed on as it is to whoever hears this leg and is set so too.

@@ -199,6 +199,12 @@ impl Leg {
         Some(Tapped { tap: self.setting.state.tap?, sent: self.setting.state.send? })
     }
 
+    /// Who listens to its owner.
+    #[inline]
+    pub fn listened(&self) -> Option<Tapped> {
+        Some(Tapped { tap: self.setting.state.listener?, sent: self.setting.state.send? })
+    }
+
     /// Whether packets are made for it on the tick.
     pub fn generates(&self) -> bool {
         self.dials()

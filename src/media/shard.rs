@@ -88,6 +88,10 @@ pub trait Sink {
     fn tap(&mut self, frame: &Frame) {
         let _ = frame;
     }
+    /// What the owner of a leg says, for whoever listens to it; as [`Sink::tap`].
+    fn overhear(&mut self, frame: &Frame) {
+        let _ = frame;
+    }
     /// A setting that is no longer in force: to be freed by who made it.
     fn spent(&mut self, setting: Box<Setting>);
     fn spent_room(&mut self, setting: Box<RoomSetting>) {
@@ -261,10 +265,15 @@ impl Shard {
         out: &mut impl Sink,
     ) {
         let Some(place) = self.place(port) else { return };
-        if let (Some(tapped), Some(taken)) = (place.leg.tapped(), received.taken)
+        if let Some(taken) = received.taken
             && let Carried::Media(codec) = taken.carried
         {
-            tapped.received(at, codec, &taken.header, bytes, |frame| out.tap(frame));
+            if let Some(tapped) = place.leg.tapped() {
+                tapped.received(at, codec, &taken.header, bytes, |frame| out.tap(frame));
+            }
+            if let Some(listened) = place.leg.listened() {
+                listened.received(at, codec, &taken.header, bytes, |frame| out.overhear(frame));
+            }
         }
         let first = place.first_listener;
         if let Some(from) = received.pull_from {

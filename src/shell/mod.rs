@@ -15,6 +15,7 @@ pub mod dns;
 pub mod dumps;
 pub mod explain;
 pub mod files;
+pub mod hearing;
 pub mod hep;
 pub mod ledger;
 pub mod logs;

@@ -1,7 +1,8 @@
-//! Where the control thread leaves what HTTP servers, speakers and name servers are to do.
+//! Where the control thread leaves what HTTP servers, speakers, listeners and name servers are to do.
 
 use super::api::metrics::Sample;
 use super::dns::Dns;
+use super::hearing::Hearing;
 use super::speech::Speech;
 use super::web::Web;
 use crate::sip::locate::{Answer, Query};
@@ -15,11 +16,12 @@ pub struct Outside {
     web: Option<Web>,
     speech: Option<Speech>,
     dns: Option<Dns>,
+    hearing: Option<Hearing>,
 }
 
 impl Outside {
-    pub fn new(web: Web, speech: Speech, dns: Dns) -> Outside {
-        Outside { web: Some(web), speech: Some(speech), dns: Some(dns) }
+    pub fn new(web: Web, speech: Speech, dns: Dns, hearing: Hearing) -> Outside {
+        Outside { web: Some(web), speech: Some(speech), dns: Some(dns), hearing: Some(hearing) }
     }
 
     /// Leaves an order; the answer to one that cannot be taken.
@@ -34,12 +36,24 @@ impl Outside {
 
     /// As [`Outside::web`].
     pub fn speech(&mut self, order: speech::Order) -> Option<Input> {
+        if matches!(order, speech::Order::Listen(_) | speech::Order::Enough(_)) {
+            return self.hearing(order);
+        }
         if let Some(speech) = &self.speech {
             return speech.order(order);
         }
         let speech::Order::Say(say) = order else { return None };
         let why = speech::Fault::new(speech::Reason::Text, "there is no speaker");
         Some(Input::Speech(speech::Event::Failed { id: say.id, why }))
+    }
+
+    fn hearing(&self, order: speech::Order) -> Option<Input> {
+        if let Some(hearing) = &self.hearing {
+            return hearing.order(order);
+        }
+        let speech::Order::Listen(listen) = order else { return None };
+        let what = speech::Heard::Failed("nobody can listen".into());
+        Some(Input::Speech(speech::Event::Heard { id: listen.id, what }))
     }
 
     /// As [`Outside::web`].
@@ -53,7 +67,8 @@ impl Outside {
 
     /// Figures for `/metrics`.
     pub fn figures(&self) -> Vec<Sample> {
-        self.web.iter().flat_map(Web::figures).collect()
+        let web = self.web.iter().flat_map(Web::figures);
+        web.chain(self.hearing.iter().flat_map(Hearing::figures)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use super::control::{Control, Core, Media, Parts};
 use super::dns::Dns;
 use super::dumps;
 use super::files::{self, Loaded};
+use super::hearing;
 use super::hep;
 use super::ledger::{self, Condition};
 use super::logs;
@@ -194,6 +195,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let web = web.map_err(system("the web client does not start"))?;
     let speech = speech::start(&speech::Settings::of(&loaded.config), &mail);
     let speech = speech.map_err(system("the speech threads do not start"))?;
+    let (hearing_settings, hearing_mail) = (hearing::Settings::of(&loaded.config), mail.clone());
     let dns = Dns::start(&loaded.config.sip.reach.name_servers, mail.clone());
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
@@ -202,6 +204,8 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
         let make = move || -> std::io::Result<_> {
             let mut media = MediaEngine::start(settings, prompts, clock)?;
             let taps = media.take_taps();
+            let heard = media.take_overheard();
+            let hearing = hearing::start(hearing_settings, heard, clock, &hearing_mail)?;
             let parts = recording::Parts { settings: recordings, folder, rows, taps, clock };
             media.attach(recording::start(parts, move |event| recorded.recording(event))?);
             let mut core = Switch::new(setup, u64::from_le_bytes(random()?), clock.now());
@@ -217,7 +221,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
                 streams,
                 mailbox,
                 ledger,
-                outside: Outside::new(web, speech, dns),
+                outside: Outside::new(web, speech, dns, hearing),
                 capture,
             })
         };

@@ -1,4 +1,12 @@
-//! What the switch asks of a speaker and what it is told. Engines, their processes and the cache are the shell's.
+//! What the switch asks of a speaker and of those who listen, and what it is told. Engines, their processes and the cache are the
+//! shell's.
+
+mod endpoint;
+mod listen;
+pub mod machine;
+
+pub use endpoint::{Endpoint, PAUSE, Turn};
+pub use listen::{HEARD_BYTES_MAX, Heard, Listen, ListenId, NO_RECOGNISER, What, Words};
 
 use crate::event::CallId;
 use std::fmt;
@@ -25,11 +33,14 @@ pub struct Say {
     pub voice: Arc<str>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Order {
     Say(Box<Say>),
     /// Nobody listens any more: no further part comes, though one that is under way may.
     Cancel(SayId),
+    Listen(Box<Listen>),
+    /// Nobody is to listen any more: no further event comes, though one that is under way may.
+    Enough(ListenId),
 }
 
 /// Why a text was not spoken.
@@ -81,23 +92,31 @@ impl fmt::Display for Fault {
 }
 
 /// Parts come in their order, to be played one after the other; what comes after the last or after a failure is nothing.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// The path of a file that can be played, absolute.
     Said { id: SayId, file: Arc<str>, is_last: bool },
     /// Parts that came before may have been played.
     Failed { id: SayId, why: Fault },
+    /// Of one who is listened to.
+    Heard { id: ListenId, what: Heard },
 }
 
 impl Event {
-    pub const fn id(&self) -> SayId {
+    /// The text that it is of; `None` of one who is listened to.
+    pub const fn say(&self) -> Option<SayId> {
         match self {
-            Event::Said { id, .. } | Event::Failed { id, .. } => *id,
+            Event::Said { id, .. } | Event::Failed { id, .. } => Some(*id),
+            Event::Heard { .. } => None,
         }
     }
 
     /// No other event of its id comes.
     pub const fn is_last(&self) -> bool {
-        matches!(self, Event::Said { is_last: true, .. } | Event::Failed { .. })
+        match self {
+            Event::Said { is_last, .. } => *is_last,
+            Event::Failed { .. } => true,
+            Event::Heard { what, .. } => what.is_last(),
+        }
     }
 }

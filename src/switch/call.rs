@@ -19,6 +19,8 @@ use super::conference::Tunes;
 use super::dialing::{Dialing, Tried};
 use super::digits::Digits;
 use super::io::{CallView, Output};
+use super::listening::Listened;
+use super::originate::MachineAsk;
 use super::pay::Paying;
 use super::pay::assisted::Assisted;
 use super::recording::Recording;
@@ -33,6 +35,7 @@ use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
 use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, TransferCdr, What};
 use crate::media::command::{Hears, PlayId, TapId};
+use crate::speech::machine::AnsweredBy;
 use crate::verb::{Action, Dial, Outcome, Record, Script, StatusHook};
 use crate::web::FetchId;
 pub use arrival::{Arrival, Coming, LEGS_MAX};
@@ -61,6 +64,8 @@ pub enum Doing {
     /// Prompts, texts and sound from elsewhere, one after the other.
     Sounding(Playlist),
     Gathering(Box<Gathering>),
+    /// Whether a person or a machine has answered.
+    Detecting,
     Paying(Box<Paying>),
     /// Digits that go out as tones.
     Sending(VecDeque<char>),
@@ -152,6 +157,12 @@ pub struct Call {
     pub shown: Option<(String, String)>,
     /// Keys that nobody has asked for yet.
     pub ahead: Keys,
+    /// Parties who are listened to.
+    pub listened: Vec<Listened>,
+    /// Who has answered a call of ours, as far as it is known.
+    pub answered_by: Option<AnsweredBy>,
+    /// How that is found out, until it is answered.
+    pub machine_ask: Option<MachineAsk>,
     /// A payment that an application conducts beside all this.
     pub assisted: Option<Box<Assisted>>,
     timers: Vec<(Instant, CallTimer)>,
@@ -213,6 +224,9 @@ impl Call {
             arrivals: Vec::new(),
             shown: None,
             ahead: Keys::default(),
+            listened: Vec::new(),
+            answered_by: None,
+            machine_ask: None,
             assisted: None,
             timers: Vec::new(),
             group: None,
@@ -371,7 +385,7 @@ impl Call {
         match kind {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
-            CallTimer::Step if self.on_payer_timer(w) => {}
+            CallTimer::Step if self.on_payer_timer(w) || self.on_machine_timer(w) => {}
             CallTimer::Payment => self.on_assisted_over(w),
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring if self.on_taking_timer(w) => {}
@@ -417,6 +431,7 @@ impl Call {
         self.leave_conference(w);
         self.quit_queue(w);
         self.end_recording(w);
+        self.stop_listeners(w, None);
         self.script = None;
         self.aside = None;
         self.transfer = None;
@@ -460,6 +475,7 @@ impl Call {
             state,
             started: self.started.wall,
             answered: self.answered.map(|n| n.wall),
+            answered_by: self.answered_by.map(AnsweredBy::as_str),
             peers: self
                 .legs
                 .iter()

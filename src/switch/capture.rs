@@ -1,6 +1,9 @@
-//! Digits that a script asks of a party: the one place that holds them. They are counted on the timeline and never shown.
+//! Digits that a script asks of a party: the one place that holds them. They are counted on the timeline and never shown. What is
+//! asked for may be said instead (`spoken`).
 //!
 //! What is pressed before anybody asks waits, so that who knows the menu need not hear it; the next gather takes it first.
+
+mod spoken;
 
 use super::call::{Call, Doing};
 use super::io::Output;
@@ -12,13 +15,12 @@ use crate::event::{Side, What};
 use crate::media::command::{Hears, Tones};
 use crate::verb::{Gather, Hook, Outcome};
 use crate::web::{Address, Confidential, Method, Parameters};
+use spoken::{Said, Spoken};
 
 /// Keys that wait for a gather; further ones are dropped.
 const AHEAD_MAX: usize = 32;
 /// Pay's and Gather's "Insecure … action found" in PCI mode.
 const INSECURE: u32 = 13_337;
-/// "Gather: Invalid config for speech provider".
-const NO_SPEECH: u32 = 13_343;
 
 /// A gather under way.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Gathering {
     is_listening: bool,
     /// Nobody but the application that asks may learn what is entered.
     is_secret: bool,
+    spoken: Spoken,
 }
 
 /// What a key does.
@@ -52,15 +55,15 @@ impl Gathering {
 
 impl Call {
     /// Begins a gather; its outcome if it is over already.
-    pub fn gather(&mut self, w: &mut World, gather: Gather) -> Option<Outcome> {
-        if gather.speech {
-            let text = format!("{NO_SPEECH} Gather: no speech provider is configured, what is said is not recognised");
-            self.note(w, Side::Call, What::Note(text.into()));
+    pub fn gather(&mut self, w: &mut World, mut gather: Gather) -> Option<Outcome> {
+        let is_secret = gather.pci || self.is_pci(w);
+        if gather.speech && is_secret {
+            gather.speech = false;
+            self.note(w, Side::Call, What::Note("nobody listens to what is said while it is secret".into()));
             if !gather.dtmf {
                 return Some(Outcome::Failed);
             }
         }
-        let is_secret = gather.pci || self.is_pci(w);
         if is_secret {
             self.seal(w, self.front);
         } else if let Some(leg) = self.legs.get_mut(usize::from(self.front)) {
@@ -68,8 +71,11 @@ impl Call {
         }
         let prompts = Playlist::new(gather.prompts.iter().cloned());
         let keys = Keys::default();
-        let mut gathering = Box::new(Gathering { gather, keys, prompts, is_listening: false, is_secret });
-        while let Some(key) = self.ahead.take_first() {
+        let spoken = Spoken::default();
+        let mut gathering = Box::new(Gathering { gather, keys, prompts, is_listening: false, is_secret, spoken });
+        while gathering.gather.dtmf
+            && let Some(key) = self.ahead.take_first()
+        {
             if let Took::Over(key) = gathering.take(key) {
                 self.doing = Doing::Gathering(gathering);
                 return self.gathered(w, key);
@@ -77,7 +83,11 @@ impl Call {
         }
         let is_begun = !gathering.keys.is_empty() && gathering.gather.barge_in;
         let is_over = is_begun || self.play_next(w, &mut gathering.prompts);
+        let listens = gathering.gather.barge_in && !is_begun;
         self.doing = Doing::Gathering(gathering);
+        if listens {
+            self.recognise(w);
+        }
         if is_over {
             self.await_keys(w);
         }
@@ -86,9 +96,10 @@ impl Call {
 
     /// The prompts are over: the time begins to run.
     pub fn await_keys(&mut self, w: &mut World) {
+        self.recognise(w);
         let Doing::Gathering(gathering) = &mut self.doing else { return };
         gathering.is_listening = true;
-        let timeout = gathering.gather.timeout;
+        let timeout = gathering.patience();
         let leg = self.front;
         self.hear(w, leg, Hears::Silence);
         self.set_timer(w, CallTimer::Step, timeout);
@@ -99,20 +110,16 @@ impl Call {
         match &mut self.doing {
             Doing::Paying(_) => self.on_payer_key(w, key),
             Doing::Gathering(gathering) if gathering.gather.dtmf => {
+                gathering.spoken = Spoken::Ended;
+                self.stop_recognising(w);
+                let Doing::Gathering(gathering) = &mut self.doing else { return };
                 if let Took::Over(key) = gathering.take(key) {
                     if let Some(outcome) = self.gathered(w, key) {
                         self.step_done(w, outcome);
                     }
                     return;
                 }
-                if gathering.is_listening {
-                    return self.await_keys(w);
-                }
-                if gathering.gather.barge_in {
-                    let prompts = std::mem::take(&mut gathering.prompts);
-                    self.stop_playing(w, prompts);
-                    self.await_keys(w);
-                }
+                self.barge_in(w);
             }
             Doing::Nothing
             | Doing::AwaitMedia(_)
@@ -122,6 +129,19 @@ impl Call {
             | Doing::Pausing
             | Doing::Fetching(_) => self.keep_key(w, key),
             _ => {}
+        }
+    }
+
+    /// The caller has begun: the prompts are over, unless they must be heard.
+    fn barge_in(&mut self, w: &mut World) {
+        let Doing::Gathering(gathering) = &mut self.doing else { return };
+        if gathering.is_listening {
+            return self.await_keys(w);
+        }
+        if gathering.gather.barge_in {
+            let prompts = std::mem::take(&mut gathering.prompts);
+            self.stop_playing(w, prompts);
+            self.await_keys(w);
         }
     }
 
@@ -144,16 +164,27 @@ impl Call {
 
     /// The gather is over. Its outcome, or `None` where an application is asked what follows.
     fn gathered(&mut self, w: &mut World, finished_on: Option<char>) -> Option<Outcome> {
+        self.gathered_with(w, finished_on, None)
+    }
+
+    /// As [`Call::gathered`], with what was said.
+    fn gathered_with(&mut self, w: &mut World, finished_on: Option<char>, said: Option<Said>) -> Option<Outcome> {
+        self.stop_recognising(w);
         let Doing::Gathering(gathering) = std::mem::replace(&mut self.doing, Doing::Nothing) else { return None };
-        let Gathering { gather, keys, prompts, is_listening, is_secret } = *gathering;
+        let Gathering { gather, keys, prompts, is_listening, is_secret, spoken: _ } = *gathering;
         self.cancel_timer(w, CallTimer::Step);
         if !is_listening {
             self.stop_playing(w, prompts);
         }
-        let by = finished_on.map_or("", |_| ", ended by a key");
-        self.note(w, Side::Call, What::Note(format!("{} digits gathered{by}", keys.len()).into()));
-        let is_told = !keys.is_empty() || gather.action_on_empty;
-        if let Some(action) = gather.action.filter(|_| is_told) {
+        if said.is_none() {
+            let by = finished_on.map_or("", |_| ", ended by a key");
+            self.note(w, Side::Call, What::Note(format!("{} digits gathered{by}", keys.len()).into()));
+        }
+        let is_empty = keys.is_empty() && said.is_none();
+        if let Some(action) = gather.action.filter(|_| !is_empty || gather.action_on_empty) {
+            if gather.speech && (said.is_some() || !gather.dtmf) {
+                return if self.ask(w, &action, Said::parameters(said)) { None } else { Some(Outcome::Failed) };
+            }
             let parameters = vec![
                 ("FinishedOnKey".to_owned(), finished_on.map_or_else(String::new, String::from)),
                 ("msg".to_owned(), "Gather End".to_owned()),
@@ -174,8 +205,11 @@ impl Call {
             // What the dialplan itself names is no secret of the caller's: the choice of a menu.
             let is_shown = !is_secret || script.names(keys.expose());
             script.set("digits", if is_shown { keys.expose().to_owned() } else { String::new() });
+            let (text, confidence) = said.map_or_else(Default::default, Said::into_variables);
+            script.set("speech", text);
+            script.set("confidence", confidence);
         }
-        Some(if keys.is_empty() { Outcome::None } else { Outcome::Done })
+        Some(if is_empty { Outcome::None } else { Outcome::Done })
     }
 
     // ---- secret digits ---------------------------------------------------------------------------------------------

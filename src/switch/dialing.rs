@@ -365,6 +365,7 @@ impl Call {
         self.cancel_timer(w, CallTimer::Ring);
         self.abandon_attempts_but(w, index);
         self.tell_callee(w, index, "answered", "in-progress");
+        self.detect_callee(w, index);
         if self.direct || !self.begin_aside(w, index) {
             self.bridge_with(w, index, body);
         }

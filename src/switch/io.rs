@@ -196,6 +196,8 @@ pub struct CallView {
     pub state: &'static str,
     pub started: crate::base::time::Wall,
     pub answered: Option<crate::base::time::Wall>,
+    /// Of [`crate::speech::machine::AnsweredBy`], where somebody listened.
+    pub answered_by: Option<&'static str>,
     /// Names of the legs called.
     pub peers: Vec<String>,
 }

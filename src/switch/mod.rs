@@ -14,6 +14,7 @@ mod guard;
 mod identify;
 mod inbound;
 mod io;
+mod listening;
 mod manners;
 mod names;
 mod operator;
@@ -47,7 +48,7 @@ pub use io::{
 };
 pub use registrant::RegistrationState;
 
-pub use originate::{Originate, Runs};
+pub use originate::{MachineAsk, Originate, Runs};
 pub use pay::assisted::PaymentAsk;
 pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};
 pub use settings::{NumberSetting, QueueSetting, Settings, digits_of};

@@ -15,6 +15,7 @@ use crate::dialplan::CallFacts;
 use crate::event::{CallId, Class, Direction, Ending, Fact, Side, What};
 use crate::media::command::Hears;
 use crate::sip::wire::Uri;
+use crate::speech::machine::Settings;
 use crate::verb::{AfterDial, Dial, MediaMode, Script, Strategy, Target};
 use crate::web::Address;
 
@@ -40,6 +41,18 @@ pub struct Originate {
     pub variables: Vec<(String, String)>,
     /// Who is told how it goes, and of which moments: `initiated ringing answered completed`; "" is the end alone.
     pub told: Option<(Address, String)>,
+    /// Who listens to find out whether a person or a machine answers.
+    pub machine: Option<MachineAsk>,
+}
+
+/// How it is found out whether a person or a machine answers a call of ours.
+#[derive(Clone, Debug)]
+pub struct MachineAsk {
+    pub settings: Settings,
+    /// The script begins when it is known.
+    pub waits: bool,
+    /// Who is told.
+    pub told: Option<Address>,
 }
 
 /// What happens once the party has answered.
@@ -107,6 +120,7 @@ impl Switch {
                 call.context.clone_from(context);
             }
             call.lasts = asked.time_limit;
+            call.machine_ask.clone_from(&asked.machine);
             call.note(w, Side::Call, What::Route(why.into()));
             call.script = Some(script);
             call.watched = asked.told.as_ref().map(|(address, events)| Watch::new(address.clone(), events));
@@ -262,6 +276,12 @@ impl Call {
         let text = format!("{} answered, {}", self.source.as_str(), self.legs[0].session.spoken());
         self.note(w, Side::Leg(0), What::Media(text.into()));
         self.hear(w, 0, Hears::Silence);
+        if let Some(MachineAsk { settings, waits, told }) = self.machine_ask.take() {
+            if waits {
+                return self.await_machine(w, settings, told);
+            }
+            self.detect_machine(w, 0, settings, told);
+        }
         self.advance(w);
     }
 

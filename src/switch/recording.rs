@@ -232,7 +232,7 @@ impl Call {
         }
     }
 
-    fn set_variable(&mut self, name: &str, value: String) {
+    pub fn set_variable(&mut self, name: &str, value: String) {
         if let Some(script) = &mut self.script {
             script.set(name, value);
         }

@@ -6,6 +6,7 @@ use super::world::World;
 use crate::b2bua::leg::{Leg, Peer};
 use crate::base::time::{Duration, Now};
 use crate::event::{CallRecord, Cdr, Ending, Fact, LegCdr};
+use crate::speech::machine::AnsweredBy;
 
 impl Call {
     /// Makes the record if it is due.
@@ -45,6 +46,7 @@ impl Call {
             post_dial_delay_us: self.post_dial.map(us),
             ending,
             transfers: self.transfers.clone(),
+            answered_by: self.answered_by.map(AnsweredBy::as_str),
             legs: self.legs.iter().map(|leg| leg_cdr(leg, at.wall)).collect(),
         }
     }

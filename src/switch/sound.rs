@@ -199,7 +199,7 @@ impl Call {
     pub fn on_list_spoken(&mut self, w: &mut World, event: speech::Event) {
         self.with_list(w, |call, w, list| {
             let Now::Saying(saying) = &mut list.now else { return false };
-            if saying.id != event.id() {
+            if Some(saying.id) != event.say() {
                 return false;
             }
             match event {
@@ -213,6 +213,7 @@ impl Call {
                     saying.is_complete = true;
                     saying.loops = 1;
                 }
+                speech::Event::Heard { .. } => {}
             }
             if matches!(&list.now, Now::Saying(saying) if saying.play.is_none()) {
                 call.say_next(w, list)

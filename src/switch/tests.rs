@@ -13,6 +13,7 @@ mod pci;
 mod queue;
 mod recording;
 mod registrant;
+mod speech;
 mod web;
 
 use super::*;

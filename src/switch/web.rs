@@ -99,7 +99,7 @@ impl World {
     }
 
     fn spoken(&mut self, event: &speech::Event) -> Option<CallKey> {
-        let id = event.id();
+        let id = event.say()?;
         if event.is_last() { self.awaited.says.remove(&id) } else { self.awaited.says.get(&id).copied() }
     }
 }
@@ -115,10 +115,13 @@ impl super::Switch {
     }
 
     pub(super) fn on_speech(&mut self, event: speech::Event) {
+        if let speech::Event::Heard { id, what } = event {
+            return self.on_listened(id, what);
+        }
         let Some(key) = self.world.spoken(&event) else { return };
         self.with_call(key, |call, w| {
             if event.is_last() {
-                call.asked.says.retain(|s| *s != event.id());
+                call.asked.says.retain(|s| Some(*s) != event.say());
             }
             call.on_spoken(w, event);
         });
@@ -264,6 +267,9 @@ impl Call {
         }
         if matches!(self.source, Peer::User(_)) {
             all.push(("SipDomain", config.sip.domain.clone()));
+        }
+        if let Some(by) = self.answered_by {
+            all.push(("AnsweredBy", by.as_str().to_owned()));
         }
         let mut all: Parameters = all.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
         all.extend(self.signalled.headers.iter().map(|(n, v)| (format!("SipHeader_{n}"), v.clone())));

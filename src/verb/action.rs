@@ -6,6 +6,7 @@ use crate::base::pii::Secret;
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use crate::media::command::Tone;
+use crate::speech::machine;
 use std::fmt;
 use std::sync::Arc;
 
@@ -123,8 +124,8 @@ pub struct Callee {
     pub send_digits: String,
     pub credentials: Option<(String, Secret)>,
     pub headers: Vec<(String, String)>,
-    /// Twilio's machineDetection: "Enable", "DetectMessageEnd"; "" for none.
-    pub machine_detection: String,
+    /// Somebody listens whether a person or a machine answers, and how that is found out.
+    pub machine: Option<machine::Settings>,
     pub machine_status: Option<Hook>,
 }
 

@@ -69,6 +69,7 @@ impl Bench {
         let state = LegState {
             opus: tandem::media::command::OpusWanted::default(),
             tap: None,
+            listener: None,
             remote_rtp: Some(phone.socket.local_addr().unwrap()),
             remote_rtcp: None,
             send: Some(format),

@@ -85,6 +85,7 @@ pub fn state(n: u16, format: Format, hears: Hears) -> LegState {
         latch: true,
         hears,
         tap: None,
+        listener: None,
         rtp_timeout: None,
         datagrams: false,
         srtp: None,

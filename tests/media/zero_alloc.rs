@@ -178,6 +178,7 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
     let (_down, orders) = RingBuffer::new(16);
     let (ring, _up) = RingBuffer::new(2_048);
     let (taps, tapped) = RingBuffer::new(4_096);
+    let (heard, overheard) = RingBuffer::new(4_096);
     let counts = Arc::new(Counts::default());
     let doorbell = Doorbell { asleep: Arc::new(AtomicBool::new(false)), waker: Waker::new().unwrap() };
     let mut io = new(doorbell.waker.clone()).unwrap();
@@ -185,7 +186,7 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
     let (rtp, phone) = (socket(), socket());
     let (port, from) = (rtp.local_addr().unwrap(), phone.local_addr().unwrap());
     io.adopt(0, Pair { rtp: rtp.into(), rtcp: socket().into() }).unwrap();
-    let uplink = Uplink::new(ring, taps, Waker::new().unwrap(), counts.clone());
+    let uplink = Uplink::new(ring, (taps, heard), Waker::new().unwrap(), counts.clone());
     let shard = Shard::new(clock.now(), 1);
     let outbox = Outbox::default();
     let mut worker =
@@ -194,6 +195,7 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
     let mut echo = state(0, PCMU, Hears::Echo);
     echo.remote_rtp = Some(from);
     echo.tap = Some(tandem::media::command::TapId(1));
+    echo.listener = Some(tandem::media::command::TapId(2));
     let (setting, now) = (Box::<Setting>::default(), clock.mono());
     let open = Order::Open { leg: LegId(1), port: 0, setting, account: Box::default() };
     let mut out = Out::default();
@@ -222,5 +224,6 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
     }
     let after = counting::of_this_thread();
     assert_eq!(tapped.slots(), 2_200, "what it says and what it hears");
+    assert_eq!(overheard.slots(), 1_100, "what it says");
     assert_eq!((after.0 - counted.0, after.1 - counted.1), (0, 0), "allocations and frees");
 }

@@ -123,6 +123,7 @@ fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
                 runs: Runs::Context { context: "all".into(), to: (*then).into() },
                 variables: vec![],
                 told: None,
+                machine: None,
             })));
         }
         _ => return Err("expected place, redirect or hangup".into()),

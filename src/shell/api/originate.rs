@@ -5,7 +5,8 @@ use super::{Api, Problem};
 use crate::base::time::Duration;
 use crate::dialplan::{CallFacts, Dialplan, Names};
 use crate::shell::clock::wall;
-use crate::switch::{Operator, Originate, Reply, Runs};
+use crate::speech::machine;
+use crate::switch::{MachineAsk, Operator, Originate, Reply, Runs};
 use crate::verb::Target;
 use axum::Json;
 use axum::extract::State;
@@ -15,6 +16,13 @@ use std::sync::Arc;
 
 /// How long it rings if nobody says.
 const TIMEOUT_S: u64 = 60;
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Detection {
+    Enable,
+    MessageEnd,
+}
 
 /// A call to be placed.
 #[derive(Deserialize)]
@@ -30,6 +38,8 @@ struct Wanted {
     /// By these trunks, in this order; by all of them otherwise.
     #[serde(default)]
     trunks: Vec<String>,
+    /// The script runs when it is known whether a person or a machine has answered; `${answered_by}` says it.
+    machine_detection: Option<Detection>,
     /// With `number`: after the answer the call does what a call to that number in this context would do.
     context: Option<String>,
     number: Option<String>,
@@ -66,6 +76,10 @@ pub async fn place(State(api): State<Arc<Api>>, body: String) -> Result<Json<Val
         runs,
         variables: Vec::new(),
         told: None,
+        machine: wanted.machine_detection.map(|wanted| {
+            let to_end = matches!(wanted, Detection::MessageEnd);
+            MachineAsk { settings: machine::Settings { to_end, ..Default::default() }, waits: true, told: None }
+        }),
     };
     match api.mail.operator(Operator::Originate(Box::new(asked))).await {
         Some(Reply::Placed(call)) => Ok(Json(json!({ "call": call.to_string() }))),

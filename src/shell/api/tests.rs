@@ -33,6 +33,7 @@ fn view(call: CallId) -> CallView {
         state: "answered",
         started: Wall(1_000_000),
         answered: Some(Wall(2_000_000)),
+        answered_by: None,
         peers: vec!["bob".into()],
     }
 }

@@ -43,6 +43,7 @@ pub fn record(call: CallId) -> Box<CallRecord> {
         ending: Ending::new(Class::Caller, "cancelled", 487),
         legs: Vec::new(),
         transfers: Vec::new(),
+        answered_by: None,
     };
     Box::new(CallRecord { cdr, timeline: Timeline::default(), started: Wall(1_000_000) })
 }

@@ -73,6 +73,7 @@ pub struct MediaStats {
     pub events_dropped: u64,
     /// Packets of listened-in sound that found no room.
     pub taps_dropped: u64,
+    pub heard_dropped: u64,
     pub legs: u64,
     /// Port pairs that are bound, and those of them that no leg uses.
     pub ports_bound: u64,
@@ -92,6 +93,8 @@ struct Handle {
     owed: bool,
     /// What the shard's taps copy, until somebody takes it.
     tapped: Option<Consumer<Frame>>,
+    /// And what is listened to.
+    overheard: Option<Consumer<Frame>>,
     counts: Arc<Counts>,
     legs: usize,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -264,6 +267,11 @@ impl MediaEngine {
         self.shards.iter_mut().filter_map(|shard| shard.tapped.take()).collect()
     }
 
+    /// What the owners of legs say who are listened to, a ring each shard; once.
+    pub fn take_overheard(&mut self) -> Vec<Consumer<Frame>> {
+        self.shards.iter_mut().filter_map(|shard| shard.overheard.take()).collect()
+    }
+
     pub fn stats(&self) -> MediaStats {
         let mut sum = MediaStats {
             legs: self.legs.len() as u64,
@@ -278,6 +286,7 @@ impl MediaEngine {
             sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed);
             sum.packets_unsent += counts.packets_unsent.load(Ordering::Relaxed);
             sum.taps_dropped += counts.taps_dropped.load(Ordering::Relaxed);
+            sum.heard_dropped += counts.heard_dropped.load(Ordering::Relaxed);
             sum.events_dropped += counts.events_dropped.load(Ordering::Relaxed);
         }
         sum
@@ -445,6 +454,7 @@ impl Media for MediaEngine {
             Sample::counter("media_packets_unsent", "Packets that the system refused to send", s.packets_unsent),
             Sample::counter("media_events_dropped", "Media events that found no room", s.events_dropped),
             Sample::counter("media_taps_dropped", "Packets to be recorded that found no room", s.taps_dropped),
+            Sample::counter("media_heard_dropped", "Packets to be listened to that found no room", s.heard_dropped),
             Sample::gauge("media_legs", "Media legs that are open", s.legs),
             Sample::gauge("media_ports_bound", "RTP and RTCP port pairs that are bound", s.ports_bound),
             Sample::gauge("media_ports_resting", "Bound port pairs that no leg uses", s.ports_resting),

@@ -3,7 +3,7 @@
 use super::Handle;
 use super::io::PacketIo;
 use super::portable::Portable;
-use super::thread::{self, Counts, DOWN_MAX, Doorbell, Down, TAPS_MAX, UP_MAX, Uplink, Worker};
+use super::thread::{self, Counts, DOWN_MAX, Doorbell, Down, HEARD_MAX, TAPS_MAX, UP_MAX, Uplink, Worker};
 use super::uring::Uring;
 use crate::config::MediaIo;
 use crate::media::shard::Shard;
@@ -38,9 +38,10 @@ pub fn shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, (pinned, io): 
     let (down, orders) = RingBuffer::new(DOWN_MAX);
     let (ring, up) = RingBuffer::new(UP_MAX);
     let (taps, tapped) = RingBuffer::new(TAPS_MAX);
+    let (heard, overheard) = RingBuffer::new(HEARD_MAX);
     let doorbell = Doorbell { asleep: Arc::new(AtomicBool::new(false)), waker: Waker::new()? };
     let counts = Arc::new(Counts::default());
-    let uplink = Uplink::new(ring, taps, up_waker.clone(), counts.clone());
+    let uplink = Uplink::new(ring, (taps, heard), up_waker.clone(), counts.clone());
     let waker = doorbell.waker.clone();
     let start = Start { n, clock, seed, pinned, orders, doorbell: doorbell.clone(), counts: counts.clone(), uplink };
     let thread = match io {
@@ -55,6 +56,7 @@ pub fn shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, (pinned, io): 
         quiet: false,
         owed: false,
         tapped: Some(tapped),
+        overheard: Some(overheard),
         counts,
         legs: 0,
         thread: Some(thread),

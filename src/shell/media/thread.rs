@@ -22,6 +22,8 @@ pub const DOWN_MAX: usize = 4_096;
 pub const UP_MAX: usize = 4_096;
 /// Packets for those who listen in, a shard: at 500 calls whose reader sleeps, 0.6 s. Its memory is touched only when used.
 pub const TAPS_MAX: usize = 32_768;
+/// And for those who listen to what is said, a shard: 1.6 s of 100 parties.
+pub const HEARD_MAX: usize = 8_192;
 /// Places of `UP_MAX` that only endings and digits may take.
 const UP_RESERVED: usize = 1_024;
 /// Endings and digits kept back while the ring is full. Endings are bounded by the legs; digits beyond are dropped.
@@ -79,6 +81,7 @@ pub struct Counts {
     pub events_dropped: AtomicU64,
     /// Packets of listened-in sound that found no room.
     pub taps_dropped: AtomicU64,
+    pub heard_dropped: AtomicU64,
 }
 
 /// Tells whether the shard sleeps, so that it is woken only then.
@@ -109,11 +112,17 @@ pub struct Uplink {
     news: bool,
     /// To whoever listens in. What finds no room is dropped and counted.
     taps: Producer<Frame>,
+    heard: Producer<Frame>,
 }
 
 impl Uplink {
-    pub fn new(ring: Producer<Up>, taps: Producer<Frame>, waker: Waker, counts: Arc<Counts>) -> Uplink {
-        Uplink { ring, kept: VecDeque::with_capacity(64), waker, counts, news: false, taps }
+    pub fn new(
+        ring: Producer<Up>,
+        (taps, heard): (Producer<Frame>, Producer<Frame>),
+        waker: Waker,
+        counts: Arc<Counts>,
+    ) -> Uplink {
+        Uplink { ring, kept: VecDeque::with_capacity(64), waker, counts, news: false, taps, heard }
     }
 
     fn event(&mut self, event: Event) {
@@ -195,6 +204,11 @@ impl Sink for Out<'_> {
     fn tap(&mut self, frame: &Frame) {
         if self.uplink.taps.push(*frame).is_err() {
             self.uplink.counts.taps_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    fn overhear(&mut self, frame: &Frame) {
+        if self.uplink.heard.push(*frame).is_err() {
+            self.uplink.counts.heard_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
     fn spent(&mut self, setting: Box<Setting>) {

@@ -81,6 +81,7 @@ impl Speech {
                 cancelled.insert(id);
                 None
             }
+            Order::Listen(_) | Order::Enough(_) => None,
         }
     }
 }

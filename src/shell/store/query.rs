@@ -107,7 +107,7 @@ pub struct Reader {
 }
 
 pub(super) const CALL_COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction, transfers FROM cdr";
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, answered_by FROM cdr";
 
 impl Reader {
     /// Records a page at most.
@@ -248,6 +248,7 @@ pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
         ending: EndingView { class: row.get("class")?, reason: row.get("reason")?, status: row.get("status")? },
         legs: Vec::new(),
         transfers: transfers.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
+        answered_by: row.get("answered_by")?,
     };
     Ok((row.get("id")?, row.get("started")?, view))
 }

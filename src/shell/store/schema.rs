@@ -91,6 +91,9 @@ CREATE INDEX setting_listed ON setting (kind, account, parent, created);
     "
 ALTER TABLE cdr ADD COLUMN transfers TEXT;
 ",
+    "
+ALTER TABLE cdr ADD COLUMN answered_by TEXT;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

@@ -31,7 +31,8 @@ impl Sqlite {
 }
 
 const CDR: &str = "INSERT INTO cdr (call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction, transfers) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, \
+    answered_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
     ON CONFLICT (call) DO NOTHING";
 const LEG: &str = "INSERT INTO leg (cdr, place, direction, peer, sip_call_id, flow, started, answered, ended, status, codec, \
     quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -95,6 +96,7 @@ fn insert_cdr(statement: &mut CachedStatement<'_>, c: &Cdr) -> Result<usize, Fau
         c.ending.status,
         direction(c.direction),
         transfers_json(&c.transfers),
+        c.answered_by,
     ])?)
 }
 

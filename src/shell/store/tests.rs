@@ -40,6 +40,7 @@ fn full(n: u32) -> Box<CallRecord> {
     r.cdr.ending = Ending::new(Class::Callee, "busy", 486);
     let quality =
         Quality { packets_received: 50, packets_lost: 1, mos: Some(4.4), jitter_ms: 0.25, ..Quality::default() };
+    r.cdr.answered_by = Some("machine_start");
     r.cdr.transfers.push(crate::event::TransferCdr {
         at: Wall(5),
         kind: crate::event::TransferKind::Attended,

@@ -21,6 +21,8 @@ pub struct CallView {
     pub state: String,
     pub started: String,
     pub answered: Option<String>,
+    #[serde(default)]
+    pub answered_by: Option<String>,
     pub peers: Vec<String>,
 }
 
@@ -49,6 +51,7 @@ impl From<&switch::CallView> for CallView {
             state: c.state.into(),
             started: c.started.rfc3339(),
             answered: c.answered.map(Wall::rfc3339),
+            answered_by: c.answered_by.map(str::to_owned),
             peers: c.peers.clone(),
         }
     }
@@ -79,6 +82,9 @@ pub struct CdrView {
     /// Missing in records of before there were any.
     #[serde(default)]
     pub transfers: Vec<TransferView>,
+    /// human, machine_start, machine_end_beep, machine_end_silence, machine_end_other, fax or unknown, where somebody listened.
+    #[serde(default)]
+    pub answered_by: Option<String>,
 }
 
 /// One transfer of a call.
@@ -243,6 +249,7 @@ impl From<&Cdr> for CdrView {
             },
             legs: c.legs.iter().map(Into::into).collect(),
             transfers: c.transfers.iter().map(Into::into).collect(),
+            answered_by: c.answered_by.map(str::to_owned),
         }
     }
 }

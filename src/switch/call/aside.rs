@@ -60,6 +60,7 @@ impl Call {
     pub fn end_aside(&mut self, w: &mut World, joins: bool) {
         let Some(aside) = self.aside.take() else { return };
         self.cancel_timer(w, CallTimer::Step);
+        self.stop_recognising(w);
         if let Doing::Fetching(id) = self.doing {
             self.cancel_fetch(w, id);
         }

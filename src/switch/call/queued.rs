@@ -208,6 +208,7 @@ impl Call {
     /// Stops what a script does, so that something else can begin; who is in a queue stays there.
     pub fn hush(&mut self, w: &mut World) {
         self.cancel_timer(w, CallTimer::Step);
+        self.stop_recognising(w);
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Fetching(id) => self.cancel_fetch(w, id),
             Doing::Sounding(list) => self.stop_playing(w, list),

@@ -441,13 +441,12 @@ fn digits_are_sent_with_their_pauses() {
 
 #[test]
 fn what_is_not_there_yet_is_told_and_skipped() {
-    for verb in ["<Start><Stream url='wss://x/'/></Start>", "<Gather input='speech'/>", "<Enqueue workflowSid='WW1'/>"]
-    {
+    for verb in ["<Start><Stream url='wss://x/'/></Start>", "<Enqueue workflowSid='WW1'/>"] {
         let mut b = run(&format!("{verb}<Redirect>after</Redirect>"));
         assert_eq!(&*b.asked().address.url, "http://a.test/app/after", "{verb}");
         b.serve("<Hangup/>");
         b.pass(Duration::from_secs(60));
-        assert!(b.has_line("13750") || b.has_line("13343"), "{:?}", b.lines());
+        assert!(b.has_line("13750"), "{:?}", b.lines());
     }
 }
 

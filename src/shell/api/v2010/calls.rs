@@ -8,7 +8,8 @@ use crate::event::CallId;
 use crate::markup;
 use crate::shell::clock::wall;
 use crate::shell::store::{CallFilter, CallView, CdrView, Setting, Span, parse_when};
-use crate::switch::{Operator, Originate, Reply, Runs};
+use crate::speech::machine;
+use crate::switch::{MachineAsk, Operator, Originate, Reply, Runs};
 use crate::verb::Script;
 use crate::web::{self, Address};
 use axum::http::Method;
@@ -36,6 +37,7 @@ struct Shown<'a> {
     ended: Option<&'a str>,
     /// Seconds, if it was answered.
     duration: Option<u64>,
+    answered_by: Option<&'a str>,
 }
 
 fn show(account: &str, c: &Shown<'_>) -> Value {
@@ -49,7 +51,7 @@ fn show(account: &str, c: &Shown<'_>) -> Value {
         "from": c.from, "from_formatted": formatted(c.from), "to": c.to, "to_formatted": formatted(c.to),
         "status": c.status, "direction": direction, "date_created": date_of(Some(c.started)),
         "date_updated": date_of(c.ended.or(Some(c.started))), "start_time": started, "end_time": date_of(c.ended),
-        "duration": c.duration.map(|s| s.to_string()), "price": null, "price_unit": "USD", "answered_by": null,
+        "duration": c.duration.map(|s| s.to_string()), "price": null, "price_unit": "USD", "answered_by": c.answered_by,
         "caller_name": null, "forwarded_from": null, "group_sid": null, "phone_number_sid": null, "queue_time": "0",
         "trunk_sid": null, "uri": format!("{uri}.json"), "subresource_uris": parts,
     })
@@ -68,6 +70,7 @@ fn show_live(account: &str, c: &CallView) -> Value {
             started: &c.started,
             ended: None,
             duration: None,
+            answered_by: c.answered_by.as_deref(),
         },
     )
 }
@@ -93,6 +96,7 @@ fn show_stored(account: &str, c: &CdrView) -> Value {
             started: &c.started,
             ended: Some(&c.ended),
             duration: duration.or(Some(0)),
+            answered_by: c.answered_by.as_deref(),
         },
     )
 }
@@ -304,6 +308,31 @@ fn told(form: &Form) -> Option<(Address, String)> {
     Some((Address::new(url, method), events.join(" ")))
 }
 
+/// Who listens to find out whether a person or a machine answers.
+fn machine(form: &Form) -> Result<Option<MachineAsk>, Failure> {
+    let to_end = match form.some("MachineDetection") {
+        None => return Ok(None),
+        Some("Enable") => false,
+        Some("DetectMessageEnd") => true,
+        Some(other) => return Err(Failure::parameter("MachineDetection", other, "Enable or DetectMessageEnd")),
+    };
+    let usual = machine::Settings::default();
+    let ms = |name: &str, least, most, usual| -> Result<Duration, Failure> {
+        Ok(form.number(&format!("MachineDetection{name}"), least, most)?.map_or(usual, Duration::from_millis))
+    };
+    let timeout = form.number("MachineDetectionTimeout", 3, 59)?;
+    let settings = machine::Settings {
+        to_end,
+        timeout: timeout.map_or(usual.timeout, Duration::from_secs),
+        speech: ms("SpeechThreshold", 1_000, 6_000, usual.speech)?,
+        speech_end: ms("SpeechEndThreshold", 500, 5_000, usual.speech_end)?,
+        silence: ms("SilenceTimeout", 2_000, 10_000, usual.silence)?,
+    };
+    let method = form.some("AsyncAmdStatusCallbackMethod").and_then(web::Method::parse).unwrap_or_default();
+    let told = form.some("AsyncAmdStatusCallback").map(|url| Address::new(url, method));
+    Ok(Some(MachineAsk { settings, waits: form.flag("AsyncAmd")? != Some(true), told }))
+}
+
 /// Places a call for `Calls` and `Participants` alike.
 pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Failure> {
     let form = &ask.form;
@@ -330,6 +359,7 @@ pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Fai
         runs,
         variables: Vec::new(),
         told: told(form),
+        machine: machine(form)?,
     };
     let call = match rest.operate(Operator::Originate(Box::new(asked))).await? {
         Reply::Placed(call) => call,
