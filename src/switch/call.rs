@@ -390,7 +390,7 @@ impl Call {
             CallTimer::Step => self.step_done(w, Outcome::Done),
             CallTimer::Ring if self.on_taking_timer(w) => {}
             CallTimer::Ring => self.on_ring_out(w),
-            CallTimer::TalkLimit if self.step_out(w) => {}
+            CallTimer::TalkLimit if self.step_out(w) || self.on_talk_limit(w) => {}
             CallTimer::TalkLimit if matches!(self.doing, Doing::Linked(_)) => {
                 self.end_link(w, Ending::new(Class::Tandem, "time_limit", 0));
             }

@@ -528,6 +528,14 @@ impl Call {
 }
 
 impl Call {
+    /// Both have talked as long as the dial lets them: who was called goes, what follows is the script's. False if nobody talks.
+    pub fn on_talk_limit(&mut self, w: &mut World) -> bool {
+        let Doing::Bridged(callee) = self.doing else { return false };
+        self.with_leg(w, callee, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
+        self.on_callee_left(w, Ending::new(Class::Tandem, "time_limit", 0));
+        true
+    }
+
     /// The caller's * ends the talk where the dial says so.
     pub fn on_star(&mut self, w: &mut World) {
         let is_asked = match self.script.as_ref().and_then(Script::waiting) {

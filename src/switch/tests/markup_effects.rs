@@ -408,3 +408,24 @@ fn a_number_of_the_rest_api_is_answered_by_its_application_where_the_dialplan_ha
         assert_eq!(b.ended[0].cdr.rule, "PN1");
     }
 }
+
+#[test]
+fn a_talk_that_is_over_by_its_time_ends_the_called_leg_alone() {
+    let mut b = run("<Dial timeLimit='30'><Sip>sip:200@127.0.0.1:7000</Sip></Dial><Redirect>after</Redirect>");
+    let invite = b.last(CALLEE).clone();
+    b.answer(CALLEE, &invite, "200 OK", "callee", Some(5000));
+    b.pass(Duration::from_secs(29));
+    assert_eq!((b.last(CALLEE).method(), b.fetches()), (Method::Ack, 1));
+    b.pass(Duration::from_secs(2));
+    assert_eq!((b.last(CALLEE).method(), &*b.asked().address.url), (Method::Bye, "http://a.test/app/after"));
+    assert!(b.ended.is_empty());
+    // A dialplan that has nothing for what follows ends the call, as it is over by its time.
+    let plan = DIAL.replace("timeout: 20s", "time_limit: 30s");
+    let mut b = Bench::new(&plan);
+    b.receive(CALLER, request("INVITE", 1, 1, "", &sdp(4000)));
+    let invite = b.last(CALLEE).clone();
+    b.answer(CALLEE, &invite, "200 OK", "callee", Some(5000));
+    b.acknowledge();
+    b.pass(Duration::from_secs(31));
+    assert_eq!(b.ended[0].cdr.ending, Ending::new(Class::Tandem, "time_limit", 0));
+}
