@@ -4,6 +4,7 @@ answer is validated against the published schemas (SPEC names their file; withou
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
@@ -216,6 +217,16 @@ def settings(client, rig):
     assert sub.update(status="suspended").status == "suspended"
 
 
+def node(rig):
+    """The same by the Node SDK, where NODE_PATH says that it is installed."""
+    if not os.environ.get("NODE_PATH"):
+        print("= the Node SDK is not tried: NODE_PATH names no modules")
+        return
+    there = {**os.environ, "URL": rig.url, "ACCOUNT": ACCOUNT, "TOKEN": TOKEN}
+    for script in ("sdk.js", "signatures.js"):
+        subprocess.run(["node", os.path.join(os.path.dirname(__file__), script)], env=there, check=True, timeout=120)
+
+
 def main():
     spec = os.environ.get("SPEC", "")
     schemas = Schemas(spec) if spec else None
@@ -223,6 +234,7 @@ def main():
         client = Client(ACCOUNT, TOKEN, http_client=Pointed(rig.url, schemas))
         for part in (calls, conferences, waiting, lambda c: recordings(c, rig), lambda c: settings(c, rig)):
             part(client)
+        node(rig)
     print(f"= the Python SDK drives calls, conferences, recordings and settings; {schemas.checked if schemas else 0} answers validated")
 
 
