@@ -237,7 +237,7 @@ fn a_thousand_hostile_servers_hold_up_nobody_else() {
 fn told(stage: &Carriers, all: usize) {
     let records = stage.tandem.cdrs(all + 5);
     for (index, kind) in KINDS.iter().enumerate() {
-        for (first, reason) in [('1', "busy"), ('2', "document_failed")] {
+        for (first, reason) in [('1', "rejected"), ('2', "document_failed")] {
             let to = format!("{first}{index:02}");
             let own: Vec<_> = records.iter().filter(|r| r["to"] == to.as_str()).collect();
             let odd: Vec<_> = own.iter().filter(|r| ending(r).1 != reason).collect();
