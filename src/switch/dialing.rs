@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How long a target may stay silent (not even 100) before the next one is tried, if there is one.
-const UNREACHABLE_AFTER: Duration = Duration::from_secs(2);
+const UNREACHABLE_AFTER: Duration = Duration::from_millis(1_800);
 
 /// The most ways by which one host is tried (RFC 3263 §4.3); each is an attempt of its own.
 const WAYS_MAX: usize = 8;

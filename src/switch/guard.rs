@@ -103,9 +103,14 @@ struct Watch {
     trusted_until: Instant,
 }
 
+/// Addresses of trunks' names that are known at once.
+const NAMED_MAX: usize = 1_024;
+
 pub struct Guard {
     config: config::Guard,
     trusted: Vec<Network>,
+    /// Addresses that names of trunks have now; none beyond [`NAMED_MAX`].
+    named: Vec<IpAddr>,
     sources: Sources<Watch>,
     /// When bans end, so that the ends are told.
     ends: BTreeSet<(Instant, IpAddr)>,
@@ -117,6 +122,7 @@ impl Guard {
         Guard {
             config: config.sip.guard.clone(),
             trusted: trusted(config),
+            named: Vec::new(),
             sources: Sources::new(SOURCES_MAX),
             ends: BTreeSet::new(),
             lines: Bucket::new(LINES_PER_SECOND, now),
@@ -126,17 +132,31 @@ impl Guard {
     /// New rules; what is known of sources stays, but who is exempt now is.
     pub fn reload(&mut self, config: &Config, now: Instant) {
         (self.config, self.trusted) = (config.sip.guard.clone(), trusted(config));
-        let (rate, trusted) = (self.config.requests, &self.trusted);
+        let rate = self.config.requests;
+        self.sources.iter_mut().for_each(|(_, watch)| watch.requests = Bucket::new(rate, now));
+        self.exempt();
+    }
+
+    /// The names of trunks have these addresses now.
+    pub fn trust(&mut self, mut named: Vec<IpAddr>) {
+        named.truncate(NAMED_MAX);
+        if named != self.named {
+            self.named = named;
+            self.exempt();
+        }
+    }
+
+    fn exempt(&mut self) {
+        let (trusted, named) = (&self.trusted, &self.named);
         for (source, watch) in self.sources.iter_mut() {
-            watch.exempt = source.is_ipv4() && trusted.iter().any(|n| n.contains(source));
-            watch.requests = Bucket::new(rate, now);
+            watch.exempt = source.is_ipv4() && is_trusted(trusted, named, source);
         }
     }
 
     /// What is known of a source; `None` if nothing is to be known, since it is exempt.
     fn watch(&mut self, now: Instant, ip: IpAddr) -> Option<&mut Watch> {
-        let (source, trusted, rate) = (source_of(ip), &self.trusted, self.config.requests);
-        let is_trusted = || trusted.iter().any(|n| n.contains(ip));
+        let (source, trusted, named, rate) = (source_of(ip), &self.trusted, &self.named, self.config.requests);
+        let is_trusted = || is_trusted(trusted, named, ip);
         if source.is_ipv6() && is_trusted() {
             return None;
         }
@@ -257,6 +277,10 @@ impl Guard {
     pub fn counts(&self) -> (usize, usize) {
         (self.sources.len(), self.ends.len())
     }
+}
+
+fn is_trusted(trusted: &[Network], named: &[IpAddr], ip: IpAddr) -> bool {
+    trusted.iter().any(|n| n.contains(ip)) || named.contains(&ip.to_canonical())
 }
 
 /// Networks of trunks, addresses of their targets, and what the configuration allows.

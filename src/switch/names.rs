@@ -53,10 +53,12 @@ impl World {
     pub fn look_at_names(&mut self) {
         let config = std::sync::Arc::clone(&self.config);
         let mut has_names = false;
+        let mut trusted = Vec::new();
         for trunk in &config.trunks {
             for target in trunk.targets.iter().filter(|t| is_name(&t.uri)) {
                 has_names = true;
-                self.ep.ways(&target.uri, Transport::Udp);
+                let flows = self.ep.ways(&target.uri, Transport::Udp).flows;
+                trusted.extend(flows.iter().map(|f| f.peer.ip().to_canonical()));
             }
             for host in &trunk.inbound_hosts {
                 has_names = true;
@@ -67,8 +69,13 @@ impl World {
                 known.extend(flows.iter().map(|f| (f.peer.ip().to_canonical(), until)));
                 known.sort_unstable();
                 known.dedup_by_key(|(ip, _)| *ip);
+                trusted.extend(known.iter().map(|(ip, _)| *ip));
             }
         }
+        // Hops with weights come in another order each time.
+        trusted.sort_unstable();
+        trusted.dedup();
+        self.guard.trust(trusted);
         if let Some(at) = self.names.due.take() {
             self.timers.cancel(at, TimerKey::Names);
         }

@@ -125,7 +125,12 @@ impl Tandem {
 
     /// Runs a command of tandem against this switch: status and all that it printed.
     pub fn command(&self, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(&self.program).args(arguments).arg("--config").arg(&self.config).output();
+        self.command_with(&self.config, arguments)
+    }
+
+    /// As [`Tandem::command`], with another configuration that names this switch.
+    pub fn command_with(&self, config: &Path, arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(&self.program).args(arguments).arg("--config").arg(config).output();
         let output = output.expect("tandem runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), text)
