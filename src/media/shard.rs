@@ -16,6 +16,7 @@ use super::player::Prompt;
 use super::report::NtpClock;
 use super::room::RoomSetting;
 use super::tap::{Frame, Tapped};
+use crate::base::cache::fetch;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::Quality;
@@ -252,6 +253,20 @@ impl Shard {
             return;
         }
         self.pass((now, now), port, &received, bytes, out);
+    }
+
+    /// A packet of the port is about to come: what is known of its leg is fetched, which is out of the processor's caches since its
+    /// last packet.
+    #[inline]
+    pub fn expect(&self, port: u32) {
+        self.places.get(port as usize).into_iter().for_each(fetch);
+    }
+
+    /// The same for the leg that hears it; a while after [`Shard::expect`].
+    #[inline]
+    pub fn expect_listener(&self, port: u32) {
+        let listener = self.places.get(port as usize).and_then(|p| p.as_ref()?.first_listener);
+        listener.and_then(|port| self.places.get(port as usize)).into_iter().for_each(fetch);
     }
 
     /// Gives a packet that came at `at` to all who hear the leg.

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 pub const BUFFERS: u16 = 512;
 /// A buffer's parts: the kernel's header, the source's address, when it came, the packet.
 pub const BUFFER: usize = 2_048;
+/// From one buffer to the next: an odd number of cache lines, or the beginnings of all would meet in a few sets of the cache.
+const STRIDE: usize = BUFFER + 5 * 64;
 pub const HEADER: usize = 16;
 pub const NAME: usize = mem::size_of::<libc::sockaddr_in6>();
 pub const STAMP: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::timespec>();
@@ -29,7 +31,7 @@ unsafe impl Send for Buffers {}
 
 impl Buffers {
     const RING: usize = BUFFERS as usize * mem::size_of::<types::BufRingEntry>();
-    const LEN: usize = Buffers::RING + BUFFERS as usize * BUFFER;
+    const LEN: usize = Buffers::RING + BUFFERS as usize * STRIDE;
 
     pub fn new() -> io::Result<Buffers> {
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -48,7 +50,7 @@ impl Buffers {
 
     /// One buffer's bytes.
     pub fn get(&mut self, id: u16) -> &mut [u8] {
-        let at = Buffers::RING + usize::from(id % BUFFERS) * BUFFER;
+        let at = Buffers::RING + usize::from(id % BUFFERS) * STRIDE;
         // SAFETY: within the mapping; the kernel has given this buffer to us and does not write to it until `give`.
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().add(at), BUFFER) }
     }
@@ -56,7 +58,7 @@ impl Buffers {
     /// Where the packet in a buffer came from.
     pub fn source(&mut self, id: u16) -> Option<SocketAddr> {
         let name = self.get(id).get(HEADER..HEADER + mem::size_of::<libc::sockaddr_storage>())?;
-        // SAFETY: as long as a storage, initialised, and aligned: buffers begin at multiples of 2,048, names 16 bytes later. What
+        // SAFETY: as long as a storage, initialised, and aligned: buffers begin at multiples of 64, names 16 bytes later. What
         // lies beyond the address is the packet's and not read for either family.
         read_address(unsafe { &*name.as_ptr().cast() })
     }

@@ -40,6 +40,10 @@ pub trait PacketIo {
     fn wait(&mut self, timeout: Option<Duration>, gather: Gather) -> io::Result<()>;
     /// The next packet of those that were ready when the wait ended.
     fn receive(&mut self) -> Option<Incoming<'_>>;
+    /// The port of a packet that [`PacketIo::receive`] will give `n` packets after the next, where that is known.
+    fn coming(&self, _n: usize) -> Option<u32> {
+        None
+    }
     /// Sends and empties `out`, at the latest at the next [`PacketIo::wait`]. Packets that the system refuses are counted and
     /// gone.
     fn send(&mut self, out: &mut Outbox);
@@ -61,11 +65,14 @@ pub struct Incoming<'a> {
 pub struct Outbox {
     bytes: Vec<u8>,
     packets: Vec<Packet>,
+    /// Whether what is pushed now answers a packet that came, and not a tick or an order.
+    pub relays: bool,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Outbox { bytes: Vec::with_capacity(OUTBOX_PACKETS * 256), packets: Vec::with_capacity(OUTBOX_PACKETS) }
+        let (bytes, packets) = (Vec::with_capacity(OUTBOX_PACKETS * 256), Vec::with_capacity(OUTBOX_PACKETS));
+        Outbox { bytes, packets, relays: false }
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Packet {
     pub port: u32,
     pub socket: Socket,
     pub to: SocketAddr,
+    /// Passed on as it came: when exactly that was, nobody asks.
+    pub relayed: bool,
     start: usize,
     end: usize,
 }
@@ -82,7 +91,7 @@ impl Outbox {
     pub fn push(&mut self, port: u32, socket: Socket, to: SocketAddr, bytes: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        self.packets.push(Packet { port, socket, to, start, end: self.bytes.len() });
+        self.packets.push(Packet { port, socket, to, relayed: self.relays, start, end: self.bytes.len() });
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::base::time::{Duration, Instant};
 /// Packets are counted over so long.
 const WINDOW: Duration = Duration::from_millis(10);
 /// What is passed on when it comes waits half of this in the mean.
-const RELAY_SPAN: Duration = Duration::from_micros(230);
+const RELAY_SPAN: Duration = Duration::from_micros(215);
 /// The same by the clock, where packets come in bursts or the kernel cannot count: the waking itself takes some 50 µs more.
 const RELAY_REST: Duration = Duration::from_micros(120);
 /// What waits for its pull from a jitter buffer anyway may wait here as well: the pull ends the wait. Digits and orders wait with
@@ -52,12 +52,15 @@ pub struct Pace {
     strays: u32,
     distrust: Instant,
     gather: Gather,
+    /// By how much, in thousandths, a wait is to gather more than `gather` says, and what is left over of the waits before.
+    more: u32,
+    left: u32,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
         let (begin, distrust) = (Instant::ZERO, Instant::ZERO);
-        Pace { begin, received: 0, relayed: 0, strays: 0, distrust, gather: Gather::NOT }
+        Pace { begin, received: 0, relayed: 0, strays: 0, distrust, gather: Gather::NOT, more: 0, left: 0 }
     }
 }
 
@@ -72,10 +75,15 @@ impl Pace {
             let came = received.saturating_sub(self.received);
             // After a long sleep nothing is known of now.
             let came = if passed < WINDOW * 3 { came } else { 0 };
-            self.gather = plan(came, passed, relayed == self.relayed, now < self.distrust);
+            (self.gather, self.more) = plan(came, passed, relayed == self.relayed, now < self.distrust);
             (self.begin, self.received, self.relayed, self.strays) = (now, received, relayed, 0);
         }
-        self.gather
+        self.left += self.more;
+        if self.left < 1_000 || !self.gather.counts() {
+            return self.gather;
+        }
+        self.left -= 1_000;
+        Gather { packets: self.gather.packets + 1, ..self.gather }
     }
 
     /// After a wait that has taken `waited` and brought `packets`.
@@ -87,17 +95,18 @@ impl Pace {
     }
 }
 
-fn plan(came: u64, passed: Duration, only_sound: bool, distrusted: bool) -> Gather {
+/// How a wait gathers, and how many thousandths of a packet more in the mean.
+fn plan(came: u64, passed: Duration, only_sound: bool, distrusted: bool) -> (Gather, u32) {
     let (span, rest, patience) = match only_sound {
         true => (SOUND_SPAN, SOUND_REST, SOUND_PATIENCE),
         false => (RELAY_SPAN, RELAY_REST, RELAY_PATIENCE),
     };
     let share = span.as_secs_f64() / passed.as_secs_f64().max(1e-6);
-    let packets = ((came as f64 * share) as u64).min(PACKETS_MAX) as u32;
-    match packets {
-        0 | 1 => Gather::NOT,
-        _ if distrusted && !only_sound => Gather { packets: 0, patience: Duration::ZERO, rest },
-        packets => Gather { packets, patience, rest },
+    let thousandths = ((came as f64 * share * 1_000.0) as u64).min(PACKETS_MAX * 1_000) as u32;
+    match thousandths / 1_000 {
+        0 | 1 => (Gather::NOT, 0),
+        _ if distrusted && !only_sound => (Gather { packets: 0, patience: Duration::ZERO, rest }, 0),
+        packets => (Gather { packets, patience, rest }, thousandths % 1_000),
     }
 }
 
@@ -111,11 +120,20 @@ mod tests {
 
     /// The plan after `packets` of each 10 ms, of which `relayed` are passed on.
     fn after(pace: &mut Pace, packets: u64, relayed: u64) -> Gather {
-        let (mut gather, from) = (Gather::NOT, pace.begin);
+        let from = pace.begin;
         for n in 1..=3 {
-            gather = pace.plan(from + ms(10 * n), pace.received + packets, pace.relayed + relayed);
+            pace.plan(from + ms(10 * n), pace.received + packets, pace.relayed + relayed);
         }
-        gather
+        pace.gather
+    }
+
+    #[test]
+    fn a_part_of_a_packet_counts_in_the_mean() {
+        let mut pace = Pace::default();
+        after(&mut pace, 300, 300);
+        let now = pace.begin + ms(1);
+        let waits = (0..1_000).map(|_| pace.plan(now, pace.received, pace.relayed).packets);
+        assert!((6_448..=6_451).contains(&waits.sum::<u32>()));
     }
 
     #[test]

@@ -36,6 +36,8 @@ const SLICE_NS: u64 = 100_000;
 const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 /// While the way up is full it is tried again so often.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
+/// By how many packets their legs' memory is asked for before them.
+const EXPECTED: usize = 4;
 /// Packets between two looks at the clock while they are taken: some 10 µs.
 const CLOCK_EVERY: usize = 8;
 /// Of faults of waiting one in so many is told: some five seconds' worth.
@@ -307,6 +309,8 @@ impl<I: PacketIo> Worker<I> {
         let (clocks, mut taken) = (self.clock.now(), 0usize);
         let waited = clocks.mono.since(begun);
         let mut now = clocks.mono;
+        self.outbox.relays = true;
+        (0..EXPECTED).for_each(|n| self.expect(n));
         while let Some(packet) = self.io.receive() {
             taken += 1;
             if taken.is_multiple_of(CLOCK_EVERY) {
@@ -318,8 +322,21 @@ impl<I: PacketIo> Worker<I> {
             if !I::GATHERS {
                 self.io.send(&mut self.outbox);
             }
+            self.expect(EXPECTED - 1);
         }
+        self.outbox.relays = false;
         self.pace.waited(waited, taken);
+    }
+
+    /// Has the legs fetched that the packets after the next `n` concern.
+    #[inline]
+    fn expect(&self, n: usize) {
+        if let Some(port) = self.io.coming(n) {
+            self.shard.expect(port);
+        }
+        if let Some(port) = n.checked_sub(EXPECTED / 2).and_then(|n| self.io.coming(n)) {
+            self.shard.expect_listener(port);
+        }
     }
 
     fn publish(&self) {

@@ -11,6 +11,7 @@ use super::pace::Gather;
 use crate::media::shard::Socket;
 use crate::shell::net::{Waker, raise_open_files, write_address};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ const FILES: u64 = 98_304;
 const FLOWS_A_TURN: u32 = 4;
 /// A socket whose receive failed is tried again after so long.
 const FAULT_PAUSE: Duration = Duration::from_millis(20);
+/// Completions taken out of the ring at once.
+const CAME_MAX: usize = 256;
 /// So many packets end a rest before its time.
 const GATHERED: u32 = 64;
 
@@ -66,6 +69,16 @@ enum Lane {
     Flow,
 }
 
+/// A packet that came: where to and from, and where it lies in which buffer.
+struct Found {
+    port: u32,
+    socket: Socket,
+    source: SocketAddr,
+    id: u16,
+    start: usize,
+    end: usize,
+}
+
 const LANES: [Lane; 3] = [Lane::Rtp, Lane::Rtcp, Lane::Flow];
 
 /// See the module's documentation.
@@ -84,6 +97,8 @@ pub struct Uring {
     flows_left: u32,
     /// The waker must be watched again.
     unwatched: bool,
+    /// Completions that have been taken out of the ring, to see what comes.
+    came: VecDeque<cqueue::Entry>,
     buffers: Buffers,
     /// The buffer of the packet that was given out last.
     lent: Option<u16>,
@@ -138,6 +153,7 @@ impl Uring {
             idle_until: None,
             flows_left: FLOWS_A_TURN,
             unwatched: false,
+            came: VecDeque::with_capacity(CAME_MAX),
             buffers,
             lent,
             wanted,
@@ -170,13 +186,20 @@ impl Uring {
         }
     }
 
+    /// The peer of a flow whose packets come without their source and moment.
+    fn only_peer(&self, port: u32, lane: Lane) -> Option<SocketAddr> {
+        let flow = self.slots.get(port as usize)?.flow.as_ref()?;
+        (lane == Lane::Flow && flow.relays).then_some(flow.peer)
+    }
+
     /// Puts up a socket's receive.
     fn listen(&mut self, port: u32, lane: Lane) {
         let Some(generation) = self.generation(port, lane) else { return };
-        let about = RECEIVE | token(port, lane, generation);
-        let entry =
-            opcode::RecvMsgMulti::new(fixed(port, lane), &raw const *self.wanted, GROUP).build().user_data(about);
-        if !self.push(&entry) {
+        let entry = match self.only_peer(port, lane) {
+            Some(_) => opcode::RecvMulti::new(fixed(port, lane), GROUP).build(),
+            None => opcode::RecvMsgMulti::new(fixed(port, lane), &raw const *self.wanted, GROUP).build(),
+        };
+        if !self.push(&entry.user_data(RECEIVE | token(port, lane, generation))) {
             self.idle.push((port, lane));
             self.idle_until = Some(Instant::now() + FAULT_PAUSE);
         }
@@ -252,16 +275,40 @@ impl Uring {
         }
     }
 
-    /// Looks through the completions for the next packet: where it came to and from, its buffer, its length.
-    fn next_packet(&mut self) -> Option<(u32, Socket, SocketAddr, u16, usize)> {
+    fn sleep(&mut self, timeout: Option<Duration>, gather: Gather) -> io::Result<()> {
+        if gather.counts() {
+            let patience = timeout.map_or(gather.patience, |t| gather.patience.min(t));
+            return self.enter(Some(patience), gather.packets, Duration::ZERO);
+        }
+        let rest = timeout.map_or(gather.rest, |t| gather.rest.min(t));
+        if rest.is_zero() {
+            return self.enter(timeout, 1, rest);
+        }
+        if self.can_rest {
+            return self.enter(timeout, GATHERED, rest);
+        }
+        let _ = self.ring.submit();
+        std::thread::sleep(rest);
+        self.enter(timeout.map(|t| t - rest), 1, Duration::ZERO)
+    }
+
+    /// Looks through the completions for the next packet.
+    fn next_packet(&mut self) -> Option<Found> {
         loop {
-            let entry = self.ring.completion().next()?;
+            if self.came.is_empty() {
+                self.came.extend(self.ring.completion().take(CAME_MAX));
+            }
+            let entry = self.came.pop_front()?;
             match entry.user_data() & KIND {
                 RECEIVE => {
                     let Some((port, lane, id)) = self.received(&entry) else { continue };
+                    let end = (entry.result() as usize).min(BUFFER);
+                    if let Some(source) = self.only_peer(port, lane) {
+                        return Some(Found { port, socket: Socket::Rtp, source, id, start: 0, end });
+                    }
                     if let Some(source) = self.buffers.source(id) {
-                        let len = (entry.result() as usize).min(BUFFER) - PACKET;
-                        return Some((port, self.heard(port, lane, source), source, id, len));
+                        let socket = self.heard(port, lane, source);
+                        return Some(Found { port, socket, source, id, start: PACKET, end });
                     }
                     self.buffers.give(id);
                 }
@@ -311,7 +358,8 @@ impl Uring {
             }
         }
         let id = cqueue::buffer_select(entry.flags())?;
-        if current && entry.result() > PACKET as i32 {
+        let least = if self.only_peer(port, lane).is_some() { 0 } else { PACKET as i32 };
+        if current && entry.result() > least {
             return Some((port, lane, id));
         }
         self.buffers.give(id);
@@ -352,34 +400,25 @@ impl PacketIo for Uring {
             None => timeout,
             Some(pause) => Some(timeout.map_or(pause, |t| t.min(pause))),
         };
-        if gather.counts() {
-            let patience = timeout.map_or(gather.patience, |t| gather.patience.min(t));
-            self.enter(Some(patience), gather.packets, Duration::ZERO)?;
-            self.land();
-            return Ok(());
-        }
-        let rest = timeout.map_or(gather.rest, |t| gather.rest.min(t));
-        if rest.is_zero() {
-            self.enter(timeout, 1, rest)?;
-        } else if self.can_rest {
-            self.enter(timeout, GATHERED, rest)?;
-        } else {
-            let _ = self.ring.submit();
-            std::thread::sleep(rest);
-            self.enter(timeout.map(|t| t - rest), 1, Duration::ZERO)?;
-        }
+        self.sleep(timeout, gather)?;
         self.land();
+        self.came.extend(self.ring.completion().take(CAME_MAX - self.came.len()));
         Ok(())
+    }
+
+    fn coming(&self, n: usize) -> Option<u32> {
+        let about = self.came.get(n)?.user_data();
+        (about & KIND == RECEIVE).then(|| of_token(about).0)
     }
 
     fn receive(&mut self) -> Option<Incoming<'_>> {
         if let Some(id) = self.lent.take() {
             self.buffers.give(id);
         }
-        let (port, socket, source, id, len) = self.next_packet()?;
+        let Found { port, socket, source, id, start, end } = self.next_packet()?;
         self.lent = Some(id);
-        let stamp = self.buffers.stamp(id);
-        let bytes = self.buffers.get(id).get_mut(PACKET..)?.get_mut(..len)?;
+        let stamp = if start == PACKET { self.buffers.stamp(id) } else { None };
+        let bytes = self.buffers.get(id).get_mut(start..end)?;
         Some(Incoming { port, socket, source, stamp, bytes })
     }
 
@@ -435,22 +474,23 @@ impl Uring {
             return Lane::Rtcp;
         }
         let Some(slot) = self.slots.get_mut(packet.port as usize) else { return Lane::Rtp };
-        let due = slot.steady.sends(packet.to);
+        let due = slot.steady.sends(packet.to, packet.relayed);
         match &slot.flow {
-            Some(flow) if flow.peer == packet.to => return Lane::Flow,
+            Some(flow) if flow.peer == packet.to && flow.relays == packet.relayed => return Lane::Flow,
             Some(_) => self.close_flow(packet.port),
-            None if due && self.flows_left > 0 => return self.open_flow(packet.port, packet.to),
+            None if due && self.flows_left > 0 => return self.open_flow(packet),
             None => {}
         }
         Lane::Rtp
     }
 
-    fn open_flow(&mut self, port: u32, peer: SocketAddr) -> Lane {
+    fn open_flow(&mut self, packet: &Packet) -> Lane {
+        let port = packet.port;
         self.flows_left -= 1;
         let Some(slot) = self.slots.get_mut(port as usize) else { return Lane::Rtp };
         slot.steady.settle();
         let Some(main) = &slot.pair else { return Lane::Rtp };
-        let Ok(flow) = FlowSocket::open(main.rtp.as_fd(), peer) else { return Lane::Rtp };
+        let Ok(flow) = FlowSocket::open(main.rtp.as_fd(), packet.to, packet.relayed) else { return Lane::Rtp };
         if self.ring.submitter().register_files_update(place(port, Lane::Flow), &[flow.fd.as_raw_fd()]).is_err() {
             return Lane::Rtp;
         }
