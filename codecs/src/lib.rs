@@ -4,6 +4,7 @@
 //! State lives in plain structs that the caller owns; processing allocates nothing unless its doc says so.
 
 pub mod agc;
+pub mod cache;
 pub mod cng;
 pub mod dtmf;
 pub mod g711;

@@ -1,7 +1,6 @@
 //! What everything stands on: time, timers, ids, seeded randomness, redaction, secret digits, Base64.
 
 pub mod base64;
-pub mod cache;
 pub mod id;
 pub mod keys;
 pub mod limit;

@@ -12,6 +12,7 @@ use super::command::{Codec, Format};
 use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
 use super::jitter::{Advice, Jitter, Packet, Take};
 use crate::base::time::{Duration, Instant};
+use codecs::cache::fetch;
 use codecs::resample::{Interpolator, Ratio};
 use codecs::{cng, g711, g722, opus, plc};
 
@@ -161,6 +162,21 @@ impl Ear {
         let was_idle = self.jitter.is_idle();
         self.jitter.put(now, packet);
         self.jitter.begins().filter(|_| was_idle)
+    }
+
+    /// A packet is about to be put.
+    #[inline]
+    pub fn foresee_packet(&self) {
+        self.jitter.foresee_put();
+    }
+
+    /// A frame is about to be pulled.
+    #[inline]
+    pub fn foresee_pull(&self) {
+        self.jitter.foresee_take();
+        fetch(&self.concealer);
+        fetch(&self.queue);
+        fetch(&self.heard);
     }
 
     /// Nothing has come for a while.

@@ -16,11 +16,11 @@ use super::player::Prompt;
 use super::report::NtpClock;
 use super::room::RoomSetting;
 use super::tap::{Frame, Tapped};
-use crate::base::cache::fetch;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, Now};
 use crate::event::Quality;
 use crate::rtp::packet::{HEADER_LEN, is_rtcp};
+use codecs::cache::fetch;
 use effort::Effort;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -258,15 +258,30 @@ impl Shard {
     /// A packet of the port is about to come: what is known of its leg is fetched, which is out of the processor's caches since its
     /// last packet.
     #[inline]
-    pub fn expect(&self, port: u32) {
+    pub fn foresee(&self, port: u32) {
         self.places.get(port as usize).into_iter().for_each(fetch);
     }
 
-    /// The same for the leg that hears it; a while after [`Shard::expect`].
+    /// The same for what takes its sound, or the leg that hears it; a while after [`Shard::foresee`].
     #[inline]
-    pub fn expect_listener(&self, port: u32) {
-        let listener = self.places.get(port as usize).and_then(|p| p.as_ref()?.first_listener);
-        listener.and_then(|port| self.places.get(port as usize)).into_iter().for_each(fetch);
+    pub fn foresee_listener(&self, port: u32) {
+        let Some(place) = self.places.get(port as usize).and_then(Option::as_ref) else { return };
+        place.leg.foresee_packet();
+        if let Some(listener) = place.first_listener {
+            self.foresee(listener);
+        }
+    }
+
+    /// The legs after the `n`th of these are about to speak, and the ears of the next to be pulled.
+    #[inline]
+    fn foresee_after<'a>(&self, n: usize, mut port: impl FnMut(usize) -> Option<&'a u32>) {
+        if let Some(port) = port(n + 4) {
+            self.foresee(*port);
+        }
+        let soon = port(n + 2).and_then(|port| self.places.get(*port as usize)?.as_ref());
+        if let Some(place) = soon {
+            place.leg.foresee_pull();
+        }
     }
 
     /// Gives a packet that came at `at` to all who hear the leg.
@@ -334,7 +349,8 @@ impl Shard {
             self.listen(step, late, out);
             self.mix(step, late, out);
             if let Some(due) = self.wheel.get_mut(step as usize % WHEEL).map(std::mem::take) {
-                for port in &due {
+                for (n, port) in due.iter().enumerate() {
+                    due.get(n + 4).into_iter().for_each(|port| self.foresee(*port));
                     self.generate(*port, step, late, out);
                 }
                 self.give_back(step, due);

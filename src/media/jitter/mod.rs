@@ -23,6 +23,7 @@ mod tests;
 use super::command::Codec;
 use super::frame::FRAME_MS;
 use crate::base::time::{Duration, Instant};
+use codecs::cache::fetch;
 use delay::Delay;
 use line::{Line, Numbers, TICKS};
 use std::ops::RangeInclusive;
@@ -140,6 +141,25 @@ impl Default for Jitter {
 }
 
 impl Jitter {
+    /// A packet is about to come.
+    #[inline]
+    pub fn foresee_put(&self) {
+        fetch(&self.line);
+        fetch(&self.delay);
+        fetch(&self.position);
+        fetch(&self.counts);
+        self.store.foresee_put();
+    }
+
+    /// What is next is about to be taken.
+    #[inline]
+    pub fn foresee_take(&self) {
+        fetch(&self.delay);
+        fetch(&self.position);
+        fetch(&self.counts);
+        self.store.foresee_take(self.next);
+    }
+
     pub fn new() -> Jitter {
         Jitter {
             state: State::Idle,

@@ -1,6 +1,7 @@
 //! Packets that wait, in memory that is there from the start: payloads in chains of small blocks.
 
 use crate::media::command::Codec;
+use codecs::cache::fetch;
 
 /// Packets at most.
 pub const SLOTS: usize = 32;
@@ -57,6 +58,18 @@ impl Default for Store {
 impl Store {
     const fn slot(sequence: i64) -> usize {
         sequence as usize % SLOTS
+    }
+
+    /// What a packet is put into next.
+    #[inline]
+    pub fn foresee_put(&self) {
+        self.blocks.get(usize::from(self.free)).into_iter().for_each(fetch);
+    }
+
+    /// What waits with that number.
+    #[inline]
+    pub fn foresee_take(&self, sequence: i64) {
+        self.slots.get(Store::slot(sequence)).into_iter().for_each(fetch);
     }
 
     pub fn get(&self, sequence: i64) -> Option<&Waiting> {

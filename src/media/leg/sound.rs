@@ -127,6 +127,18 @@ impl Leg {
         self.ear.as_ref().map_or(self.heard_before, |ear| ear.heard().and(self.heard_before))
     }
 
+    /// A packet is about to come.
+    #[inline]
+    pub fn foresee_packet(&self) {
+        self.ear.iter().for_each(|ear| ear.foresee_packet());
+    }
+
+    /// Its ear is about to be pulled.
+    #[inline]
+    pub fn foresee_pull(&self) {
+        self.ear.iter().for_each(|ear| ear.foresee_pull());
+    }
+
     pub fn ear(&mut self) -> Option<&mut Ear> {
         self.ear.as_deref_mut()
     }

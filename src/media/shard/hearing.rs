@@ -8,7 +8,8 @@ impl Shard {
     /// Pulls the ears whose frames are due in a step, and lets everybody hear who needs their sound.
     pub(super) fn listen(&mut self, step: u64, late: bool, out: &mut impl Sink) {
         let Some(due) = self.ears.get_mut(step as usize % EARS).map(std::mem::take) else { return };
-        for port in &due {
+        for (n, port) in due.iter().enumerate() {
+            self.foresee_after(n, |n| due.get(n));
             self.pull(*port, Instant::from_micros(step * STEP_US), late, out);
         }
         if let Some(place) = self.ears.get_mut(step as usize % EARS) {

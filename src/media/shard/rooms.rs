@@ -110,6 +110,7 @@ impl Shard {
         hall.room.begin();
         let mut frame = Frame::silent(Rate::Narrow);
         for (seat, port) in hall.ports.iter().enumerate() {
+            self.foresee_after(seat, |seat| hall.ports.get(seat)?.as_ref());
             let place = port.and_then(|port| self.place(port));
             let Some(ear) = place.and_then(|p| p.leg.ear()) else { continue };
             hall.room.tune(seat, ear.rate());
@@ -129,6 +130,7 @@ impl Shard {
         }
         let mut encoded = Encoded { done: [None; 6], payloads: [[0; NARROW]; 6] };
         for (seat, port) in hall.ports.iter().enumerate() {
+            hall.ports.get(seat + 4).copied().flatten().into_iter().for_each(|port| self.foresee(port));
             if let (Some(port), Some(mixed)) = (*port, hall.room.heard(seat)) {
                 self.say(port, due, mixed, &mut encoded, out);
             }

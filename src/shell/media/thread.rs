@@ -37,7 +37,7 @@ const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 /// While the way up is full it is tried again so often.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// By how many packets their legs' memory is asked for before them.
-const EXPECTED: usize = 4;
+const FORESEEN: usize = 4;
 /// Packets between two looks at the clock while they are taken: some 10 µs.
 const CLOCK_EVERY: usize = 8;
 /// Of faults of waiting one in so many is told: some five seconds' worth.
@@ -310,7 +310,7 @@ impl<I: PacketIo> Worker<I> {
         let waited = clocks.mono.since(begun);
         let mut now = clocks.mono;
         self.outbox.relays = true;
-        (0..EXPECTED).for_each(|n| self.expect(n));
+        (0..FORESEEN).for_each(|n| self.foresee(n));
         while let Some(packet) = self.io.receive() {
             taken += 1;
             if taken.is_multiple_of(CLOCK_EVERY) {
@@ -322,7 +322,7 @@ impl<I: PacketIo> Worker<I> {
             if !I::GATHERS {
                 self.io.send(&mut self.outbox);
             }
-            self.expect(EXPECTED - 1);
+            self.foresee(FORESEEN - 1);
         }
         self.outbox.relays = false;
         self.pace.waited(waited, taken);
@@ -330,12 +330,12 @@ impl<I: PacketIo> Worker<I> {
 
     /// Has the legs fetched that the packets after the next `n` concern.
     #[inline]
-    fn expect(&self, n: usize) {
+    fn foresee(&self, n: usize) {
         if let Some(port) = self.io.coming(n) {
-            self.shard.expect(port);
+            self.shard.foresee(port);
         }
-        if let Some(port) = n.checked_sub(EXPECTED / 2).and_then(|n| self.io.coming(n)) {
-            self.shard.expect_listener(port);
+        if let Some(port) = n.checked_sub(FORESEEN / 2).and_then(|n| self.io.coming(n)) {
+            self.shard.foresee_listener(port);
         }
     }
 

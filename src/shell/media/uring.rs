@@ -10,6 +10,7 @@ use super::io::{Incoming, Outbox, Packet, PacketIo, Pair};
 use super::pace::Gather;
 use crate::media::shard::Socket;
 use crate::shell::net::{Waker, raise_open_files, write_address};
+use codecs::cache::fetch;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::collections::VecDeque;
 use std::io;
@@ -407,8 +408,13 @@ impl PacketIo for Uring {
     }
 
     fn coming(&self, n: usize) -> Option<u32> {
-        let about = self.came.get(n)?.user_data();
-        (about & KIND == RECEIVE).then(|| of_token(about).0)
+        let entry = self.came.get(n)?;
+        if entry.user_data() & KIND != RECEIVE {
+            return None;
+        }
+        let (port, ..) = of_token(entry.user_data());
+        self.slots.get(port as usize).into_iter().for_each(fetch);
+        Some(port)
     }
 
     fn receive(&mut self) -> Option<Incoming<'_>> {
@@ -437,6 +443,8 @@ impl PacketIo for Uring {
         // Not moved while requests point to it.
         self.names.reserve(self.flying.packets().len());
         for i in 0..self.flying.packets().len() {
+            let later = self.flying.packets().get(i + 4).and_then(|p| self.slots.get(p.port as usize));
+            later.into_iter().for_each(fetch);
             let Some(packet) = self.flying.packets().get(i).copied() else { break };
             let sent = self.queue(&packet);
             self.unsent += u64::from(!sent);

@@ -1,4 +1,4 @@
-//! Asking the processor for memory before it is needed.
+//! Asking the processor for memory before it is needed. It stands here since it is what needs `unsafe`, for whoever handles sound.
 
 /// Begins to bring what lies at `value` near, so that who reads it some hundred nanoseconds later need not wait. Nothing else
 /// changes, and where the processor's way to ask is not known nothing happens.
