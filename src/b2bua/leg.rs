@@ -198,6 +198,8 @@ pub struct Leg {
     early: Vec<reliable::Early>,
     /// Of a 3xx: UAC, what it said; UAS, what it is to say.
     contacts: Vec<String>,
+    /// Reason of the responses to the INVITE (RFC 3326); "" if they have none.
+    reason: Box<str>,
     prack_out: Option<reliable::Prack>,
     expiry: expiry::Expiry,
     /// The re-INVITE under way that refreshes the session.
@@ -246,6 +248,7 @@ impl Leg {
             provisionals: reliable::Provisionals::default(),
             early: Vec::new(),
             contacts: Vec::new(),
+            reason: "".into(),
             prack_out: None,
             expiry: expiry::Expiry::default(),
             refreshing: None,

@@ -1,6 +1,7 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
 mod edge;
+pub mod identity;
 mod manners;
 pub mod outside;
 pub mod pay;
@@ -84,6 +85,7 @@ pub struct Sip {
     pub guard: Guard,
     pub session_timers: SessionTimers,
     pub reach: Reach,
+    pub identity: identity::Identities,
 }
 
 /// PEM files of a certificate chain and of its private key.
@@ -317,6 +319,7 @@ pub struct Trunk {
     pub refer: Refer,
     /// `None`: verified by the system's roots.
     pub tls: Option<TrunkTls>,
+    pub identity: identity::TrunkIdentity,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -365,6 +368,8 @@ pub struct User {
     pub dtmf: Dtmf,
     pub redirects: Redirects,
     pub refer: Refer,
+    /// Numbers that are its own, beside its name.
+    pub numbers: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

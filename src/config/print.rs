@@ -3,6 +3,7 @@
 use super::{
     Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, ListenerTls, Manners, MediaIo, NumberRule,
     RecogniserKind, Register, Trunk, TrunkTls, User, UserSecret,
+    identity::{Identities, TrunkIdentity},
 };
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
@@ -90,6 +91,7 @@ fn sip(config: &Config) -> Value {
     }
     m.push(("udp_max", (reach.udp_max as u64).into()));
     m.push(("guard", guard(&config.sip.guard)));
+    m.push(("identity", identity(&config.sip.identity)));
     let timers = config.sip.session_timers;
     let seconds = |s: u32| duration(Duration::from_secs(u64::from(s)));
     m.push((
@@ -100,6 +102,26 @@ fn sip(config: &Config) -> Value {
             ("refresher", text(timers.refresher.as_str())),
         ]),
     ));
+    map(m)
+}
+
+fn identity(identity: &Identities) -> Value {
+    let mut m = Vec::new();
+    if let Some(signing) = &identity.signing {
+        m.extend(certificate(&signing.own));
+        m.push(("x5u", text(&signing.x5u)));
+        m.extend(signing.origid.iter().map(|id| ("origid", text(id))));
+    }
+    m.push(("numbers", list(identity.numbers.iter().cloned())));
+    m.extend(identity.roots.as_ref().map(|roots| ("roots", path(roots))));
+    m.extend([("fresh", duration(identity.fresh)), ("wait", duration(identity.wait))]);
+    m.push(("verstat", text(identity.verstat.as_str())));
+    map(m)
+}
+
+fn trunk_identity(identity: &TrunkIdentity) -> Value {
+    let mut m = vec![("sign", text(identity.sign.as_str())), ("verify", text(identity.verify.as_str()))];
+    m.extend(identity.numbers.as_ref().map(|numbers| ("numbers", list(numbers.iter().cloned()))));
     map(m)
 }
 
@@ -262,6 +284,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("refer", text(trunk.refer.as_str())));
     m.push(("redirects", text(trunk.manners.redirects.as_str())));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
+    m.push(("identity", trunk_identity(&trunk.identity)));
     map(m)
 }
 
@@ -309,6 +332,7 @@ fn user(user: &User) -> Value {
     };
     let mut m = vec![("name", text(&user.name)), (secret, text(REDACTED)), ("context", text(&user.context))];
     m.extend(user.display.iter().map(|d| ("display", text(d))));
+    m.push(("numbers", list(user.numbers.iter().cloned())));
     m.extend(user.srtp.map(|s| ("srtp", text(s.as_str()))));
     m.push(("dtmf", text(user.dtmf.as_str())));
     m.push(("refer", text(user.refer.as_str())));

@@ -76,7 +76,10 @@ impl Config {
         let own =
             own.into_iter().flatten().chain(http.tls.as_mut()).flat_map(|own| [&mut own.certificate, &mut own.key]);
         let ca = ca.into_iter().flatten();
-        for path in [data_dir, &mut media.prompts, &mut web.files].into_iter().chain(dialplans).chain(own).chain(ca) {
+        let signing = sip.identity.signing.as_mut().map(|s| [&mut s.own.certificate, &mut s.own.key]);
+        let identity = signing.into_iter().flatten().chain(sip.identity.roots.as_mut());
+        let paths = [data_dir, &mut media.prompts, &mut web.files].into_iter().chain(dialplans);
+        for path in paths.chain(own).chain(ca).chain(identity) {
             *path = folder.join(&*path);
         }
     }
@@ -140,6 +143,7 @@ impl Found {
         self.unique(f.items("users"), "user");
         self.own_networks(f.items("trunks"));
         self.secure_targets(&config, f.items("trunks"));
+        super::identity::unmet(&mut self.reader, &config, f.items("trunks"));
         config
     }
 
@@ -175,6 +179,10 @@ impl Found {
             anonymous_context: self.context(f, "anonymous_context", "anonymous calls"),
             guard: edge::guard(&Fields::of(f.get("guard").unwrap_or(&EMPTY), &edge::GUARD)),
             reach: super::reach::reach(f),
+            identity: {
+                let own = Fields::of(f.get("identity").unwrap_or(&EMPTY), &super::identity::IDENTITY);
+                super::identity::identities(&mut self.reader, &own)
+            },
             session_timers: {
                 let timers = Fields::of(f.get("session_timers").unwrap_or(&EMPTY), &SESSION_TIMERS);
                 SessionTimers::read(&mut self.reader, &timers)
@@ -327,6 +335,10 @@ impl Found {
             dtmf: dtmf(f),
             pci: f.flag("pci"),
             tls: f.get("tls").map(|node| self.trunk_tls(&Fields::of(node, &shapes::TRUNK_TLS))),
+            identity: {
+                let own = f.get("identity").unwrap_or(&EMPTY);
+                super::identity::trunk(&Fields::of(own, &super::identity::TRUNK_IDENTITY))
+            },
             name,
         };
         let name = &trunk.name;
@@ -408,6 +420,7 @@ impl Found {
             display: f.text("display").map(str::to_owned),
             srtp: srtp(f),
             redirects: f.text("redirects").and_then(Redirects::from_name).unwrap_or_default(),
+            numbers: f.texts("numbers"),
             refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
         })

@@ -85,6 +85,7 @@ pub static SIP: Shape = Shape {
             "Where calls enter that are from no trunk and give no credentials; they are refused if missing.",
         ),
         key("guard", Type::Map(&super::edge::GUARD), "", "Who is kept out."),
+        key("identity", Type::Map(&super::identity::IDENTITY), "", "Callers' identities, signed and verified."),
         key("session_timers", Type::Map(&SESSION_TIMERS), "", "Refreshing of sessions (RFC 4028)."),
     ],
     prefixed: None,
@@ -360,6 +361,12 @@ pub static TRUNK: Shape = Shape {
             "",
             "How targets by sips: or transport=tls are verified, and what we show them.",
         ),
+        key(
+            "identity",
+            Type::Map(&super::identity::TRUNK_IDENTITY),
+            "",
+            "Whether callers' identities are signed and verified.",
+        ),
     ],
     prefixed: None,
 };
@@ -400,6 +407,12 @@ pub static USER: Shape = Shape {
         key("ha1", Type::Secret, "", "MD5 of name:domain:password, 32 hexadecimal digits, in place of a password."),
         required("context", NAME, "Where its calls enter the dialplan."),
         key("display", Type::Text, "", "Shown as the caller's name."),
+        key(
+            "numbers",
+            Type::OneOrMore(&super::identity::NUMBER),
+            "",
+            "Numbers that it may call with as its own, beside its name; see sip.identity.",
+        ),
         key("srtp", SRTP, "", "SRTP with it; media.srtp if missing."),
         key("dtmf", DTMF, "auto", "How digits reach it; auto: as RFC 4733 where that is negotiated, else as tones."),
         key(

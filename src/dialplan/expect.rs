@@ -33,6 +33,8 @@ pub(super) struct Call {
     pub to: String,
     pub at: Wall,
     pub headers: Vec<(String, String)>,
+    pub verstat: String,
+    pub attest: String,
 }
 
 /// An action that has to come.
@@ -79,6 +81,7 @@ const FIELDS: [(&str, &[&str]); 18] = [
             "strategy",
             "caller_id",
             "caller_name",
+            "attest",
             "media",
             "codecs",
             "time_limit",
@@ -154,6 +157,9 @@ fn read_call(reader: &mut Reader, f: &Fields<'_>, names: &Names<'_>) -> Call {
         reader.fault(f.at(), "a call comes by a trunk or from a user", "expected one of trunk and user");
     }
     let text = |key| f.text(key).map(str::to_owned);
+    let verstat = f.text("verstat").unwrap_or_default();
+    let letter = ["A", "B", "C"].into_iter().find_map(|a| Some((verstat.strip_suffix(a)?.strip_suffix('-')?, a)));
+    let verstat = letter.unwrap_or((verstat, ""));
     let user = text("user");
     let headers = f.get("headers").map_or(&[][..], Node::pairs).iter();
     let headers = headers.filter_map(|(k, v)| Some((k.text()?.to_owned(), v.text()?.to_owned())));
@@ -166,6 +172,9 @@ fn read_call(reader: &mut Reader, f: &Fields<'_>, names: &Names<'_>) -> Call {
         to: f.string("to"),
         at: f.text("at").and_then(|t| parse_moment(t).ok()).unwrap_or_default(),
         headers: headers.collect(),
+        // `TN-Validation-Passed-A` says both.
+        verstat: verstat.0.to_owned(),
+        attest: verstat.1.to_owned(),
     }
 }
 

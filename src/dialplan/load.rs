@@ -169,8 +169,10 @@ fn read_when(reader: &mut Reader, node: &Node) -> When {
         }
     };
     let not = fields.get("not").map(|n| Box::new(read_when(reader, n)));
-    if fields.get("hours").is_none() && fields.get("dates").is_none() && not.is_none() {
-        reader.fault(node.at, "this `when` says nothing", "expected hours, dates or not");
+    let verstat = fields.texts("verstat");
+    let is_empty = fields.get("hours").is_none() && fields.get("dates").is_none() && verstat.is_empty();
+    if is_empty && not.is_none() {
+        reader.fault(node.at, "this `when` says nothing", "expected hours, dates, verstat or not");
     }
-    When { hours, dates, not }
+    When { hours, dates, verstat, not }
 }

@@ -8,7 +8,7 @@ pub mod shapes;
 mod steps;
 mod testing;
 
-pub use rule::{CallFacts, Rule};
+pub use rule::{CallFacts, Proof, Rule};
 pub use testing::{EntryPoints, Performed, TestResult};
 
 use crate::base::yaml::{Fault, nearest};
@@ -147,6 +147,8 @@ impl Dialplan {
             ("to", facts.to),
             ("trunk", facts.trunk.unwrap_or_default()),
             ("user", facts.user.unwrap_or_default()),
+            ("verstat", facts.proof.verstat),
+            ("attest", facts.proof.attest),
             ("context", context),
             ("rule", rule.name()),
         ];
@@ -165,7 +167,7 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 23] = [
+pub const VARIABLES: [&str; 25] = [
     "digits",
     "speech",
     "confidence",
@@ -189,6 +191,8 @@ pub const VARIABLES: [&str; 23] = [
     "pay_card",
     "pay_card_type",
     "pay_error",
+    "verstat",
+    "attest",
 ];
 
 #[cfg(test)]

@@ -17,6 +17,16 @@ pub struct CallFacts<'a> {
     /// Value of a header by its name, any case.
     pub header: &'a dyn Fn(&str) -> Option<String>,
     pub at: Wall,
+    pub proof: Proof<'a>,
+}
+
+/// What verification says of the caller's number; "" if nothing is known.
+#[derive(Clone, Copy, Default)]
+pub struct Proof<'a> {
+    /// "TN-Validation-Passed", "TN-Validation-Failed", "No-TN-Validation".
+    pub verstat: &'a str,
+    /// "A", "B" or "C".
+    pub attest: &'a str,
 }
 
 #[derive(Debug)]
@@ -51,6 +61,8 @@ pub enum Property {
 pub struct When {
     pub(super) hours: Vec<Hours>,
     pub(super) dates: Option<Dates>,
+    /// One of these; empty: whatever it is.
+    pub(super) verstat: Vec<String>,
     pub(super) not: Option<Box<When>>,
 }
 
@@ -74,7 +86,7 @@ impl Rule {
         for m in &self.matches {
             all.extend(m.captures(facts)?.1);
         }
-        self.when.as_ref().is_none_or(|w| w.holds(facts.at)).then_some(all)
+        self.when.as_ref().is_none_or(|w| w.holds(facts)).then_some(all)
     }
 
     /// How many groups its patterns have at least, whichever of the alternatives match.
@@ -105,7 +117,7 @@ impl Rule {
             });
         }
         if let Some(when) = &self.when {
-            match when.verdict(facts.at) {
+            match when.verdict(facts) {
                 (true, why) => said.push(why),
                 (false, why) => return (false, why),
             }
@@ -148,13 +160,26 @@ impl Property {
 }
 
 impl When {
-    fn holds(&self, at: Wall) -> bool {
+    fn holds(&self, facts: &CallFacts<'_>) -> bool {
+        let at = facts.at;
         (self.hours.is_empty() || self.hours.iter().any(|h| h.contains(at)))
             && self.dates.as_ref().is_none_or(|d| d.contains(at))
-            && self.not.as_ref().is_none_or(|n| !n.holds(at))
+            && (self.verstat.is_empty() || self.is_proved(facts))
+            && self.not.as_ref().is_none_or(|n| !n.holds(facts))
     }
 
-    fn verdict(&self, at: Wall) -> (bool, String) {
+    /// The caller's verstat, alone or with its attestation, is one of those named.
+    fn is_proved(&self, facts: &CallFacts<'_>) -> bool {
+        let Proof { verstat, attest } = facts.proof;
+        let is = |wanted: &String| {
+            wanted == verstat
+                || wanted.strip_prefix(verstat).and_then(|w| w.strip_prefix('-')) == Some(attest) && !verstat.is_empty()
+        };
+        self.verstat.iter().any(is)
+    }
+
+    fn verdict(&self, facts: &CallFacts<'_>) -> (bool, String) {
+        let at = facts.at;
         let mut said = Vec::new();
         if let Some(first) = self.hours.first() {
             let all: Vec<String> = self.hours.iter().map(|h| format!("\"{h}\"")).collect();
@@ -168,8 +193,18 @@ impl When {
                 format!("{} is {}one of {dates}", dates.local_time(at), if holds { "" } else { "not " }),
             ));
         }
+        if !self.verstat.is_empty() {
+            let Proof { verstat, attest } = facts.proof;
+            let found = if verstat.is_empty() { "unknown".to_owned() } else { format!("{verstat} {attest}") };
+            let holds = self.is_proved(facts);
+            let wanted = self.verstat.join(" or ");
+            said.push((
+                holds,
+                format!("verstat is {}, {}{wanted}", found.trim_end(), if holds { "as " } else { "not " }),
+            ));
+        }
         if let Some(not) = &self.not {
-            let (inner, why) = not.verdict(at);
+            let (inner, why) = not.verdict(facts);
             said.push((!inner, if inner { format!("{why}, which `not` excludes") } else { why }));
         }
         if let Some((_, why)) = said.iter().find(|(holds, _)| !holds) {

@@ -70,10 +70,30 @@ pub static WHEN: Shape = Shape {
             "",
             "Days: 2026-12-25, 2026-12-24..2027-01-01, or 12-25 for each year.",
         ),
+        key(
+            "verstat",
+            Type::OneOrMore(&VERSTAT),
+            "",
+            "What verification says of the caller's number, alone or with the attestation: TN-Validation-Passed-A.",
+        ),
         key("not", Type::Map(&WHEN), "", "Holds if this does not."),
     ],
     prefixed: None,
 };
+
+pub static VERSTAT: Type = VERSTAT_ONE;
+
+const VERSTAT_ONE: Type = Type::Choice(&[
+    "TN-Validation-Passed",
+    "TN-Validation-Passed-A",
+    "TN-Validation-Passed-B",
+    "TN-Validation-Passed-C",
+    "TN-Validation-Failed",
+    "TN-Validation-Failed-A",
+    "TN-Validation-Failed-B",
+    "TN-Validation-Failed-C",
+    "No-TN-Validation",
+]);
 
 static STEPS: Type = Type::OneOrMore(&STEP_TYPE);
 static STEP_TYPE: Type = Type::OneOf(&STEP);
@@ -329,6 +349,12 @@ pub static DIAL: Shape = Shape {
         key("timeout", Type::Duration, "60s", "How long it may ring; of each target if sequential."),
         key("caller_id", Type::Text, "", "The number shown to the called side; the caller's own if missing."),
         key("caller_name", Type::Text, "", "The name shown to the called side."),
+        key(
+            "attest",
+            Type::Choice(&["A", "B", "C", "none"]),
+            "",
+            "What is signed of the caller; the trunk's `sign` decides if missing.",
+        ),
         key("media", Type::Choice(&["anchored", "direct"]), "anchored", "direct: no media through Tandem."),
         key(
             "codecs",
@@ -507,6 +533,7 @@ pub static CALL: Shape = Shape {
             "When.",
         ),
         key("headers", Type::Dict(&Type::Text), "", "Headers of the INVITE, by name."),
+        key("verstat", VERSTAT_ONE, "", "What verification says of the caller's number."),
     ],
     prefixed: None,
 };

@@ -434,6 +434,7 @@ impl<'a> Compiler<'a> {
             timeout: f.duration("timeout").unwrap_or(Duration::from_secs(60)),
             caller_id: self.field(reader, f, "caller_id"),
             caller_name: self.field(reader, f, "caller_name"),
+            attest: f.text("attest").map(str::to_owned),
             media: if f.text("media") == Some("direct") { MediaMode::Direct } else { MediaMode::Anchored },
             codecs: f.texts("codecs"),
             time_limit: f.duration("time_limit"),

@@ -1,7 +1,7 @@
 //! Running the tests that a dialplan carries: a call, in no time, with no socket.
 
 use super::expect::{Call, Expected, Test};
-use super::{CallFacts, Dialplan};
+use super::{CallFacts, Dialplan, Proof};
 use crate::verb::{Action, Next, Outcome};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -76,6 +76,7 @@ impl Dialplan {
             user: test.call.user.as_deref(),
             header: &header,
             at: test.call.at,
+            proof: Proof { verstat: &test.call.verstat, attest: &test.call.attest },
         };
         let taken = match self.route(context, &facts) {
             Ok(taken) => taken,

@@ -49,7 +49,16 @@ fn run(context: &str, from: &str, to: &str, at: &str, outcomes: &[Outcome]) -> V
     let plan = load(PLAN).unwrap();
     let header = |name: &str| name.eq_ignore_ascii_case("x-class").then(|| "gold".to_owned());
     let at = parse_moment(at).unwrap();
-    let facts = CallFacts { from, from_name: "", to, trunk: Some("acme"), user: None, header: &header, at };
+    let facts = CallFacts {
+        from,
+        from_name: "",
+        to,
+        trunk: Some("acme"),
+        user: None,
+        header: &header,
+        at,
+        proof: Default::default(),
+    };
     let mut script = match plan.route(context, &facts) {
         Ok(taken) => taken.script,
         Err(why) => return vec![why],
@@ -150,6 +159,7 @@ fn a_loop_without_an_end_is_told() {
         user: None,
         header: &|_| None,
         at: Default::default(),
+        proof: Default::default(),
     };
     let mut script = plan.route("inner", &facts).unwrap().script;
     let mut logged = 0u32;
@@ -164,7 +174,16 @@ fn a_loop_without_an_end_is_told() {
 fn verdicts_say_why() {
     let plan = load(PLAN).unwrap();
     let at = parse_moment("2026-11-23T23:00:00Z").unwrap();
-    let facts = CallFacts { from: "+49", from_name: "", to: "9123", trunk: None, user: None, header: &|_| None, at };
+    let facts = CallFacts {
+        from: "+49",
+        from_name: "",
+        to: "9123",
+        trunk: None,
+        user: None,
+        header: &|_| None,
+        at,
+        proof: Default::default(),
+    };
     let said = |facts: &CallFacts<'_>| {
         let all = plan.explain("in", facts).unwrap();
         all.iter().map(|v| format!("{} {} {}", v.rule, v.holds, v.why)).collect::<Vec<_>>()
@@ -235,7 +254,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, speech, confidence, answered_by, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, speech, confidence, answered_by, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, verstat, attest, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",
@@ -405,6 +424,7 @@ fn weights_draw_the_order() {
         user: None,
         header: &|_| None,
         at: Default::default(),
+        proof: Default::default(),
     };
     let first = |id: u32| {
         let mut script = plan.route("a", &facts).unwrap().script;

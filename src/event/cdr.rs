@@ -38,6 +38,21 @@ pub struct Cdr {
     pub transfers: Vec<TransferCdr>,
     /// "human", "machine_start" and so on, where somebody listened who it is.
     pub answered_by: Option<&'static str>,
+    /// What was verified or signed, if anything was.
+    pub identity: Option<IdentityCdr>,
+}
+
+/// What a signature said of who called, and what we signed ourselves (RFC 8588).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct IdentityCdr {
+    /// "TN-Validation-Passed", …; `None`: nothing was verified.
+    pub verstat: Option<&'static str>,
+    pub attest: Option<&'static str>,
+    pub origid: Option<String>,
+    /// Its kind, and why.
+    pub fault: Option<(&'static str, String)>,
+    /// The attestation of our own signature.
+    pub signed: Option<&'static str>,
 }
 
 /// How a call came to have another party.

@@ -4,7 +4,7 @@ mod cdr;
 mod ending;
 mod timeline;
 
-pub use cdr::{Cdr, Direction, LegCdr, Quality, TransferCdr, TransferKind};
+pub use cdr::{Cdr, Direction, IdentityCdr, LegCdr, Quality, TransferCdr, TransferKind};
 pub use ending::{Class, Ending};
 pub use timeline::{Entry, Side, Timeline, What};
 

@@ -69,6 +69,7 @@ pub fn dial(node: &Node, warnings: &mut Warnings) -> Option<Dialled> {
         timeout: common.timeout,
         caller_id: common.caller_id.as_deref().map(Text::literal),
         caller_name: None,
+        attest: None,
         media: MediaMode::Anchored,
         codecs: Vec::new(),
         time_limit: Some(common.time_limit),

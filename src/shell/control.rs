@@ -330,6 +330,7 @@ impl<C: Core, M: Media> Control<C, M> {
             Output::Speech(order) => self.refused.extend(self.outside.speech(order)),
             Output::Resolve(query) => self.refused.extend(self.outside.resolve(query)),
             Output::Leg { .. } => {}
+            Output::Identity(order) => self.refused.extend(self.outside.identity(order)),
             Output::Fact(fact) => self.ledger.note(fact, self.clock.mono()),
             Output::Reply { id, reply } => {
                 // One who asked and went away needs no answer.

@@ -35,6 +35,7 @@ pub fn explain(config: &Config, dialplan: &Dialplan, ask: &Ask<'_>) -> Result<St
         user: ask.user,
         header: &|_| None,
         at: ask.at,
+        proof: Default::default(),
     };
     let verdicts = dialplan.explain(context, &facts)?;
     let by = match (ask.trunk, ask.user) {

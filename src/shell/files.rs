@@ -1,6 +1,7 @@
 //! Reading what the configuration names: the file itself, secrets, dialplans.
 
 use super::api::Credentials;
+use super::identity;
 use super::media::prompt;
 use super::net::tls::{self, Key, TlsFault};
 use super::net::{BindFault, describe};
@@ -20,6 +21,8 @@ pub struct Loaded {
     pub file: PathBuf,
     /// Taken out by who starts or reloads.
     pub tls: tls::Material,
+    /// As `tls`.
+    pub identity: identity::Material,
 }
 
 /// Secrets from this process's environment and disk; relative paths are the configuration's folder's.
@@ -104,8 +107,12 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         faults.extend(found.iter().map(|f| tls_fault(file, f)));
         tls::Material::default()
     });
+    let identity = identity::load(&config, std::time::SystemTime::now()).unwrap_or_else(|found| {
+        faults.extend(found.iter().map(|f| tls_fault(file, f)));
+        identity::Material::default()
+    });
     match faults.is_empty() {
-        true => Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into(), tls }),
+        true => Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into(), tls, identity }),
         false => Err(faults),
     }
 }

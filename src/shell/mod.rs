@@ -17,6 +17,7 @@ pub mod explain;
 pub mod files;
 pub mod hearing;
 pub mod hep;
+mod identity;
 pub mod ledger;
 pub mod logs;
 pub mod mail;

@@ -3,8 +3,10 @@
 use super::api::metrics::Sample;
 use super::dns::Dns;
 use super::hearing::Hearing;
+use super::identity::Identity;
 use super::speech::Speech;
 use super::web::Web;
+use crate::sip::identity;
 use crate::sip::locate::{Answer, Query};
 use crate::speech;
 use crate::switch::Input;
@@ -17,11 +19,18 @@ pub struct Outside {
     speech: Option<Speech>,
     dns: Option<Dns>,
     hearing: Option<Hearing>,
+    identity: Option<Identity>,
 }
 
 impl Outside {
-    pub fn new(web: Web, speech: Speech, dns: Dns, hearing: Hearing) -> Outside {
-        Outside { web: Some(web), speech: Some(speech), dns: Some(dns), hearing: Some(hearing) }
+    pub fn new(web: Web, speech: Speech, dns: Dns, hearing: Hearing, identity: Identity) -> Outside {
+        Outside {
+            web: Some(web),
+            speech: Some(speech),
+            dns: Some(dns),
+            hearing: Some(hearing),
+            identity: Some(identity),
+        }
     }
 
     /// Leaves an order; the answer to one that cannot be taken.
@@ -63,6 +72,14 @@ impl Outside {
             return None;
         }
         Some(Input::Resolved { id: query.id, answer: Answer::Failed })
+    }
+
+    /// As [`Outside::web`].
+    pub fn identity(&mut self, order: identity::Order) -> Option<Input> {
+        match &mut self.identity {
+            Some(identity) => identity.order(order),
+            None => Some(Input::Identity(order.refused("nobody signs here"))),
+        }
     }
 
     /// Figures for `/metrics`.

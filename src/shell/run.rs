@@ -15,6 +15,7 @@ use super::dumps;
 use super::files::{self, Loaded};
 use super::hearing;
 use super::hep;
+use super::identity::{Identity, Keys};
 use super::ledger::{self, Condition};
 use super::logs;
 use super::mail::{Mail, Mailbox, mail};
@@ -157,6 +158,7 @@ fn keep_secret(loaded: &Loaded) -> Result<(), Refusal> {
 
 async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let tls = Tls::new(std::mem::take(&mut loaded.tls));
+    let keys = Keys::new(std::mem::take(&mut loaded.identity));
     keep_secret(&loaded)?;
     let files_max = raise_open_files();
     let Grants { bound, http, store, prompts, folder, rows } = acquire(&loaded)?;
@@ -177,8 +179,8 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let setup = setup(&loaded, listeners.clone());
     let secrecy = Secrecy::default();
     let capture = capture(&loaded, &listeners, &secrecy).map_err(system("the capture agent's thread"))?;
-    let reloader = Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), tls.clone(), secrecy);
-    let reloader = Arc::new(reloader);
+    let held = (tls.clone(), keys.clone(), secrecy);
+    let reloader = Arc::new(Reloader::new(&loaded, listeners, mail.clone(), Arc::clone(&prompts), held));
     let (begun, ended) = oneshot::channel();
     let clock = Clock::new();
     let seed = random().map_err(system("no random numbers"))?;
@@ -197,6 +199,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let speech = speech.map_err(system("the speech threads do not start"))?;
     let (hearing_settings, hearing_mail) = (hearing::Settings::of(&loaded.config), mail.clone());
     let dns = Dns::start(&loaded.config.sip.reach.name_servers, mail.clone());
+    let identity = Identity::new(&loaded.config, keys, mail.clone());
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
     let known = known(&loaded.config);
@@ -221,7 +224,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
                 streams,
                 mailbox,
                 ledger,
-                outside: Outside::new(web, speech, dns, hearing),
+                outside: Outside::new(web, speech, dns, hearing, identity),
                 capture,
             })
         };

@@ -15,3 +15,5 @@ pub mod replaces;
 pub mod auth;
 
 pub mod registrar;
+
+pub mod identity;

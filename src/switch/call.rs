@@ -25,6 +25,7 @@ use super::pay::Paying;
 use super::pay::assisted::Assisted;
 use super::recording::Recording;
 use super::sound::Playlist;
+use super::verify::{CallIdentity, Verifying};
 use super::web::{Asked, Signalled};
 use super::web_status::Watch;
 use super::world::{CallKey, CallTimer, LegRef, TimerKey, World};
@@ -71,6 +72,8 @@ pub enum Doing {
     Sending(VecDeque<char>),
     /// A document that says what follows.
     Fetching(FetchId),
+    /// The verification of who calls.
+    Verifying(Box<Verifying>),
     /// A dial that waits for the addresses of those to be called.
     Locating(Box<Dial>),
     Dialing(Box<Dialing>),
@@ -136,6 +139,7 @@ pub struct Call {
     pub recordings_told: Vec<(TapId, RecordingId, StatusHook)>,
     pub digits: Digits,
     pub signalled: Signalled,
+    pub identity: CallIdentity,
     pub asked: Asked,
     pub watched: Option<Watch>,
     /// The leg that the script speaks to: the caller's, but in an aside.
@@ -209,6 +213,7 @@ impl Call {
             recording: None,
             recordings_told: Vec::new(),
             digits: Digits::default(),
+            identity: CallIdentity::default(),
             signalled: Signalled::default(),
             asked: Asked::default(),
             watched: None,
@@ -403,6 +408,7 @@ impl Call {
             }
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
             CallTimer::Names => self.on_names(w, true),
+            CallTimer::Identity => self.on_identity_timer(w),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),
         }
     }

@@ -3,13 +3,15 @@
 use super::call::{Call, Doing, LEGS_MAX};
 use super::manners::{self, Caller, Way};
 use super::trunks::Full;
+use super::verify::Named;
 use super::world::{CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
 use crate::b2bua::leg::{ELSEWHERE, Leg, Outgoing, Peer};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
-use crate::config::HeaderRule;
+use crate::config::identity::Told;
+use crate::config::{HeaderRule, Identity};
 use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
 use crate::sip::registrar::Binding;
@@ -39,6 +41,8 @@ pub struct Attempt {
     routes: Vec<String>,
     /// The trunk's target that it tries.
     target: Option<String>,
+    /// The number as it was dialled, before the trunk's rules.
+    number: Option<String>,
     /// No limit holds.
     emergency: bool,
 }
@@ -220,10 +224,15 @@ impl Call {
             self.tried.push(Tried { leg: index, trunk: trunk.clone(), target: target.clone(), called: false });
         }
         let routes = attempt.routes.clone();
+        let attested = attempt.number.clone().map(|number| (attempt.peer.clone(), number));
+        let attest = dialing.dial.attest.clone();
         let outgoing = outgoing(w, self, &shown, attempt);
         let v6 = outgoing.flow.peer.is_ipv6();
         let mut leg = Leg::outgoing(&mut w.ep, w.now, index, outgoing);
         leg.set_routes(&routes);
+        if let Some((Peer::Trunk(trunk), called)) = &attested {
+            self.attest_leg(w, &mut leg, (trunk, called), shown.0.as_deref(), attest.as_deref());
+        }
         self.add_leg(w, leg);
         if self.direct {
             let body = self.invite_body.clone();
@@ -237,7 +246,35 @@ impl Call {
         leg.session.set_dtmf(w.dtmf(&leg.peer));
     }
 
+    /// Says to a trunk who calls, as far as its number may be told to it.
+    fn attest_leg(
+        &mut self,
+        w: &World,
+        leg: &mut Leg,
+        (trunk, called): (&str, &str),
+        caller_id: Option<&str>,
+        attest: Option<&str>,
+    ) {
+        let Some(policy) = w.trunks.get(trunk).map(|t| &t.manners.caller_id) else { return };
+        let is_hidden = self.withheld && caller_id.is_none() && !policy.shows_withheld;
+        if is_hidden && policy.send != Some(Identity::Pai) {
+            return;
+        }
+        let caller = caller_id.unwrap_or(&self.from).to_owned();
+        let named = Named { trunk, caller: &caller, called, is_set: caller_id.is_some(), attest };
+        for (name, value) in self.attest(w, leg.dialog().local_tag(), &named) {
+            leg.add_header(&name, value);
+        }
+    }
+
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
+        if let Some(body) = self.sign_first(w, index, body) {
+            self.send_invite_now(w, index, body);
+        }
+    }
+
+    /// Sends an INVITE that waits for nothing more.
+    pub fn send_invite_now(&mut self, w: &mut World, index: u8, body: Option<Body>) {
         self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
         self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
         self.tell_callee(w, index, "initiated", "initiated");
@@ -586,6 +623,7 @@ fn outgoing(
                 number: caller_id.as_deref().unwrap_or(&call.from),
                 name: caller_name.as_deref().unwrap_or(if call.withheld { "" } else { &call.from_name }),
                 withheld: call.withheld && caller_id.is_none(),
+                verstat: verstat_for(w, call, trunk, caller_id.as_deref()),
             };
             let (from, told) = w.identity_for(trunk, &caller);
             headers.extend(told);
@@ -593,7 +631,10 @@ fn outgoing(
             manners::apply(rules, &mut headers, &call.kept);
             from
         }
-        _ => shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref()),
+        _ => {
+            headers.extend(verdict_for_phone(w, call, caller_id.as_deref()));
+            shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref())
+        }
     };
     Outgoing {
         from,
@@ -609,6 +650,24 @@ fn outgoing(
     }
 }
 
+/// What a customer's trunk is told of the caller's number in P-Asserted-Identity; "" if nothing is.
+fn verstat_for(w: &World, call: &Call, trunk: &str, caller_id: Option<&str>) -> &'static str {
+    let is_customer = w.trunks.get(trunk).is_some_and(|t| t.identity.numbers.is_some());
+    let verdict = call.told_verstat(w, Told::Pai).filter(|_| is_customer && caller_id.is_none());
+    verdict.unwrap_or_default()
+}
+
+/// P-Asserted-Identity of a caller whose identity was verified, for a phone of ours.
+fn verdict_for_phone(w: &World, call: &Call, caller_id: Option<&str>) -> Option<(String, String)> {
+    let verstat = call.told_verstat(w, Told::Pai)?;
+    if call.withheld || caller_id.is_some() || call.shown.is_some() {
+        return None;
+    }
+    let user = escape_user(&call.from);
+    let value = format!("<sip:{user};verstat={verstat}@{};user=phone>", w.config.sip.domain);
+    Some(("P-Asserted-Identity".to_owned(), value))
+}
+
 /// From of a leg called: what the dial sets, else the caller's own number and name unless they are withheld (RFC 3323 §4.1.1.3).
 fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Option<&str>) -> String {
     let shown = call.shown.as_ref();
@@ -618,7 +677,10 @@ fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Op
     }
     let own_name = if call.withheld && shown.is_none() { "" } else { own_name.as_str() };
     let name = caller_name.unwrap_or(own_name).replace(['"', '\\', '\r', '\n'], "");
-    let user = escape_user(caller_id.unwrap_or(number));
+    let mut user = escape_user(caller_id.unwrap_or(number));
+    if let Some(verstat) = call.told_verstat(w, Told::From).filter(|_| caller_id.is_none() && shown.is_none()) {
+        user = format!("{user};verstat={verstat}");
+    }
     let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
     if name.is_empty() { address } else { format!("\"{name}\" {address}") }
 }
@@ -650,6 +712,7 @@ fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
         callee: None,
         routes: b.path.clone(),
         target: None,
+        number: None,
         emergency: false,
     };
     bindings.into_iter().map(|b| Track::new([attempt(b)])).collect()
@@ -682,6 +745,7 @@ fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
             callee: None,
             routes: w.registrants.service_route(name, target).to_vec(),
             target: Some(target.clone()),
+            number: Some(number.to_owned()),
             emergency: w.is_emergency(number),
         })
     });
@@ -718,6 +782,7 @@ fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
         callee: None,
         routes: Vec::new(),
         target: None,
+        number: None,
         emergency: false,
     };
     let flows = w.ep.ways(uri, Transport::Udp).flows;

@@ -92,6 +92,7 @@ impl Call {
             user: Some(name),
             header: &header,
             at: w.now.wall,
+            proof: Default::default(),
         };
         let mut taken = w.dialplan.route(&context, &facts)?;
         match taken.script.next() {

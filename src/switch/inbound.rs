@@ -11,7 +11,7 @@ use super::web_status::Watch;
 use super::world::{LegRef, World};
 use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities, unsupported};
 use crate::b2bua::leg::{Leg, Peer, offer_of, too_short};
-use crate::dialplan::CallFacts;
+use crate::dialplan::{CallFacts, Proof};
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
@@ -75,7 +75,7 @@ impl Switch {
                     w.counters.calls_refused_limit += 1;
                     call.finish(w, Ending::new(Class::Tandem, reason, 503));
                 }
-                Ok(()) => call.route(w, request),
+                Ok(()) => call.verify_and_route(w, request),
             }
         });
     }
@@ -256,7 +256,7 @@ impl Call {
         }
         self.kept = w.manners.kept(request);
         self.context = known.context.clone();
-        self.signalled = Signalled::read(request);
+        self.signalled = Signalled::read(request, matches!(known.peer, Peer::Trunk(_)));
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
         self.max_forwards = u8::try_from(hops).unwrap_or(u8::MAX).saturating_sub(1);
     }
@@ -278,7 +278,7 @@ impl Call {
     }
 
     /// Asks the dialplan, and begins what it says.
-    fn route(&mut self, w: &mut World, request: &Message) {
+    pub fn route(&mut self, w: &mut World, request: &Message) {
         if let Some(body) = offer_of(request) {
             if let Err(fault) = self.legs[0].session.take_offer(&body) {
                 return self.finish(w, Ending::new(Class::Caller, "not_acceptable", fault.0));
@@ -299,6 +299,10 @@ impl Call {
             user: named(matches!(self.source, Peer::User(_))),
             header: &header,
             at: w.now.wall,
+            proof: {
+                let (verstat, attest) = self.verstat();
+                Proof { verstat, attest }
+            },
         };
         match w.dialplan.route(&self.context, &facts) {
             Ok(mut taken) => {

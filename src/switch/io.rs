@@ -6,6 +6,7 @@ use crate::dialplan::Dialplan;
 use crate::event::{CallId, Direction, Fact};
 use crate::media::command as media;
 use crate::recording::command as recording;
+use crate::sip::identity;
 use crate::sip::locate::{Answer, Query, QueryId};
 use crate::sip::transport::{Flow, Listener};
 use crate::{speech, web};
@@ -42,6 +43,8 @@ pub enum Input {
         id: QueryId,
         answer: Answer,
     },
+    /// What became of an [`Output::Identity`].
+    Identity(identity::Event),
     /// The store has the call's record.
     Stored {
         call: CallId,
@@ -170,6 +173,8 @@ pub enum Output {
     Speech(speech::Order),
     /// Ask the name servers; answered once, within seconds.
     Resolve(Query),
+    /// Sign or verify; answered once.
+    Identity(identity::Order),
     Fact(Fact),
     /// SIP messages with this Call-ID are the call's from now on. Told where the configuration keeps or exports messages, before
     /// the end of the input that began the leg.
@@ -299,6 +304,10 @@ pub struct Counters {
     pub security_lines_dropped: u64,
     /// Calls and registrations refused because we were late.
     pub overload_refused: u64,
+    /// Callers whose identity was verified, or was found to be wrong; calls that went out signed.
+    pub identities_passed: u64,
+    pub identities_failed: u64,
+    pub identities_signed: u64,
     pub retransmissions_sent: u64,
     pub retransmissions_received: u64,
     pub draining: bool,

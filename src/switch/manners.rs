@@ -2,6 +2,7 @@
 
 use super::dialing::escape_user;
 use super::world::World;
+use crate::config::identity::Sign;
 use crate::config::{Config, HeaderRule, Identity, Manners, NumberRule};
 use crate::sip::wire::{HeaderName, Message, NameAddr};
 use crate::verb::Pattern;
@@ -24,6 +25,8 @@ struct Numbers {
 pub struct AllManners {
     numbers: BTreeMap<String, Numbers>,
     passed: Vec<String>,
+    /// Calls to some trunk are signed by what is known of the caller.
+    signs: bool,
 }
 
 /// Which way a number goes.
@@ -49,7 +52,12 @@ impl AllManners {
         passed.sort();
         passed.dedup();
         let numbers = config.trunks.iter().map(|t| (t.name.clone(), numbers(&t.manners))).collect();
-        AllManners { numbers, passed }
+        let signs = config.trunks.iter().any(|t| t.identity.sign == Sign::Auto);
+        AllManners { numbers, passed, signs }
+    }
+
+    pub const fn signs(&self) -> bool {
+        self.signs
     }
 
     /// A number as the trunk's rules write it; the first that matches does.
@@ -131,6 +139,8 @@ pub struct Caller<'a> {
     pub number: &'a str,
     pub name: &'a str,
     pub withheld: bool,
+    /// What verification says of it, where that is told in P-Asserted-Identity; else "".
+    pub verstat: &'a str,
 }
 
 impl World {
@@ -152,7 +162,10 @@ impl World {
             (None, true) => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
             (None, false) => format!("{shown}{}", address(&number)),
         };
-        let identity = format!("{shown}{}", address(&number));
+        let identity = match caller.verstat {
+            "" => format!("{shown}{}", address(&number)),
+            verstat => format!("{shown}{}", address(&format!("{number};verstat={verstat}"))),
+        };
         let mut headers = Vec::new();
         match policy.send {
             Some(Identity::Pai) => headers.push(("P-Asserted-Identity".into(), identity)),

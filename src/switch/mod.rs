@@ -34,6 +34,7 @@ mod subscribe;
 mod subscribe_body;
 mod transfer;
 mod trunks;
+mod verify;
 mod web;
 mod web_status;
 mod world;
@@ -121,6 +122,7 @@ impl Switch {
             Input::Web(event) => self.on_web(event),
             Input::Speech(event) => self.on_speech(event),
             Input::Resolved { id, answer } => self.on_resolved(id, answer),
+            Input::Identity(event) => self.on_identity(event),
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }

@@ -75,6 +75,7 @@ impl Originate {
             timeout: self.timeout.min(Self::TIMEOUT_MAX),
             caller_id: Some(self.from.clone()),
             caller_name: Some(self.from_name.clone()),
+            attest: None,
             media: MediaMode::Anchored,
             codecs: self.codecs.clone(),
             time_limit: None,
@@ -152,7 +153,16 @@ pub fn script_of(
     let (mut script, rule, why) = match runs {
         Runs::Context { context, to } => {
             let header = |_: &str| None;
-            let facts = CallFacts { from, from_name, to, trunk: None, user: None, header: &header, at: w.now.wall };
+            let facts = CallFacts {
+                from,
+                from_name,
+                to,
+                trunk: None,
+                user: None,
+                header: &header,
+                at: w.now.wall,
+                proof: Default::default(),
+            };
             let taken = w.dialplan.route(context, &facts)?;
             (taken.script, taken.rule, format!("placed by the operator; after the answer {}", taken.why))
         }

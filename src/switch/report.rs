@@ -47,6 +47,7 @@ impl Call {
             ending,
             transfers: self.transfers.clone(),
             answered_by: self.answered_by.map(AnsweredBy::as_str),
+            identity: self.identity_cdr(),
             legs: self.legs.iter().map(|leg| leg_cdr(leg, at.wall)).collect(),
         }
     }

@@ -5,6 +5,7 @@ mod conference;
 mod digits;
 mod edge;
 mod guard;
+mod identity;
 mod markup;
 mod markup_effects;
 mod names;
@@ -63,6 +64,7 @@ fn minimal() -> Config {
         dtmf: Default::default(),
         refer: Default::default(),
         tls: None,
+        identity: Default::default(),
     };
     Config {
         pci: false,
@@ -83,6 +85,7 @@ fn minimal() -> Config {
             guard: Config::default().sip.guard,
             session_timers: Default::default(),
             reach: Default::default(),
+            identity: Default::default(),
         },
         media: Media {
             io: Default::default(),
@@ -129,6 +132,7 @@ struct Bench {
     states: BTreeMap<media::LegId, media::LegState>,
     dialled: Vec<(media::LegId, media::Press)>,
     queries: Vec<crate::sip::locate::Query>,
+    identity: Vec<crate::sip::identity::Order>,
 }
 
 impl Bench {
@@ -155,6 +159,7 @@ impl Bench {
             states: BTreeMap::new(),
             dialled: Vec::new(),
             queries: Vec::new(),
+            identity: Vec::new(),
         }
     }
 
@@ -194,6 +199,7 @@ impl Bench {
                 Output::Speech(order) => self.speech.push(order),
                 Output::Reply { reply, .. } => self.replies.push(reply),
                 Output::Resolve(query) => self.queries.push(query),
+                Output::Identity(order) => self.identity.push(order),
                 _ => {}
             }
         }

@@ -48,7 +48,8 @@ pub struct Signalled {
 }
 
 impl Signalled {
-    pub fn read(request: &Message) -> Signalled {
+    /// `is_trusted`: the sender may say what it found of the number.
+    pub fn read(request: &Message, is_trusted: bool) -> Signalled {
         let is_told = |name: &str, value: &str| {
             let is_extra = name.get(..2).is_some_and(|x| x.eq_ignore_ascii_case("x-"));
             (is_extra || name.eq_ignore_ascii_case("user-to-user")) && name.len() + value.len() <= HEADER_BYTES_MAX
@@ -56,12 +57,23 @@ impl Signalled {
         let headers = request.fields().filter(|(name, value)| is_told(name, value)).take(HEADERS_MAX);
         let diverted = request.header(HeaderName::Diversion).and_then(NameAddr::parse);
         let names = [HeaderName::PAssertedIdentity, HeaderName::From];
-        let verstat = names.into_iter().find_map(|name| verstat(request.header(name)?));
+        let verstat = names.into_iter().filter(|_| is_trusted).find_map(|name| verstat(request.header(name)?));
         Signalled {
             headers: headers.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
             forwarded_from: diverted.and_then(|d| Some(d.parsed_uri()?.user_decoded().into_owned())),
             verstat: verstat.map(str::to_owned),
         }
+    }
+}
+
+impl Signalled {
+    pub fn verstat(&self) -> Option<&str> {
+        self.verstat.as_deref()
+    }
+
+    /// What we have found ourselves counts.
+    pub fn set_verstat(&mut self, verstat: String) {
+        self.verstat = Some(verstat);
     }
 }
 

@@ -99,6 +99,8 @@ pub enum CallTimer {
     Referred(u8),
     /// Addresses of those to be called have been waited for.
     Names,
+    /// A verification or a signature has been waited for.
+    Identity,
     /// A party that pays has entered nothing for so long.
     Payment,
     /// The longest that the call may last (`limits.call_duration`).
@@ -136,6 +138,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",
             TimerKey::Call(_, CallTimer::Referred(_)) => "call_referred",
             TimerKey::Call(_, CallTimer::Names) => "call_names",
+            TimerKey::Call(_, CallTimer::Identity) => "call_identity",
             TimerKey::Call(_, CallTimer::Payment) => "call_payment",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
@@ -167,6 +170,7 @@ pub struct World {
     pub draining: bool,
     pub guard: Guard,
     pub names: super::names::Names,
+    pub identities: super::verify::Identities,
     /// How long messages wait for us, as the shell says.
     pub late: Duration,
     /// Calls a second of the whole switch.
@@ -232,6 +236,7 @@ impl World {
             draining: false,
             guard: Guard::new(&setup.config, now.mono),
             names: super::names::Names::default(),
+            identities: super::verify::Identities::default(),
             late: Duration::ZERO,
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),

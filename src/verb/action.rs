@@ -84,6 +84,8 @@ pub struct Dial {
     /// What the called side sees; `None`: the caller's own.
     pub caller_id: Option<String>,
     pub caller_name: Option<String>,
+    /// "A", "B", "C" or "none": what is signed of the caller; `None`: the trunk decides.
+    pub attest: Option<String>,
     pub media: MediaMode,
     /// Limits what is offered, in this order; empty: the configuration's.
     pub codecs: Vec<String>,
@@ -446,6 +448,7 @@ impl Dial {
         }
         out.extend(self.caller_id.iter().map(|c| ("caller_id", c.clone())));
         out.extend(self.caller_name.iter().map(|c| ("caller_name", c.clone())));
+        out.extend(self.attest.iter().map(|a| ("attest", a.clone())));
         let media = if self.media == MediaMode::Direct { "direct" } else { "anchored" };
         out.push(("media", media.to_owned()));
         out.extend(self.codecs.iter().map(|c| ("codecs", c.clone())));

@@ -97,6 +97,7 @@ pub struct DialStep {
     pub timeout: Duration,
     pub caller_id: Option<Text>,
     pub caller_name: Option<Text>,
+    pub attest: Option<String>,
     pub media: MediaMode,
     pub codecs: Vec<String>,
     pub time_limit: Option<Duration>,

@@ -241,6 +241,7 @@ impl Script {
             timeout: step.timeout,
             caller_id: expand(&step.caller_id),
             caller_name: expand(&step.caller_name),
+            attest: step.attest.clone(),
             media: step.media,
             codecs: step.codecs.clone(),
             time_limit: step.time_limit,

@@ -9,6 +9,7 @@
 //! srtp bob required                 a user's or trunk's policy, where it is not `optional`
 //! trunk gamma register: true        a trunk's own words in tandem.yaml, beside name, context, targets and inbound
 //! sip guard: { requests: 5/s }      words of the sip section
+//! user bob numbers: [+1555]         words of a user
 //! registered bob carol              phones that have registered before it begins
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob
@@ -25,13 +26,14 @@
 //! binding` calls the Contact that the switch has registered.
 //!
 //! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec
-//! (`pcma`), `require TAG`, `supported TAG`, `expires SESSION-EXPIRES`, `min-se MIN-SE`, `allow METHOD`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
+//! (`pcma`), `caller NUMBER`, `token WHAT` (an Identity header: A, B, C, or stale, stranger, elsewhere, forged, base, div, broken, again), `require TAG`, `supported TAG`, `expires SESSION-EXPIRES`, `min-se MIN-SE`, `allow METHOD`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
 //! acme, beta, gamma (which asks for credentials); anybody else is a stranger. A refusal is acknowledged by itself; the
 //! network is instant and loses nothing.
 
 // The simulation uses more of what they share.
 #[path = "../sim/digest.rs"]
 mod digest;
+mod identity;
 #[allow(dead_code)]
 #[path = "../sim/media.rs"]
 mod media;

@@ -36,14 +36,18 @@ pub fn run(text: &str) -> Result<String, String> {
     }
     let trunks = text.lines().filter_map(|l| l.strip_prefix("trunk ")).filter_map(|l| l.split_once(' '));
     let trunks = trunks.map(|(name, words)| (name.to_string(), words.to_string())).collect();
+    let users = text.lines().filter_map(|l| l.strip_prefix("user ")).filter_map(|l| l.split_once(' '));
+    let users = users.map(|(name, words)| (name.to_string(), words.to_string())).collect();
     let sip = text.lines().find_map(|l| l.strip_prefix("sip ")).unwrap_or_default();
-    let mut stage = stage::new(&limits, &srtp, &trunks, sip);
+    let mut stage = stage::new(&limits, &srtp, (&trunks, &users), sip);
     let mut head = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
-        } else if !line.is_empty() && !["limit ", "srtp ", "trunk ", "sip "].iter().any(|word| line.starts_with(word)) {
+        } else if !line.is_empty()
+            && !["limit ", "srtp ", "trunk ", "sip ", "user "].iter().any(|word| line.starts_with(word))
+        {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
     }
@@ -159,7 +163,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     let at = address(&party);
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
     d.cseq += 1;
-    let aor = format!("<sip:{party}@{DOMAIN}>");
+    let aor = format!("<sip:{}@{DOMAIN}>", after("caller").unwrap_or(&party.as_str()));
     (d.local, d.local_tag) = (aor.clone(), format!("tag-{name}"));
     d.remote = if method == "REGISTER" { aor } else { format!("<{uri}>") };
     let mut m = Msg::request(method, &uri)
@@ -185,6 +189,10 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         }
         m = m.with(header, value);
     }
+    if let Some(what) = after("token") {
+        m = m.with("Identity", stage.token(what, after("caller").unwrap_or(&""), user));
+    }
+    let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
     m = subscribing(m, method, words);
     if let Some(value) = replaces {
         m = m.with("Replaces", value);

@@ -1,6 +1,7 @@
 //! The stage: one switch, an instant network, peers that do only what the script says.
 
 use super::digest;
+use super::identity;
 use super::media::{Back, MediaStub};
 use super::sdp::{Sdp, Way};
 use super::setup::{DOMAIN, config, dialplan, listeners, node_addresses, trunk, user};
@@ -79,19 +80,30 @@ pub fn party_of(dialog: &str) -> &str {
 }
 
 /// Trunks as a script words them: what stands beside name, context, targets and inbound.
-fn worded(name: &str, words: &str) -> Trunk {
+fn worded(name: &str, words: &str, sip: &str) -> Trunk {
     let at = address(name);
     let own = if words.contains("targets:") { String::new() } else { format!("targets: [\"sip:{at}\"], ") };
-    let text = format!("trunks: [{{ name: {name}, context: all, inbound: {}, {own}{words} }}]", at.ip());
+    let text =
+        format!("sip: {{ {sip} }}\ntrunks: [{{ name: {name}, context: all, inbound: {}, {own}{words} }}]", at.ip());
     let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
     read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.trunks.remove(0)
+}
+
+/// A phone as a script words it: what stands beside name, password and context.
+fn user_worded(name: &str, words: Option<&String>, srtp: &BTreeMap<String, Srtp>) -> User {
+    let srtp = srtp.get(name).copied();
+    let Some(words) = words else { return User { srtp, ..user(name, "secret") } };
+    let text = format!("users: [{{ name: {name}, password: secret, context: all, {words} }}]");
+    let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
+    let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.users.remove(0);
+    User { srtp, ..read }
 }
 
 /// Limits, SRTP and trunks by the names that a script gives them.
 pub fn new(
     limits: &BTreeMap<String, u32>,
     srtp: &BTreeMap<String, Srtp>,
-    trunks: &BTreeMap<String, String>,
+    (trunks, users): (&BTreeMap<String, String>, &BTreeMap<String, String>),
     sip: &str,
 ) -> Stage {
     let addresses = node_addresses(0);
@@ -99,13 +111,14 @@ pub fn new(
     let text = format!("sip: {{ {sip} }}");
     let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
     let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.sip;
-    (config.sip.guard, config.sip.session_timers) = (read.guard, read.session_timers);
+    (config.sip.guard, config.sip.session_timers, config.sip.identity) =
+        (read.guard, read.session_timers, read.identity);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
-    config.users = PHONES.iter().map(|p| User { srtp: srtp.get(*p).copied(), ..user(p, "secret") }).collect();
+    config.users = PHONES.iter().map(|p| user_worded(p, users.get(*p), srtp)).collect();
     for name in TRUNKS {
         let auth = (name == "gamma").then(|| ("tandem".to_string(), "pw".to_string()));
         let mut trunk = match trunks.get(name) {
-            Some(words) => worded(name, words),
+            Some(words) => worded(name, words, sip),
             None => trunk(name, address(name), false, auth),
         };
         trunk.srtp = srtp.get(name).copied();
@@ -137,6 +150,11 @@ impl Stage {
     /// What follows is not drawn.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
+    }
+
+    /// An Identity header's value for a call from a number to another.
+    pub fn token(&self, what: &str, from: &str, to: &str) -> String {
+        identity::token(what, from, to, (self.now.as_micros() / 1_000_000 + 1_795_446_000) as i64)
     }
 
     pub fn serial(&mut self) -> u32 {
@@ -183,6 +201,7 @@ impl Stage {
                     self.rungs.push(Rung { at: self.now, from, to, text: "refused".into() });
                 }
                 Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
+                Output::Identity(order) => self.feed(Input::Identity(identity::judge(order))),
                 _ => {}
             }
         }
@@ -360,6 +379,9 @@ impl Stage {
             let legs: Vec<String> = record.cdr.legs.iter().map(|l| format!("{} {}", l.peer, l.status)).collect();
             let answered = if record.cdr.answered.is_some() { "answered" } else { "not answered" };
             let _ = writeln!(out, "record: {}, {answered}; {}", record.cdr.ending, legs.join(", "));
+            if let Some(i) = &record.cdr.identity {
+                let _ = writeln!(out, "  identity: {}", identity::shown(i));
+            }
             for t in &record.cdr.transfers {
                 let joined = if t.call.is_some() { ", with another call" } else { "" };
                 let _ = writeln!(out, "  {}: {} to {}, {}{joined}", t.kind.as_str(), t.by, t.to, t.status);
@@ -387,6 +409,7 @@ fn describe(msg: &Msg) -> String {
         false => format!("{} {}", &msg.start[8..], if msg.method() == "INVITE" { "" } else { msg.method() }),
     };
     text = text.trim_end().to_string();
+    text += &identity::told(msg);
     if let Ok(sdp) = Sdp::parse(&msg.body) {
         let list: Vec<String> =
             sdp.payloads.iter().map(|p| if *p == super::sdp::FAX { "t38".into() } else { p.to_string() }).collect();

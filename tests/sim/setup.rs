@@ -45,6 +45,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             guard: Config::default().sip.guard,
             session_timers: Default::default(),
             reach: Default::default(),
+            identity: Default::default(),
         },
         media: Media {
             io: Default::default(),
@@ -97,6 +98,7 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         dtmf: Default::default(),
         refer: Default::default(),
         tls: None,
+        identity: Default::default(),
     }
 }
 
@@ -111,6 +113,7 @@ pub fn user(name: &str, password: &str) -> User {
         srtp: None,
         dtmf: Default::default(),
         refer: Default::default(),
+        numbers: Vec::new(),
     }
 }
 

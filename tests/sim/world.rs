@@ -279,6 +279,7 @@ impl World {
             Output::Web(order) => self.mix(digest(format!("{order:?}").as_bytes())),
             Output::Speech(order) => self.mix(digest(format!("{order:?}").as_bytes())),
             // Nobody answers: no name is called here.
+            Output::Identity(_) => {}
             Output::Resolve(query) => self.mix(digest(format!("{query:?}").as_bytes())),
             Output::Media(command) => {
                 self.mix(digest(format!("{command:?}").as_bytes()));

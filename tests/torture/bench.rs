@@ -131,7 +131,8 @@ impl Bench {
             | Output::Web(_)
             | Output::Speech(_)
             | Output::Leg { .. }
-            | Output::Resolve(_) => {}
+            | Output::Resolve(_)
+            | Output::Identity(_) => {}
         }
         None
     }

@@ -97,7 +97,10 @@ impl Leg {
         let contact = ep.contact(self.dialog.flow());
         let tag = Some(self.dialog.local_tag());
         if !(owed.required || owed.supported && body.is_some()) {
-            ep.respond(now.mono, id, status, "", tag, |w| finish(w.header(HeaderName::Contact, contact), body));
+            let reason = &self.reason;
+            ep.respond(now.mono, id, status, "", tag, |w| {
+                finish(super::uas::reasoned(w.header(HeaderName::Contact, contact), reason), body)
+            });
             return;
         }
         owed.rseq = if owed.rseq == 0 { 1 + ep.rng().below(1 << 30) as u32 } else { owed.rseq + 1 };

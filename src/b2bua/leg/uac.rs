@@ -35,6 +35,13 @@ impl Leg {
         }
     }
 
+    /// One more header of the INVITE, which has not gone out.
+    pub fn add_header(&mut self, name: &str, value: String) {
+        if let Some(calling) = &mut self.calling {
+            calling.headers.push((name.to_owned(), value));
+        }
+    }
+
     /// The proxies by which the INVITE goes.
     pub fn set_routes(&mut self, routes: &[String]) {
         self.dialog.set_routes(routes);

@@ -4,7 +4,12 @@ use super::{Leg, State};
 use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, SUPPORTED, finish};
 use crate::base::time::{Instant, Now};
 use crate::sip::transaction::ServerId;
-use crate::sip::wire::HeaderName;
+use crate::sip::wire::{HeaderName, Writer};
+
+/// Puts the Reason in, if there is one.
+pub(super) fn reasoned(writer: Writer, reason: &str) -> Writer {
+    if reason.is_empty() { writer } else { writer.header(HeaderName::Reason, reason) }
+}
 
 impl Leg {
     /// Answers the INVITE with 200; not before the PRACK of a provisional response that carried our description (RFC 3262 §3).
@@ -21,12 +26,17 @@ impl Leg {
 
     pub(super) fn answer(&mut self, ep: &mut Endpoint, now: Instant, id: ServerId, body: Option<&Body>) {
         let contact = ep.contact(self.dialog.flow());
-        let (expiry, wish) = (&mut self.expiry, ep.session_timers);
+        let (expiry, wish, reason) = (&mut self.expiry, ep.session_timers, &self.reason);
         ep.respond(now, id, 200, "", Some(self.dialog.local_tag()), |w| {
             let w = w.header(HeaderName::Contact, contact).header(HeaderName::Allow, ALLOW);
-            let w = w.header(HeaderName::Supported, SUPPORTED);
+            let w = reasoned(w.header(HeaderName::Supported, SUPPORTED), reason);
             finish(expiry.write_answer(w, wish, now), body)
         });
+    }
+
+    /// The Reason header of the responses to the INVITE from now on.
+    pub fn set_reason(&mut self, reason: String) {
+        self.reason = reason.into();
     }
 
     /// Where a refusal with 3xx sends the caller.
@@ -37,12 +47,13 @@ impl Leg {
     /// Refuses the INVITE. The leg is gone; the transaction layer sees to the ACK.
     pub fn refuse(&mut self, ep: &mut Endpoint, now: Now, status: u16, reason: &str) {
         let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
+        let told = &self.reason;
         ep.respond(now.mono, id, status, reason, Some(self.dialog.local_tag()), |w| match status {
-            500 | 503 => w.header(HeaderName::RetryAfter, 5).finish(),
+            500 | 503 => reasoned(w.header(HeaderName::RetryAfter, 5), told).finish(),
             300..=399 => {
                 self.contacts.iter().fold(w, |w, uri| w.header(HeaderName::Contact, format!("<{uri}>"))).finish()
             }
-            _ => w.finish(),
+            _ => reasoned(w, told).finish(),
         });
         self.status = status;
         self.gone(now);

@@ -130,6 +130,9 @@ fn switch(c: &Counters) -> Vec<Sample> {
         counter("messages_limited", "SIP messages dropped since their source sends too many", c.messages_limited),
         counter("bans", "Bans of sources", c.bans_total),
         gauge("subscriptions", "Lines, messages and presence that users watch", c.subscriptions),
+        counter("identities_passed", "Callers whose signature was verified", c.identities_passed),
+        counter("identities_failed", "Callers whose signature was wrong", c.identities_failed),
+        counter("identities_signed", "Calls that went out signed", c.identities_signed),
         gauge("sources_banned", "Sources that are banned", c.sources_banned),
         gauge("sources_known", "Sources that the guard remembers", c.sources_known),
         counter(

@@ -98,7 +98,16 @@ pub fn steps_to_run(steps: &str, to: &str, from: &str) -> Result<Runs, String> {
         format!("do: {}", said.join("\n"))
     })?;
     let header = |_: &str| None;
-    let facts = CallFacts { from, from_name: "", to, trunk: None, user: None, header: &header, at: wall() };
+    let facts = CallFacts {
+        from,
+        from_name: "",
+        to,
+        trunk: None,
+        user: None,
+        header: &header,
+        at: wall(),
+        proof: Default::default(),
+    };
     let taken = plan.route("operator", &facts)?;
     Ok(Runs::Script { script: Box::new(taken.script), at: "steps of the operator's".into() })
 }

@@ -179,6 +179,11 @@ fn summary(traced: &Traced) -> String {
         let other = t.call.as_deref().map_or(String::new(), |call| format!(", with {call}"));
         let _ = writeln!(out, "transfer ({}): by {} to {} at {}, status {}{other}", t.kind, t.by, t.to, t.at, t.status);
     }
+    if let Some(i) = &cdr.identity {
+        let said = [("verstat", &i.verstat), ("attested", &i.attest), ("fault", &i.why), ("signed", &i.signed)];
+        let said = said.iter().filter_map(|(name, text)| Some(format!("{name} {}", text.as_ref()?)));
+        let _ = writeln!(out, "identity: {}", said.collect::<Vec<_>>().join(", "));
+    }
     for (n, leg) in cdr.legs.iter().enumerate() {
         let codec = leg.codec.as_deref().map_or(String::new(), |c| format!(", {c}"));
         let _ = writeln!(out, "leg {n}: {} {}, {}, status {}{codec}", leg.direction, leg.peer, leg.flow, leg.status);

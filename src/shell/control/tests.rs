@@ -44,6 +44,7 @@ pub fn record(call: CallId) -> Box<CallRecord> {
         legs: Vec::new(),
         transfers: Vec::new(),
         answered_by: None,
+        identity: None,
     };
     Box::new(CallRecord { cdr, timeline: Timeline::default(), started: Wall(1_000_000) })
 }
@@ -84,7 +85,7 @@ impl Core for Echo {
             Input::Media(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Web(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
             Input::Speech(event) => self.inputs.lock().unwrap().push(format!("{event:?}")),
-            Input::Resolved { .. } => {}
+            Input::Resolved { .. } | Input::Identity(_) => {}
         }
     }
     fn poll(&mut self) -> Option<Output> {

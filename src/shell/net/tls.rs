@@ -2,7 +2,7 @@
 //!
 //! Connections that stand keep what they were made with; every new handshake takes what is in force then.
 
-mod dates;
+pub mod dates;
 mod verify;
 
 use crate::config::{Certificate, Config, TrunkTls};
@@ -101,11 +101,26 @@ impl Tls {
     }
 }
 
+/// A chain and its private key.
+pub type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// Reads and checks every file that TLS needs; all faults, if there are any.
 pub fn load(config: &Config, now: SystemTime) -> Result<Material, Vec<TlsFault>> {
     let mut loader = Loader { now, provider: Arc::new(ring::default_provider()), faults: Vec::new() };
     let material = loader.material(config);
     if loader.faults.is_empty() { Ok(material) } else { Err(loader.faults) }
+}
+
+/// A certificate chain and its key, read and checked as a listener's are.
+pub fn pair(section: &[Key], own: &Certificate, now: SystemTime) -> Result<Pair, Vec<TlsFault>> {
+    let mut loader = Loader { now, provider: Arc::new(ring::default_provider()), faults: Vec::new() };
+    loader.own(section, own).ok_or(loader.faults)
+}
+
+/// Certificates of authorities, as a file has them.
+pub fn authorities(place: Place, path: &Path, now: SystemTime) -> Result<Vec<CertificateDer<'static>>, Vec<TlsFault>> {
+    let mut loader = Loader { now, provider: Arc::new(ring::default_provider()), faults: Vec::new() };
+    loader.certificates(&place, path).ok_or(loader.faults)
 }
 
 struct Loader {
@@ -198,11 +213,7 @@ impl Loader {
     }
 
     /// A chain and its key that fit each other, in force now.
-    fn own(
-        &mut self,
-        section: &[Key],
-        own: &Certificate,
-    ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    fn own(&mut self, section: &[Key], own: &Certificate) -> Option<Pair> {
         let (place, path) = (within(section, "certificate"), own.certificate.display());
         let chain = self.certificates(&place, &own.certificate)?;
         let at_key = within(section, "key");

@@ -3,6 +3,7 @@
 use crate::config::{Certificate, Config, Http};
 use crate::shell::capture::Secrecy;
 use crate::shell::files::{self, Loaded};
+use crate::shell::identity::Keys;
 use crate::shell::mail::Mail;
 use crate::shell::media::Prompts;
 use crate::shell::net::tls::Tls;
@@ -20,6 +21,7 @@ pub struct Reloader {
     prompts: Arc<Prompts>,
     tls: Tls,
     secrecy: Secrecy,
+    keys: Keys,
     /// The configuration in force.
     current: Mutex<Config>,
 }
@@ -30,11 +32,10 @@ impl Reloader {
         listeners: Vec<Listener>,
         mail: Mail,
         prompts: Arc<Prompts>,
-        tls: Tls,
-        secrecy: Secrecy,
+        (tls, keys, secrecy): (Tls, Keys, Secrecy),
     ) -> Reloader {
         let (file, current) = (loaded.file.clone(), Mutex::new(loaded.config.clone()));
-        Reloader { file, listeners, mail, prompts, tls, secrecy, current }
+        Reloader { file, listeners, mail, prompts, tls, secrecy, keys, current }
     }
 
     /// Applies the file as it is now; every fault, if it stays as it was.
@@ -63,6 +64,7 @@ impl Reloader {
             Some(Reply::Done) => {
                 *current = loaded.config;
                 self.tls.replace(loaded.tls);
+                self.keys.replace(loaded.identity);
                 Ok(())
             }
             Some(Reply::Refused(why)) => Err(vec![why]),

@@ -107,7 +107,7 @@ pub struct Reader {
 }
 
 pub(super) const CALL_COLUMNS: &str = "SELECT id, call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, answered_by FROM cdr";
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, answered_by, identity FROM cdr";
 
 impl Reader {
     /// Records a page at most.
@@ -228,6 +228,7 @@ fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
 /// The row's number, its start in microseconds, and the record without legs.
 pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
     let transfers: Option<String> = row.get("transfers")?;
+    let identity: Option<String> = row.get("identity")?;
     let pdd: Option<i64> = row.get("post_dial_delay_us")?;
     let view = CdrView {
         call: call_id(row)?.to_string(),
@@ -249,6 +250,7 @@ pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
         legs: Vec::new(),
         transfers: transfers.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
         answered_by: row.get("answered_by")?,
+        identity: identity.and_then(|json| serde_json::from_str(&json).ok()),
     };
     Ok((row.get("id")?, row.get("started")?, view))
 }

@@ -94,6 +94,9 @@ ALTER TABLE cdr ADD COLUMN transfers TEXT;
     "
 ALTER TABLE cdr ADD COLUMN answered_by TEXT;
 ",
+    "
+ALTER TABLE cdr ADD COLUMN identity TEXT;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

@@ -1,6 +1,6 @@
 //! The writer: one connection, one transaction a batch, prepared statements.
 
-use super::view::{entries_json, quality_json, transfers_json};
+use super::view::{entries_json, identity_json, quality_json, transfers_json};
 use super::{Fault, Store, schema};
 use crate::event::{CallRecord, Cdr, Direction, LegCdr};
 use rusqlite::{CachedStatement, Connection, params};
@@ -31,8 +31,8 @@ impl Sqlite {
 }
 
 const CDR: &str = "INSERT INTO cdr (call, node, from_, to_, trunk, user, context, rule, started, answered, ended, duration_us, \
-    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, \
-    answered_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
+    billable_us, post_dial_delay_us, class, reason, status, direction, transfers, answered_by, \
+    identity) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
     ON CONFLICT (call) DO NOTHING";
 const LEG: &str = "INSERT INTO leg (cdr, place, direction, peer, sip_call_id, flow, started, answered, ended, status, codec, \
     quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -97,6 +97,7 @@ fn insert_cdr(statement: &mut CachedStatement<'_>, c: &Cdr) -> Result<usize, Fau
         direction(c.direction),
         transfers_json(&c.transfers),
         c.answered_by,
+        identity_json(c.identity.as_ref()),
     ])?)
 }
 

@@ -49,6 +49,13 @@ fn full(n: u32) -> Box<CallRecord> {
         status: 200,
         call: Some(CallId(9)),
     });
+    r.cdr.identity = Some(crate::event::IdentityCdr {
+        verstat: Some("TN-Validation-Failed"),
+        attest: Some("A"),
+        origid: Some("x".into()),
+        fault: Some(("stale", "an hour".into())),
+        signed: Some("C"),
+    });
     r.cdr.legs.push(LegCdr {
         direction: Direction::Outbound,
         peer: "bob, \"the\" builder".into(),

@@ -1,7 +1,7 @@
 //! Calls as JSON: what the API answers, the store keeps, the export prints and the command line reads. Names are stable.
 
 use crate::base::time::Wall;
-use crate::event::{Cdr, Direction, Entry, LegCdr, Quality, Side, Timeline, TransferCdr, What};
+use crate::event::{Cdr, Direction, Entry, IdentityCdr, LegCdr, Quality, Side, Timeline, TransferCdr, What};
 use crate::switch;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -85,6 +85,43 @@ pub struct CdrView {
     /// human, machine_start, machine_end_beep, machine_end_silence, machine_end_other, fax or unknown, where somebody listened.
     #[serde(default)]
     pub answered_by: Option<String>,
+    /// What was verified of the caller, or signed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityView>,
+}
+
+/// STIR/SHAKEN of a call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct IdentityView {
+    /// TN-Validation-Passed, TN-Validation-Failed, No-TN-Validation; none: nothing was verified.
+    pub verstat: Option<String>,
+    /// A, B or C, and the origin, as the caller's token says.
+    pub attest: Option<String>,
+    pub origid: Option<String>,
+    /// stale, absent, bad_info, unsupported_credential, invalid; and in words.
+    pub fault: Option<String>,
+    pub why: Option<String>,
+    /// The attestation that we signed.
+    pub signed: Option<String>,
+}
+
+impl From<&IdentityCdr> for IdentityView {
+    fn from(i: &IdentityCdr) -> Self {
+        let text = |t: Option<&'static str>| t.map(str::to_owned);
+        IdentityView {
+            verstat: text(i.verstat),
+            attest: text(i.attest),
+            origid: i.origid.clone(),
+            fault: i.fault.as_ref().map(|(kind, _)| (*kind).to_owned()),
+            why: i.fault.as_ref().map(|(_, why)| why.clone()),
+            signed: text(i.signed),
+        }
+    }
+}
+
+/// As the store keeps it.
+pub fn identity_json(identity: Option<&IdentityCdr>) -> Option<String> {
+    serde_json::to_string(&IdentityView::from(identity?)).ok()
 }
 
 /// One transfer of a call.
@@ -250,6 +287,7 @@ impl From<&Cdr> for CdrView {
             legs: c.legs.iter().map(Into::into).collect(),
             transfers: c.transfers.iter().map(Into::into).collect(),
             answered_by: c.answered_by.map(str::to_owned),
+            identity: c.identity.as_ref().map(Into::into),
         }
     }
 }

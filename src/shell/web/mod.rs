@@ -17,6 +17,7 @@ mod guard;
 mod hosts;
 mod local;
 mod media;
+pub mod plain;
 mod signature;
 mod sound;
 #[cfg(test)]

@@ -89,7 +89,16 @@ impl Call {
             Peer::Uri(_) => (None, None, self.context.as_str()),
         };
         let header = |_: &str| None;
-        let facts = CallFacts { from: &from, from_name: &from_name, to, trunk, user, header: &header, at: w.now.wall };
+        let facts = CallFacts {
+            from: &from,
+            from_name: &from_name,
+            to,
+            trunk,
+            user,
+            header: &header,
+            at: w.now.wall,
+            proof: Default::default(),
+        };
         let mut taken = w.dialplan.route(context, &facts)?;
         taken.script.set("call_id", self.id.to_string());
         taken.script.set("transferred_by", leg.peer.as_str().to_owned());

@@ -81,6 +81,7 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
             srtp: None,
             dtmf: Default::default(),
             refer: Default::default(),
+            numbers: Vec::new(),
         }];
     });
     b.receive(CALLER, invite_from("<sip:alice@pbx.test>", ""));

@@ -23,6 +23,7 @@ fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
             srtp: None,
             dtmf: Default::default(),
             refer: Default::default(),
+            numbers: Vec::new(),
         }];
         change(config);
     })

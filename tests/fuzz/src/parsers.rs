@@ -226,6 +226,7 @@ pub fn yaml_dialplan(data: &[u8]) {
             user: None,
             header: &|_| Some("value".into()),
             at: tandem::base::time::Wall(1_795_446_000_000_000),
+            proof: Default::default(),
         };
         let _ = plan.explain(&context, &facts);
         let Ok(mut taken) = plan.route(&context, &facts) else { continue };

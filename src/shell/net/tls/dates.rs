@@ -26,7 +26,7 @@ pub fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// Tag and content of the first DER element, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = if first < 0x80 {
