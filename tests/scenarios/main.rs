@@ -46,6 +46,7 @@ mod stage;
 #[allow(dead_code)]
 #[path = "../sim/text.rs"]
 mod text;
+mod topology;
 
 use std::path::{Path, PathBuf};
 

@@ -51,7 +51,10 @@ pub fn run(text: &str) -> Result<String, String> {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
     }
-    Ok(format!("{head}\n{}", stage.ladder()))
+    match stage.leaks.is_empty() {
+        true => Ok(format!("{head}\n{}", stage.ladder())),
+        false => Err(format!("{}\n{}", stage.leaks.join("\n"), stage.ladder())),
+    }
 }
 
 fn step(stage: &mut Stage, line: &str) -> Result<(), String> {

@@ -6,6 +6,7 @@ use super::media::{Back, MediaStub};
 use super::sdp::{Sdp, Way};
 use super::setup::{DOMAIN, config, dialplan, listeners, node_addresses, trunk, user};
 use super::text::{Msg, param};
+use super::topology::{self, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -68,6 +69,9 @@ pub struct Stage {
     serial: u32,
     /// The Contact that the switch registered last.
     pub bound: String,
+    topology: Topology,
+    /// What of one party was told to another.
+    pub leaks: Vec<String>,
 }
 
 pub fn address(party: &str) -> SocketAddr {
@@ -141,6 +145,8 @@ pub fn new(
         placed: None,
         serial: 0,
         bound: String::new(),
+        topology: Topology::default(),
+        leaks: Vec::new(),
     };
     stage.drain();
     stage
@@ -175,6 +181,8 @@ impl Stage {
     pub fn send(&mut self, party: &str, msg: &Msg) {
         self.draw(party, "tandem", msg);
         let flow = Flow { listener: ListenerId(0), transport: Transport::Udp, peer: address(party), connection: 0 };
+        let msg = topology::marked(party, msg);
+        self.topology.learn(party, &msg);
         self.feed(Input::Received { flow, bytes: msg.bytes() });
     }
 
@@ -239,6 +247,8 @@ impl Stage {
     fn received(&mut self, peer: SocketAddr, msg: Msg) {
         let everybody = PHONES.iter().chain(&TRUNKS).chain(&["stranger"]);
         let party = everybody.copied().find(|p| address(p) == peer).unwrap_or("nobody");
+        self.leaks.extend(self.topology.search(party, &msg));
+        self.topology.learn(party, &msg);
         self.draw("tandem", party, &msg);
         let known = self.dialogs.iter().find(|(n, d)| party_of(n) == party && d.call_id == msg.call_id());
         let name = match known.map(|(n, _)| n.clone()) {
