@@ -71,8 +71,7 @@ impl Topology {
         let found = self.marks.iter().filter(|((text, kind), whose)| {
             let is_identifier = matches!(kind, Mark::CallId | Mark::Tag);
             let is_told = names_dialogs && is_identifier;
-            !(registers && is_identifier)
-                && !whose.contains(party)
+            !(whose.contains(party) || registers && is_identifier)
                 && (stands_in(&head, text) || !is_told && stands_in(&body, text))
         });
         found.map(|((text, kind), whose)| format!("{kind:?} {text} of {whose:?} is told to {party}")).collect()
