@@ -15,7 +15,7 @@ help:
 	@echo "make demo      call a demo number with baresip; print the call's timeline and where the sound lies"
 	@echo "make test      every check that continuous integration runs"
 	@echo "make bench     calls a second, CPU a call and a packet, latency, memory; beside Kamailio and rtpengine"
-	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets"
+	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets; 10,000 simulated worlds"
 	@echo "make coverage-markup  which elements and attributes of markup are tested, and by what"
 	@echo "make api       the Python and Node SDKs of Twilio against a running switch (needs PyPI and npm; SPEC=twilio_api_v2010.json validates the answers)"
 	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
@@ -56,6 +56,7 @@ bench: build
 soak: build
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
 	@TANDEM=target/release/tandem SOAK_CALLS=$${SOAK_CALLS:-10000} cargo test --locked -p interop --test network -- --nocapture
+	@SEEDS=$${SOAK_SEEDS:-10000} cargo test --locked --release --test sim -- --nocapture
 
 coverage-markup:
 	@column -t -s $$'\t' tests/markup/coverage.tsv

@@ -25,6 +25,7 @@ pub mod verb;
 pub mod b2bua;
 pub mod dialplan;
 pub mod markup;
+pub mod rates;
 
 pub mod switch;
 

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("b2bua", 4),
     ("dialplan", 4),
     ("markup", 4),
+    ("rates", 4),
     ("switch", 5),
     ("shell", 6),
 ];
@@ -30,7 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
 const ORDERED_INSIDE: &[&str] = &["sip", "media"];
 /// What a network or a file reaches: nothing here may panic on it.
 const REACHED_BY_INPUT: &[&str] =
-    &["sip", "sdp", "rtp", "media", "config", "dialplan", "markup", "recording", "speech", "web"];
+    &["sip", "sdp", "rtp", "media", "config", "dialplan", "markup", "rates", "recording", "speech", "web"];
 const FUNCTION_LINES_MAX: usize = 100;
 const FILE_LINES_MAX: usize = 800;
 const TOP_LEVEL: &[&str] = &[

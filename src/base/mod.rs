@@ -4,6 +4,7 @@ pub mod base64;
 pub mod id;
 pub mod keys;
 pub mod limit;
+pub mod money;
 pub mod pii;
 pub mod rng;
 pub mod time;

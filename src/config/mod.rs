@@ -8,6 +8,7 @@ pub mod pay;
 mod print;
 mod reach;
 mod read;
+pub mod routing;
 mod secrets;
 mod session_timers;
 pub mod shapes;
@@ -24,6 +25,7 @@ pub use outside::RecogniserKind;
 pub use print::to_yaml;
 pub use reach::Reach;
 pub use read::{Located, Named};
+pub use routing::{Health, Lcr, Per, Quality, Toll};
 pub use secrets::{NoSecrets, Secrets};
 pub use session_timers::{Refresher, SESSION_MIN_S, SessionTimers};
 pub use uri::{is_host, is_host_port, is_uri};
@@ -47,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     pub web: outside::Web,
     pub speech: outside::Speech,
+    pub lcr: Lcr,
+    pub tolls: Vec<Toll>,
     pub trunks: Vec<Trunk>,
     pub users: Vec<User>,
     /// Files and folders, relative to the configuration's folder.
@@ -305,6 +309,11 @@ pub struct Trunk {
     pub cps_max: u32,
     pub options_ping: Option<Duration>,
     pub manners: Manners,
+    /// A rate card, CSV.
+    pub rates: Option<PathBuf>,
+    /// Its share among trunks of one price.
+    pub weight: u32,
+    pub health: Health,
     /// Pings in a row that a target may miss less one; 0 as 1.
     pub options_failures: u32,
     /// Empty: `media.codecs`.

@@ -1,10 +1,11 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
 use super::{
-    Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, ListenerTls, Manners, MediaIo, NumberRule,
-    RecogniserKind, Register, Trunk, TrunkTls, User, UserSecret,
+    Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, Lcr, ListenerTls, Manners, MediaIo, NumberRule,
+    Quality, RecogniserKind, Register, Toll, Trunk, TrunkTls, User, UserSecret,
     identity::{Identities, TrunkIdentity},
 };
+use crate::base::money::Money;
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
 use serde_yaml::{Mapping, Value};
@@ -33,6 +34,8 @@ pub fn to_yaml(config: &Config) -> String {
             put(m, "hep", hep(target));
         }
         put(m, "pay", pay(config));
+        put(m, "lcr", lcr(&config.lcr));
+        put(m, "tolls", Value::Sequence(config.tolls.iter().map(toll).collect()));
         put(m, "trunks", Value::Sequence(config.trunks.iter().map(trunk).collect()));
         put(m, "users", Value::Sequence(config.users.iter().map(user).collect()));
         put(m, "dialplans", list(config.dialplans.iter().map(|p| p.display().to_string())));
@@ -56,6 +59,37 @@ fn hep(hep: &Hep) -> Value {
     let scheme = if hep.is_tcp { "tcp" } else { "udp" };
     let mut m = vec![("target", text(&format!("{scheme}://{}", hep.target))), ("id", hep.id.into())];
     m.extend(hep.password.as_ref().map(|_| ("password", text(REDACTED))));
+    map(m)
+}
+
+fn amount(micros: u64) -> Value {
+    text(&Money(micros).to_string())
+}
+
+fn quality(q: &Quality) -> Vec<(&'static str, Value)> {
+    let mut m = vec![("asr", q.asr.into()), ("acd", duration(q.acd)), ("pdd", duration(q.pdd))];
+    m.extend((q.mos > 0).then(|| ("mos", amount(u64::from(q.mos) * 10_000))));
+    m
+}
+
+fn lcr(lcr: &Lcr) -> Value {
+    let mut m = vec![("currency", text(&lcr.currency)), ("timezone", text(&lcr.timezone))];
+    m.extend(lcr.max_price.map(|price| ("max_price", amount(price))));
+    m.push(("quality", map(quality(&lcr.quality))));
+    map(m)
+}
+
+fn toll(toll: &Toll) -> Value {
+    let mut m = vec![("name", text(&toll.name)), ("per", text(toll.per.as_str()))];
+    for (key, prefixes) in [("prefixes", &toll.prefixes), ("except", &toll.except)] {
+        m.extend((!prefixes.is_empty()).then(|| (key, list(prefixes.iter().cloned()))));
+    }
+    m.extend(toll.calls.map(|n| ("calls", n.into())));
+    m.extend(toll.calls_per_hour.map(|n| ("calls_per_hour", n.into())));
+    m.extend(toll.spend_per_hour.map(|n| ("spend_per_hour", amount(n))));
+    m.extend(toll.hours.as_ref().map(|hours| ("hours", text(hours))));
+    m.push(("then", text(if toll.stops { "refuse" } else { "alert" })));
+    m.push(("status", toll.status.into()));
     map(m)
 }
 
@@ -274,6 +308,12 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("register", trunk.register.as_ref().map_or(Value::Bool(false), register)));
     m.push(("limits", map([("calls", trunk.calls_max.into()), ("cps", trunk.cps_max.into())])));
     m.extend(manners(&trunk.manners));
+    m.extend(trunk.rates.as_ref().map(|file| ("rates", path(file))));
+    m.push(("weight", trunk.weight.into()));
+    let mut health = quality(&trunk.health.quality);
+    health.extend([("window", duration(trunk.health.window)), ("samples", trunk.health.samples.into())]);
+    health.push(("rest", duration(trunk.health.rest)));
+    m.push(("health", map(health)));
     m.push(("options_failures", trunk.options_failures.into()));
     m.push(("options_ping", duration(trunk.options_ping.unwrap_or_default())));
     m.push(("codecs", list(trunk.codecs.iter().cloned())));

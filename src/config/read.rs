@@ -82,6 +82,9 @@ impl Config {
         for path in paths.chain(own).chain(ca).chain(identity) {
             *path = folder.join(&*path);
         }
+        for path in trunks.iter_mut().filter_map(|t| t.rates.as_mut()) {
+            *path = folder.join(&*path);
+        }
     }
 }
 
@@ -129,6 +132,8 @@ impl Found {
             },
             web: super::outside::web(&Fields::of(section("web"), &super::outside::WEB)),
             speech: self.speech(section("speech")),
+            lcr: super::routing::lcr(&Fields::of(section("lcr"), &super::routing::LCR)),
+            tolls: Vec::new(),
             trunks: f.items("trunks").iter().map(|n| self.trunk(&Fields::of(n, &shapes::TRUNK))).collect(),
             users: f.items("users").iter().filter_map(|n| self.user(&Fields::of(n, &shapes::USER))).collect(),
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
@@ -138,6 +143,8 @@ impl Found {
             hep: super::visibility::hep(f.get("hep")),
             pay: super::pay::connectors(&mut self.reader, &Fields::of(section("pay"), &super::pay::PAY)),
         };
+        let tolls = super::routing::tolls(&mut self.reader, f.items("tolls"), &config.trunks);
+        let config = Config { tolls, ..config };
         self.reachable(&config, &f);
         self.unique(f.items("trunks"), "trunk");
         self.unique(f.items("users"), "user");
@@ -326,6 +333,9 @@ impl Found {
             calls_max: limits.int("calls"),
             cps_max: limits.int("cps"),
             manners: manners::read(&mut self.reader, f, &mut self.patterns),
+            rates: f.text("rates").map(Into::into),
+            weight: f.int("weight"),
+            health: super::routing::health(&Fields::of(f.get("health").unwrap_or(&EMPTY), &super::routing::HEALTH)),
             options_failures: f.int("options_failures"),
             options_ping: f.duration("options_ping").filter(|d| !d.is_zero()),
             codecs: self.codecs(f),

@@ -26,6 +26,8 @@ pub static FILE: Shape = Shape {
         key("capture", Type::Map(&super::visibility::CAPTURE), "", "What is kept of each call's SIP messages."),
         key("hep", Type::Map(&super::visibility::HEP), "", "A capture server that gets a copy of all SIP messages."),
         key("pay", Type::Map(&super::pay::PAY), "", "Payments by phone."),
+        key("lcr", Type::Map(&super::routing::LCR), "", "Least-cost routing."),
+        key("tolls", Type::List(&Type::Map(&super::routing::TOLL)), "", "Caps on calls to classes of destinations."),
         key("trunks", Type::List(&Type::Map(&TRUNK)), "", "Carriers and other switches."),
         key("users", Type::List(&Type::Map(&USER)), "", "Phones that register."),
         key("dialplans", Type::OneOrMore(&Type::Text), "", "Dialplan files, and folders of them."),
@@ -324,6 +326,9 @@ pub static TRUNK: Shape = Shape {
             "",
             "Ask its targets by OPTIONS so often, and leave out those that do not answer. One that a call finds dead is asked anyway.",
         ),
+        key("rates", Type::Text, "", "Its rate card, a CSV file; see README, \"Least cost\"."),
+        key("weight", Type::Int(0, 1_000_000), "1", "Its share of the calls among trunks of one price (`lcr`)."),
+        key("health", Type::Map(&super::routing::HEALTH), "", "When it is taken out since its calls fare badly."),
         key("headers", Type::Map(&super::manners::HEADERS), "", "What is done to headers."),
         key("caller_id", Type::Map(&super::manners::CALLER_ID), "", "Which header names the caller."),
         key(

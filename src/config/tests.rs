@@ -66,6 +66,13 @@ trunks:
     headers: { inbound: [ { remove: [X-A, X-B] }, { pass: X-C } ], outbound: [ { add: { X-D: d } }, { replace: { X-E: e } } ] }
     caller_id: { from: rpid, send: pai, privacy: ignore, user: "4930123", domain: gamma.example }
     numbers: { country: 49, inbound: [ { match: /^9(.*)$/, to: "$1" } ], outbound: [ { match: "112", to: "110" } ] }
+    rates: gamma.csv
+    weight: 3
+    health: { asr: 20, acd: 10s, pdd: 8s, mos: 3.5, window: 10m, samples: 5, rest: 1m }
+lcr: { currency: EUR, timezone: Europe/Berlin, max_price: 0.5, quality: { asr: 30, mos: 3.25 } }
+tolls:
+  - { name: premium, prefixes: ["+1900"], except: "190055", per: trunk, calls: 2, calls_per_hour: 9, spend_per_hour: 1.5, hours: "20:00-07:00", then: alert, status: 403 }
+  - { name: all, calls: 0 }
 "#;
 
 #[test]
@@ -161,7 +168,7 @@ fn faults_of_sections_say_where_and_what_was_expected() {
     check_faults(&[
         (
             "nod: x",
-            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
         ),
         (
             "drain_timeout: 20",
@@ -211,6 +218,29 @@ fn faults_of_sections_say_where_and_what_was_expected() {
         (
             "media: { address: [127.0.0.1, 10.0.0.1] }",
             "t.yaml:1:31: a second IPv4 address, \"10.0.0.1\"; expected at most one address of each family",
+        ),
+    ]);
+}
+
+#[test]
+fn faults_of_prices_and_caps_say_where() {
+    check_faults(&[
+        (
+            "tolls: [ { name: t } ]",
+            "t.yaml:1:10: toll t caps nothing; expected calls, calls_per_hour or spend_per_hour",
+        ),
+        (
+            "tolls: [ { name: t, spend_per_hour: 5 } ]",
+            "t.yaml:1:37: spend without prices; expected rates of at least one trunk",
+        ),
+        (
+            "tolls: [ { name: t, calls: 1, prefixes: dear } ]",
+            "t.yaml:1:41: \"dear\" does not fit; expected leading digits of a number such as +4490",
+        ),
+        ("lcr: { max_price: much }", "t.yaml:1:19: \"much\" does not fit; expected an amount such as 0.50"),
+        (
+            "lcr: { quality: { mos: 7 } }",
+            "t.yaml:1:24: \"7\" does not fit; expected a mean opinion score from 1 to 5 such as 3.5",
         ),
     ]);
 }
@@ -301,7 +331,7 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         ("users: { name: a }", "t.yaml:1:8: a mapping stands here; expected a list"),
         (
             "- a",
-            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
         ),
     ]);
     let secret = read("users: [ { name: a, context: c, password: hunter2, ha1: hunter2 } ]").expect_err("both");

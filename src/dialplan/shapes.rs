@@ -341,6 +341,7 @@ pub static DIAL: Shape = Shape {
         USER,
         NUMBER,
         TRUNKS,
+        LCR,
         URI,
         key("group", Type::Map(&GROUP), "", "Several targets."),
         key("queue", Type::Text, "", "A queue: whoever waits longest in it, or comes first within the timeout."),
@@ -390,6 +391,12 @@ pub static DIAL: Shape = Shape {
 const USER: Key = key("user", Type::Text, "", "A registered user: all its contacts at once.");
 const NUMBER: Key = key("number", Type::Text, "", "A number to call by a trunk.");
 const TRUNKS: Key = key("trunks", Type::OneOrMore(&Type::Text), "", "The trunks for the number, tried in order.");
+const LCR: Key = key(
+    "lcr",
+    Type::Bool,
+    "false",
+    "The trunks for the number in the order of their rates, the cheapest first; without `trunks` all that have rates.",
+);
 const URI: Key = key("uri", Type::Text, "", "An address: sip:bob@example.com.");
 
 pub static GROUP: Shape = Shape {
@@ -410,7 +417,14 @@ pub static GROUP: Shape = Shape {
 pub static TARGET: Shape = Shape {
     name: "target",
     doc: "",
-    keys: &[USER, NUMBER, TRUNKS, URI, key("weight", Type::Int(1, 1_000_000), "1", "How often it is drawn first.")],
+    keys: &[
+        USER,
+        NUMBER,
+        TRUNKS,
+        LCR,
+        URI,
+        key("weight", Type::Int(1, 1_000_000), "1", "How often it is drawn first."),
+    ],
     prefixed: None,
 };
 

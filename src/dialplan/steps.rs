@@ -461,14 +461,15 @@ impl<'a> Compiler<'a> {
                     trunks.push(trunk);
                 }
             }
-            if trunks.is_empty() {
+            let lcr = f.flag("lcr");
+            if trunks.is_empty() && !lcr {
                 reader.fault(
                     node.at,
                     "a number without trunks",
-                    "expected \"trunks\" beside it: the trunks to try, in order",
+                    "expected \"trunks\" beside it: the trunks to try, in order; or \"lcr: true\"",
                 );
             }
-            return Some(TargetKind::Number { number, trunks });
+            return Some(TargetKind::Number { number, trunks, lcr });
         }
         let Some(node) = f.get("uri") else {
             reader.fault(

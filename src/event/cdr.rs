@@ -1,6 +1,7 @@
 //! The call detail record: one a call, whatever happened.
 
 use super::{CallId, Ending};
+use crate::base::money::Money;
 use crate::base::time::Wall;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +115,19 @@ pub struct LegCdr {
     /// The final status of the INVITE.
     pub status: u16,
     pub codec: Option<&'static str>,
+    /// By the trunk's rates; `None` where they have none for the number.
+    pub charge: Option<Box<Charge>>,
     pub quality: Option<Box<Quality>>,
+}
+
+/// What a trunk charges for a leg.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// Leading digits by which the rate was found.
+    pub prefix: String,
+    pub price_per_minute: Money,
+    pub cost: Money,
+    pub currency: String,
 }
 
 /// A media leg's account (RFC 3550 §6.4, ITU-T G.107). Received = from the peer; remote = as the peer's reports say of us.

@@ -4,7 +4,7 @@ mod cdr;
 mod ending;
 mod timeline;
 
-pub use cdr::{Cdr, Direction, IdentityCdr, LegCdr, Quality, TransferCdr, TransferKind};
+pub use cdr::{Cdr, Charge, Direction, IdentityCdr, LegCdr, Quality, TransferCdr, TransferKind};
 pub use ending::{Class, Ending};
 pub use timeline::{Entry, Side, Timeline, What};
 
@@ -100,6 +100,24 @@ pub enum Fact {
         trunk: String,
         target: String,
         why: String,
+    },
+    /// A trunk's calls have fared badly: others go first for so long.
+    TrunkOut {
+        trunk: String,
+        why: String,
+        rest_s: u64,
+    },
+    /// It is tried again, and measured anew.
+    TrunkBack {
+        trunk: String,
+    },
+    /// A call passed a cap of `tolls`; told once a minute for each cap and source.
+    TollPassed {
+        call: CallId,
+        toll: String,
+        whose: String,
+        why: String,
+        refused: bool,
     },
     /// A trunk has taken our registration; refreshes are not told.
     TrunkRegistered {

@@ -304,7 +304,7 @@ fn number_target(text: &str, trunk: Option<&str>, node: &Node, warnings: &mut Wa
         return None;
     }
     let trunks = trunk.into_iter().filter(|t| !t.is_empty()).map(Text::literal).collect();
-    Some(TargetKind::Number { number: Text::literal(&number), trunks })
+    Some(TargetKind::Number { number: Text::literal(&number), trunks, lcr: false })
 }
 
 fn credentials(a: &Attributes<'_>) -> Option<(String, Secret)> {

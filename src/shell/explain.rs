@@ -4,6 +4,8 @@ use crate::base::time::Wall;
 use crate::base::yaml::nearest;
 use crate::config::Config;
 use crate::dialplan::{CallFacts, Dialplan, EntryPoints};
+use crate::rates::{Asked, Candidate, Order, Rates, Standing};
+use crate::verb::{Action, Target};
 use std::fmt::Write;
 
 /// A call that is only asked about.
@@ -16,7 +18,7 @@ pub struct Ask<'a> {
 }
 
 /// A readable table. `Err` is the sentence that says why nothing can be said.
-pub fn explain(config: &Config, dialplan: &Dialplan, ask: &Ask<'_>) -> Result<String, String> {
+pub fn explain(config: &Config, dialplan: &Dialplan, rates: &Rates, ask: &Ask<'_>) -> Result<String, String> {
     let entry = EntryPoints::of(config);
     for (kind, name, known) in [("trunk", ask.trunk, &entry.trunks), ("user", ask.user, &entry.users)] {
         let Some(name) = name.filter(|n| !known.iter().any(|(k, _)| k == n)) else { continue };
@@ -63,12 +65,31 @@ pub fn explain(config: &Config, dialplan: &Dialplan, ask: &Ask<'_>) -> Result<St
         out.push_str("\nif all goes well it does\n");
         for (action, at) in actions {
             let _ = writeln!(out, "       {action}  ({at})");
+            let Action::Dial(dial) = &action else { continue };
+            for target in &dial.targets {
+                if let Target::Number { number, trunks, lcr: true } = target {
+                    let order = least_cost(config, rates, trunks, number, ask.at);
+                    let _ = writeln!(out, "         least cost: {order}");
+                }
+            }
         }
         let _ = writeln!(out, "       {end}");
     } else {
         out.push_str("\nno rule takes it: 404 Not Found\n");
     }
     Ok(out)
+}
+
+/// The order in which trunks are tried for a number, as far as it does not depend on how they fare; of one price the heavier first.
+pub fn least_cost(config: &Config, rates: &Rates, named: &[String], number: &str, at: Wall) -> String {
+    let is_meant = |name: &String| if named.is_empty() { rates.card(name).is_some() } else { named.contains(name) };
+    let trunks = config.trunks.iter().filter(|t| is_meant(&t.name));
+    let candidate = |t: &'_ crate::config::Trunk| (t.name.clone(), t.weight);
+    let trunks: Vec<(String, u32)> = trunks.map(candidate).collect();
+    let candidates =
+        trunks.iter().map(|(trunk, weight)| Candidate { trunk, weight: *weight, standing: Standing::Good }).collect();
+    let emergency = config.limits.emergency.iter().any(|n| n == number);
+    Order::of(rates, &config.lcr, &Asked { number, at, emergency }, candidates, None).to_string()
 }
 
 #[cfg(test)]
@@ -86,7 +107,24 @@ mod tests {
         let config = Config::read("t.yaml", CONFIG, &NoSecrets).unwrap().config;
         let plan = Dialplan::load(&[("p.yaml".into(), PLAN.into())], &Names::ANY).unwrap();
         let at = parse_moment("2026-11-24T10:00:00Z").unwrap();
-        explain(&config, &plan, &Ask { to, from: "2", trunk, user: None, at }).unwrap_or_else(|e| e)
+        explain(&config, &plan, &Rates::default(), &Ask { to, from: "2", trunk, user: None, at }).unwrap_or_else(|e| e)
+    }
+
+    #[test]
+    fn least_cost_is_explained() {
+        let text = "{ sip: { anonymous_context: c }, trunks: [ { name: a, context: c, targets: [ sip:10.0.0.1 ] }, { name: b, context: c, targets: [ sip:10.0.0.2 ] } ] }";
+        let plan = "contexts:\n  c: [ { match: { to: /^44/ }, do: { dial: { number: \"+${to}\", lcr: true } } } ]\n";
+        let config = Config::read("t.yaml", text, &NoSecrets).unwrap().config;
+        let plan = Dialplan::load(&[("p.yaml".into(), plan.into())], &Names::ANY).unwrap();
+        let mut rates = Rates::default();
+        for (trunk, row) in [("a", "44,0.02,UK"), ("b", "447,0.01,UK mobile")] {
+            rates.insert(trunk, crate::rates::Card::read("c", &format!("prefix,price,name\n{row}\n"), "UTC").unwrap());
+        }
+        let at = parse_moment("2026-11-24T10:00:00Z").unwrap();
+        let said = |to| explain(&config, &plan, &rates, &Ask { to, from: "2", trunk: None, user: None, at }).unwrap();
+        let want = "\n         least cost: 1. b 0.0100/min for 447 UK mobile; 2. a 0.0200/min for 44 UK\n";
+        assert!(said("447").contains(want), "{}", said("447"));
+        assert!(said("441").contains("least cost: 1. a 0.0200/min for 44 UK; not b: no rate for the number\n"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::net::{BindFault, describe};
 use crate::base::yaml::{self, Fault};
 use crate::config::{Config, Http, Located, Secrets};
 use crate::dialplan::{Dialplan, Names};
+use crate::rates::Rates;
 use crate::verb::Pattern;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub struct Loaded {
     pub config: Config,
     pub dialplan: Arc<Dialplan>,
+    pub rates: Arc<Rates>,
     pub file: PathBuf,
     /// Taken out by who starts or reloads.
     pub tls: tls::Material,
@@ -103,6 +105,7 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         faults.push(Fault { file: Arc::clone(&located.file), at: named.at, what, expected: hint });
     }
     faults.extend(not_yet(file, &config));
+    let rates = super::rates::load(file, &config, &mut faults);
     let tls = tls::load(&config, std::time::SystemTime::now()).unwrap_or_else(|found| {
         faults.extend(found.iter().map(|f| tls_fault(file, f)));
         tls::Material::default()
@@ -112,7 +115,14 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Fault>> {
         identity::Material::default()
     });
     match faults.is_empty() {
-        true => Ok(Loaded { config, dialplan: Arc::new(dialplan), file: file.into(), tls, identity }),
+        true => Ok(Loaded {
+            config,
+            dialplan: Arc::new(dialplan),
+            rates: Arc::new(rates),
+            file: file.into(),
+            tls,
+            identity,
+        }),
         false => Err(faults),
     }
 }
@@ -204,7 +214,7 @@ pub fn dialplan_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Where `keys`, one in another, stand in a file, or the item `n` of the list there.
-fn position(file: &Path, keys: &[&str], n: Option<usize>) -> Option<yaml::Position> {
+pub(super) fn position(file: &Path, keys: &[&str], n: Option<usize>) -> Option<yaml::Position> {
     let text = std::fs::read_to_string(file).ok()?;
     let root = yaml::parse("", &text).ok()?;
     let node = keys.iter().try_fold(&root, |node, key| node.get(key))?;

@@ -82,6 +82,11 @@ pub fn fact(fact: &Fact) {
         Fact::Unregistered { aor, contact, why } => info!(aor, contact, why, "unregistered"),
         Fact::TrunkUp { trunk, target } => info!(trunk, target, "trunk up"),
         Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
+        Fact::TrunkOut { trunk, why, rest_s } => warn!(trunk, why, rest_s, "trunk out"),
+        Fact::TrunkBack { trunk } => info!(trunk, "trunk back on trial"),
+        Fact::TollPassed { call, toll, whose, why, refused } => {
+            warn!(event = "toll", %call, toll, whose, why, refused, "security");
+        }
         Fact::TrunkRegistered { trunk, target, expires_s } => info!(trunk, target, expires_s, "registered with trunk"),
         Fact::TrunkUnregistered { trunk, target, why } => warn!(trunk, target, why, "not registered with trunk"),
         // What a program such as fail2ban reads: `event` and `source` (an address without its port) are for it.

@@ -24,6 +24,7 @@ pub mod mail;
 pub mod media;
 pub mod net;
 pub mod outside;
+pub mod rates;
 pub mod recording;
 pub mod run;
 pub mod schema;

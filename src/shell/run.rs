@@ -319,7 +319,12 @@ fn listeners(config: &Config, bound: &[(ListenerId, Transport, SocketAddr)]) -> 
 
 /// What the core is built from.
 fn setup(loaded: &Loaded, listeners: Vec<Listener>) -> Setup {
-    Setup { config: Arc::new(loaded.config.clone()), dialplan: Arc::clone(&loaded.dialplan), listeners }
+    Setup {
+        config: Arc::new(loaded.config.clone()),
+        dialplan: Arc::clone(&loaded.dialplan),
+        rates: Arc::clone(&loaded.rates),
+        listeners,
+    }
 }
 
 fn media_settings(config: &Config, seed: u64) -> MediaSettings {

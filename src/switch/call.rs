@@ -270,6 +270,7 @@ impl Call {
     ) -> Option<R> {
         let now = w.now;
         let leg = self.legs.get_mut(usize::from(index))?;
+        let was_answered = leg.answered.is_some();
         let (was_gone, was_alive, line) = (leg.is_gone(), leg.is_alive(), (leg.line(), !leg.peer_tag().is_empty()));
         let result = f(leg, &mut w.ep, now);
         self.book(w, index);
@@ -289,6 +290,10 @@ impl Call {
             && let Peer::Trunk(name) = &leg.peer
         {
             w.trunks.release(name);
+            w.tolls.ended(now.mono, leg.dialog().local_tag());
+        }
+        if leg.answered.is_some() && !was_answered {
+            w.tolls.answered(now.mono, leg.dialog().local_tag());
         }
         if leg.is_gone() && !was_gone {
             w.remove_dialog(leg.dialog().local_tag());

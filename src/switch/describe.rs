@@ -53,7 +53,8 @@ pub fn action(action: &Action) -> String {
 pub fn target(target: &Target) -> String {
     match target {
         Target::User(name) => format!("user {name}"),
-        Target::Number { number, trunks } => format!("number {number} by {}", trunks.join(", ")),
+        Target::Number { number, lcr: true, .. } => format!("number {number} by least cost"),
+        Target::Number { number, trunks, .. } => format!("number {number} by {}", trunks.join(", ")),
         Target::Uri(uri) => uri.clone(),
     }
 }

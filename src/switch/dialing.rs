@@ -1,7 +1,13 @@
 //! The action `dial`: targets become attempts, attempts become legs, the first that answers is joined to the caller.
 
+mod attempts;
+
+pub use attempts::redirected_attempts;
+
+use self::attempts::{trunk_attempts, uri_attempts, user_tracks};
 use super::call::{Call, Doing, LEGS_MAX};
-use super::manners::{self, Caller, Way};
+use super::lcr::Priced;
+use super::manners::{self, Caller};
 use super::trunks::Full;
 use super::verify::Named;
 use super::world::{CallTimer, World};
@@ -9,23 +15,19 @@ use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
 use crate::b2bua::leg::{ELSEWHERE, Leg, Outgoing, Peer};
 use crate::base::pii::Secret;
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use crate::config::identity::Told;
 use crate::config::{HeaderRule, Identity};
 use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
-use crate::sip::registrar::Binding;
-use crate::sip::transport::{Flow, Transport};
-use crate::sip::wire::{NameAddr, Uri};
+use crate::sip::transport::Flow;
+use crate::sip::wire::Uri;
 use crate::verb::{Action, Callee, Dial, DialRecord, MediaMode, Outcome, Script, Strategy, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How long a target may stay silent (not even 100) before the next one is tried, if there is one.
 const UNREACHABLE_AFTER: Duration = Duration::from_millis(1_800);
-
-/// The most ways by which one host is tried (RFC 3263 §4.3); each is an attempt of its own.
-const WAYS_MAX: usize = 8;
 
 /// One way to call one target.
 #[derive(Clone, Debug)]
@@ -45,16 +47,24 @@ pub struct Attempt {
     number: Option<String>,
     /// No limit holds.
     emergency: bool,
+    /// Of a number by a trunk.
+    priced: Option<Arc<Priced>>,
 }
 
 /// A trunk's target that a leg tries.
 #[derive(Debug)]
 pub struct Tried {
-    leg: u8,
-    trunk: String,
-    target: String,
+    pub leg: u8,
+    pub trunk: String,
+    /// `None`: where a redirection pointed.
+    target: Option<String>,
+    pub priced: Option<Arc<Priced>>,
     /// Its INVITE has gone out.
-    called: bool,
+    pub called: Option<Instant>,
+    /// So long after that it rang.
+    pub rang: Option<Duration>,
+    /// What came of it has been told to the trunk's health.
+    pub measured: bool,
 }
 
 /// A dial under way.
@@ -126,10 +136,8 @@ impl Call {
         for (at, target) in dial.targets.iter().enumerate() {
             let mut tracks = match target {
                 Target::User(name) => user_tracks(w, name),
-                Target::Number { number, trunks } => {
-                    // Markup names no trunks: all are tried, in the order of the configuration.
-                    let any = w.config.trunks.iter().map(|t| t.name.clone());
-                    let trunks = if trunks.is_empty() { any.collect() } else { trunks.clone() };
+                Target::Number { number, trunks, lcr } => {
+                    let trunks = self.trunks_for(w, number, trunks, *lcr);
                     vec![Track::new(trunks.iter().flat_map(|t| trunk_attempts(w, t, number)))]
                 }
                 Target::Uri(uri) if own_user(w, uri).is_some() => user_tracks(w, &own_user(w, uri).unwrap_or_default()),
@@ -207,6 +215,14 @@ impl Call {
             }
             (full, _) => full,
         };
+        let tolled = match (&attempt.priced, &attempt.peer) {
+            (Some(priced), Peer::Trunk(trunk)) if full.is_none() && !attempt.emergency => self.toll(w, trunk, priced),
+            _ => Ok(Vec::new()),
+        };
+        let keys = match tolled {
+            Ok(keys) => keys,
+            Err(status) => return self.toll_refused(w, index, &attempt, status),
+        };
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         if let Some(full) = full {
             // No leg: the number is given to the next attempt.
@@ -220,9 +236,12 @@ impl Call {
             self.dialled.callees.insert(index, Arc::clone(callee));
         }
         let limit = dialing.dial.codecs.clone();
-        if let (Peer::Trunk(trunk), Some(target)) = (&attempt.peer, &attempt.target) {
-            self.tried.push(Tried { leg: index, trunk: trunk.clone(), target: target.clone(), called: false });
+        if let Peer::Trunk(trunk) = &attempt.peer {
+            let (trunk, target, priced) = (trunk.clone(), attempt.target.clone(), attempt.priced.clone());
+            let (called, rang, measured) = (None, None, false);
+            self.tried.push(Tried { leg: index, trunk, target, priced, called, rang, measured });
         }
+        let priced = attempt.priced.clone();
         let routes = attempt.routes.clone();
         let attested = attempt.number.clone().map(|number| (attempt.peer.clone(), number));
         let attest = dialing.dial.attest.clone();
@@ -233,6 +252,7 @@ impl Call {
         if let Some((Peer::Trunk(trunk), called)) = &attested {
             self.attest_leg(w, &mut leg, (trunk, called), shown.0.as_deref(), attest.as_deref());
         }
+        w.tolls.place(w.now.mono, leg.dialog().local_tag(), keys, priced.as_deref());
         self.add_leg(w, leg);
         if self.direct {
             let body = self.invite_body.clone();
@@ -267,6 +287,20 @@ impl Call {
         }
     }
 
+    /// A cap of `tolls` refuses an attempt. A 6xx ends those that ring beside it, as one from the called side does.
+    fn toll_refused(&mut self, w: &mut World, index: u8, attempt: &Attempt, status: u16) {
+        if let Peer::Trunk(name) = &attempt.peer {
+            w.trunks.release(name);
+        }
+        self.dialled.tolled = Some(status);
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
+        let ringing: Vec<u8> = (0..index).filter(|i| dialing.hunt.runs(*i)).collect();
+        dialing.hunt.refused(index, status, "");
+        if status >= 600 {
+            self.end_attempts(w, &ringing, "");
+        }
+    }
+
     fn send_invite(&mut self, w: &mut World, index: u8, body: Option<Body>) {
         if let Some(body) = self.sign_first(w, index, body) {
             self.send_invite_now(w, index, body);
@@ -278,7 +312,7 @@ impl Call {
         self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
         self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
         self.tell_callee(w, index, "initiated", "initiated");
-        self.tried.iter_mut().filter(|t| t.leg == index).for_each(|t| t.called = true);
+        self.tried.iter_mut().filter(|t| t.leg == index).for_each(|t| t.called = Some(w.now.mono));
         let Doing::Dialing(dialing) = &self.doing else { return };
         if dialing.hunt.has_alternative(index) {
             self.set_timer(w, CallTimer::Unreachable(index), UNREACHABLE_AFTER);
@@ -316,6 +350,7 @@ impl Call {
         self.cancel_timer(w, CallTimer::Unreachable(index));
         if matches!(self.doing, Doing::Dialing(_)) && status >= 180 {
             self.tell_callee(w, index, "ringing", "ringing");
+            self.tried_rings(w, index);
             self.transfer_rings(w);
         }
         let Doing::Dialing(dialing) = &mut self.doing else { return };
@@ -387,6 +422,7 @@ impl Call {
             self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
             return;
         }
+        self.measure_tried(w, index, true);
         if self.seeks_party() {
             return self.on_party_answered(w, index, body.as_ref());
         }
@@ -464,11 +500,18 @@ impl Call {
             };
             self.tell_callee(w, index, "completed", word);
         }
-        let Doing::Dialing(dialing) = &mut self.doing else { return };
-        let silent = self.legs.get(usize::from(index)).is_some_and(|l| !l.heard_anything());
-        if silent && let Some(tried) = self.tried.iter().find(|t| t.leg == index && t.called) {
-            w.target_is_silent(&tried.trunk, &tried.target);
+        if !matches!(self.doing, Doing::Dialing(_)) {
+            return;
         }
+        let silent = self.legs.get(usize::from(index)).is_some_and(|l| !l.heard_anything());
+        let tried = self.tried.iter().find(|t| t.leg == index && t.called.is_some());
+        if silent && let Some((tried, target)) = tried.and_then(|t| Some((t, t.target.as_ref()?))) {
+            w.target_is_silent(&tried.trunk, target);
+        }
+        if !(300..400).contains(&status) {
+            self.measure_tried(w, index, false);
+        }
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
         let was_heard = dialing.early == Some(index) && !self.direct;
         if was_heard {
             dialing.early = None;
@@ -513,6 +556,7 @@ impl Call {
         let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
         dialing.hunt.ring_out();
         let was_heard = !self.direct && dialing.early.take().is_some();
+        ringing.iter().for_each(|index| self.measure_tried(w, *index, false));
         self.end_attempts(w, &ringing, "");
         if was_heard {
             self.hear(w, 0, Hears::Silence);
@@ -525,6 +569,7 @@ impl Call {
         let (outcome, status, _) = hunt.outcome();
         self.cause = Some(match outcome {
             Outcome::Busy => Ending::new(Class::Callee, "busy", status),
+            _ if self.dialled.tolled == Some(status) => Ending::new(Class::Tandem, "toll", status),
             Outcome::NoAnswer => Ending::new(Class::Callee, "no_answer", status),
             _ if status >= 600 || status == 403 => Ending::new(Class::Callee, "rejected", status),
             _ if status == 404 || status == 410 || status == 484 => Ending::new(Class::Callee, "not_found", status),
@@ -696,95 +741,4 @@ pub fn escape_user(text: &str) -> String {
         }
     }
     out.replace('#', "%23")
-}
-
-/// All contacts of a registered user, each on the flow on which it registered.
-fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
-    let codecs = w.config.media.codecs.clone();
-    let bindings = w.registrar.lookup(w.now.mono, name);
-    let attempt = |b: &Binding| Attempt {
-        peer: Peer::User(name.to_owned()),
-        uri: b.contact.expose().clone(),
-        flow: b.flow,
-        sticky: true,
-        credentials: None,
-        codecs: codecs.clone(),
-        callee: None,
-        routes: b.path.clone(),
-        target: None,
-        number: None,
-        emergency: false,
-    };
-    bindings.into_iter().map(|b| Track::new([attempt(b)])).collect()
-}
-
-/// A number through one trunk: one attempt a target that is up.
-fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
-    let mut rng = w.ep.rng().fork();
-    let targets = w.trunks.targets(name, &mut rng);
-    let Some(trunk) = w.trunks.get(name) else { return Vec::new() };
-    let codecs = if trunk.codecs.is_empty() { w.config.media.codecs.clone() } else { trunk.codecs.clone() };
-    let credentials = trunk.auth.as_ref().map(|c| (c.username.clone(), c.password.clone()));
-    let user = escape_user(&w.manners.number(name, Way::Out, number));
-    let mut ways = Vec::new();
-    for target in &targets {
-        let flows = w.ep.ways(target, Transport::Udp).flows;
-        ways.extend(flows.into_iter().take(WAYS_MAX).map(|flow| (target, flow)));
-    }
-    let attempts = ways.into_iter().filter_map(|(target, flow)| {
-        let parsed = Uri::parse(target)?;
-        let host = &parsed.raw[parsed.scheme.len() + 1..];
-        let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
-        Some(Attempt {
-            peer: Peer::Trunk(name.to_owned()),
-            uri: format!("{}:{user}@{host}", parsed.scheme),
-            flow,
-            sticky: false,
-            credentials: credentials.clone(),
-            codecs: codecs.clone(),
-            callee: None,
-            routes: w.registrants.service_route(name, target).to_vec(),
-            target: Some(target.clone()),
-            number: Some(number.to_owned()),
-            emergency: w.is_emergency(number),
-        })
-    });
-    attempts.collect()
-}
-
-/// Where a trunk sends a call on: without our credentials, which are for its own targets.
-pub fn redirected_attempts(w: &mut World, trunk: &str, uri: &str) -> Vec<Attempt> {
-    let codecs = w.trunks.get(trunk).map(|t| t.codecs.clone()).filter(|codecs| !codecs.is_empty());
-    let mut attempts = uri_attempts(w, uri);
-    for attempt in &mut attempts {
-        attempt.peer = Peer::Trunk(trunk.to_owned());
-        attempt.codecs = codecs.clone().unwrap_or_else(|| std::mem::take(&mut attempt.codecs));
-    }
-    attempts
-}
-
-/// One attempt a way to the URI.
-fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
-    // Without brackets all that follows is the URI's, for there is no header that it could belong to.
-    let uri = if uri.contains('<') { NameAddr::parse(uri).map_or(uri, |a| a.uri) } else { uri };
-    // Some systems take the first '@' for the one before the host, some the last.
-    let is_ambiguous = uri.matches('@').count() > 1;
-    if is_ambiguous || uri.contains(|c: char| c.is_control() || c.is_whitespace() || "<>\"".contains(c)) {
-        return Vec::new();
-    }
-    let attempt = |flow: Flow| Attempt {
-        peer: Peer::Uri(uri.to_owned()),
-        uri: uri.to_owned(),
-        flow,
-        sticky: false,
-        credentials: None,
-        codecs: w.config.media.codecs.clone(),
-        callee: None,
-        routes: Vec::new(),
-        target: None,
-        number: None,
-        emergency: false,
-    };
-    let flows = w.ep.ways(uri, Transport::Udp).flows;
-    flows.into_iter().take(WAYS_MAX).map(attempt).collect()
 }

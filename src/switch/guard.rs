@@ -5,6 +5,7 @@
 //! source is banned, twice as long each time, and what it sends is dropped unread. A source from which somebody has proven to be a
 //! user within an hour (an office behind NAT) may offend ten times as often, since the addresses of datagrams can be forged.
 
+mod load;
 mod sources;
 
 use super::io::{BanView, Output};
@@ -16,6 +17,7 @@ use crate::event::Fact;
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 use crate::sip::wire::{HeaderName, Message, Method, Uri};
+pub use load::Load;
 use sources::{Sources, source_of};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -381,16 +383,15 @@ impl World {
     /// Whether a request outside any dialog is refused because we are late: the more of them the later we are, none of those that
     /// keep what there is alive. True if it has been answered.
     pub fn sheds(&mut self, id: ServerId, request: &Message) -> bool {
-        let (late, limit) = (self.late, self.config.sip.guard.late);
-        if limit.is_zero() || late <= limit || !matches!(request.method(), Method::Invite | Method::Register) {
+        if !matches!(request.method(), Method::Invite | Method::Register) {
             return false;
         }
         let dialled = Uri::parse(request.request_uri());
         if dialled.is_some_and(|uri| self.is_emergency(&uri.user_decoded())) {
             return false;
         }
-        let over = (late - limit).as_micros() * 500 / limit.as_micros().max(1);
-        if !self.ep.rng().chance(u32::try_from(over).unwrap_or(u32::MAX).clamp(100, 1_000)) {
+        let limit = self.config.sip.guard.late;
+        if self.load.admits(self.now.mono, limit, self.ep.rng()) {
             return false;
         }
         self.counters.overload_refused += 1;

@@ -1,10 +1,12 @@
 //! What goes into the switch and what comes out.
 
+use super::trunks::Figures;
 use crate::base::time::Duration;
 use crate::config::Config;
 use crate::dialplan::Dialplan;
 use crate::event::{CallId, Direction, Fact};
 use crate::media::command as media;
+use crate::rates::Rates;
 use crate::recording::command as recording;
 use crate::sip::identity;
 use crate::sip::locate::{Answer, Query, QueryId};
@@ -19,6 +21,7 @@ use std::sync::Arc;
 pub struct Setup {
     pub config: Arc<Config>,
     pub dialplan: Arc<Dialplan>,
+    pub rates: Arc<Rates>,
     /// Fixed at start: a reload that changes them is refused by the shell.
     pub listeners: Vec<Listener>,
 }
@@ -246,6 +249,9 @@ pub struct TrunkView {
     pub addresses: Vec<Vec<String>>,
     pub calls: u32,
     pub calls_max: u32,
+    /// "in", "out" or "trial", and why it is out.
+    pub health: (&'static str, String),
+    pub figures: Figures,
     /// Our registration with it; `None` if we do not register.
     pub registration: Option<super::RegistrationState>,
 }
@@ -308,6 +314,8 @@ pub struct Counters {
     pub identities_passed: u64,
     pub identities_failed: u64,
     pub identities_signed: u64,
+    /// Calls that passed a cap of `tolls`.
+    pub tolls_passed: u64,
     pub retransmissions_sent: u64,
     pub retransmissions_received: u64,
     pub draining: bool,

@@ -14,6 +14,7 @@ mod guard;
 mod identify;
 mod inbound;
 mod io;
+mod lcr;
 mod listening;
 mod manners;
 mod names;
@@ -32,6 +33,7 @@ mod shared_codec;
 mod sound;
 mod subscribe;
 mod subscribe_body;
+mod tolls;
 mod transfer;
 mod trunks;
 mod verify;
@@ -48,6 +50,7 @@ pub use io::{
     Setup, TrunkView,
 };
 pub use registrant::RegistrationState;
+pub use trunks::Figures;
 
 pub use originate::{MachineAsk, Originate, Runs};
 pub use pay::assisted::PaymentAsk;
@@ -126,7 +129,7 @@ impl Switch {
             Input::Stored { call } => {
                 self.unstored.remove(&call);
             }
-            Input::Late { by } => self.world.late = by,
+            Input::Late { by } => self.world.load.told(now.mono, by, self.world.config.sip.guard.late),
             Input::Tick => self.on_tick(),
             Input::Operator { id, ask } => self.on_operator(id, ask),
         }
@@ -198,6 +201,7 @@ impl Switch {
                 TimerKey::Names => self.world.look_at_names(),
                 TimerKey::Subscription(tag) => self.world.on_subscription_due(tag),
                 TimerKey::Published => self.world.on_published_due(),
+                TimerKey::Rested(_) => self.world.look_at_rests(),
             }
             self.run_transactions();
         }

@@ -116,6 +116,8 @@ impl Switch {
             w.cps = crate::base::limit::Bucket::new(setup.config.limits.cps, w.now.mono);
         }
         w.set_config(&setup.config);
+        w.rates = setup.rates;
+        w.tolls.reload(&setup.config);
         w.dialplan = setup.dialplan;
         w.start_names();
         w.start_pings();

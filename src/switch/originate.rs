@@ -205,7 +205,7 @@ impl World {
             None if is_user(to) => Target::User(to.to_owned()),
             None => {
                 let trunks = self.config.trunks.iter().filter(|t| !t.targets.is_empty());
-                Target::Number { number: to.to_owned(), trunks: trunks.map(|t| t.name.clone()).collect() }
+                Target::Number { number: to.to_owned(), trunks: trunks.map(|t| t.name.clone()).collect(), lcr: false }
             }
         }
     }
@@ -317,6 +317,15 @@ impl Call {
             self.legs[usize::from(place)].index = place;
         }
         self.timeline.swap_legs(0, index);
+        for tried in &mut self.tried {
+            tried.leg = if tried.leg == 0 {
+                index
+            } else if tried.leg == index {
+                0
+            } else {
+                tried.leg
+            };
+        }
         for place in [0, index] {
             let tag = self.legs[usize::from(place)].dialog().local_tag();
             w.renumber(tag, LegRef { call: self.key, leg: place });

@@ -18,6 +18,7 @@ impl Call {
         self.reported = true;
         self.progress(w, Progress::Completed);
         self.leave_web(w);
+        self.measure_trunks(w, at);
         let cdr = self.cdr(w, ending, at);
         let timeline = std::mem::take(&mut self.timeline);
         w.counters.calls_active -= 1;
@@ -48,22 +49,23 @@ impl Call {
             transfers: self.transfers.clone(),
             answered_by: self.answered_by.map(AnsweredBy::as_str),
             identity: self.identity_cdr(),
-            legs: self.legs.iter().map(|leg| leg_cdr(leg, at.wall)).collect(),
+            legs: self.legs.iter().enumerate().map(|(i, leg)| self.leg_cdr(w, i, leg, at)).collect(),
         }
     }
-}
 
-fn leg_cdr(leg: &Leg, call_ended: crate::base::time::Wall) -> LegCdr {
-    LegCdr {
-        direction: leg.direction,
-        peer: leg.peer.as_str().to_owned(),
-        sip_call_id: leg.dialog().call_id().to_owned(),
-        flow: leg.dialog().flow().to_string(),
-        started: leg.started.wall,
-        answered: leg.answered.map(|n| n.wall),
-        ended: leg.ended.map_or(call_ended, |n| n.wall),
-        status: leg.status,
-        codec: leg.session.codec_name(),
-        quality: leg.session.quality().cloned().map(Box::new),
+    fn leg_cdr(&self, w: &World, index: usize, leg: &Leg, at: Now) -> LegCdr {
+        LegCdr {
+            direction: leg.direction,
+            peer: leg.peer.as_str().to_owned(),
+            sip_call_id: leg.dialog().call_id().to_owned(),
+            flow: leg.dialog().flow().to_string(),
+            started: leg.started.wall,
+            answered: leg.answered.map(|n| n.wall),
+            ended: leg.ended.map_or(at.wall, |n| n.wall),
+            status: leg.status,
+            codec: leg.session.codec_name(),
+            charge: self.charge_of(w, index, leg, at),
+            quality: leg.session.quality().cloned().map(Box::new),
+        }
     }
 }

@@ -38,12 +38,16 @@ fn setup(plan: &str) -> Setup {
     Setup {
         config: Arc::new(minimal()),
         dialplan: Arc::new(dialplan),
+        rates: Arc::default(),
         listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, local, advertised: local }],
     }
 }
 
 fn minimal() -> Config {
     let trunk = Trunk {
+        rates: None,
+        weight: 1,
+        health: crate::config::Health::default(),
         pci: false,
         name: "carrier".into(),
         targets: Vec::new(),
@@ -67,6 +71,8 @@ fn minimal() -> Config {
         identity: Default::default(),
     };
     Config {
+        lcr: crate::config::Lcr::default(),
+        tolls: Vec::new(),
         pci: false,
         pay: Vec::new(),
         capture: Config::default().capture,

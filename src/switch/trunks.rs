@@ -1,12 +1,18 @@
 //! Trunks: which of their targets are up, how many calls they carry, how fast calls come.
 
+mod health;
+
 use super::io::TrunkView;
 use super::registrant::Registrants;
-use super::world::World;
+use super::world::{TimerKey, World};
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::config::{Trunk, TrunkTarget};
+use crate::config::{Quality, Trunk, TrunkTarget};
+use crate::event::Fact;
+use crate::rates::Standing;
+pub use health::Figures;
+use health::{Change, Measured};
 use std::net::IpAddr;
 
 /// How often a target that is down is asked whether it is back.
@@ -27,6 +33,7 @@ struct State {
     targets: Vec<Target>,
     calls: u32,
     bucket: Bucket,
+    measured: Measured,
 }
 
 /// Why a trunk takes no call now.
@@ -62,6 +69,8 @@ impl Trunks {
             if let Some(i) = old.iter().position(|s| s.config.name == trunk.name) {
                 let before = old.swap_remove(i);
                 state.calls = before.calls;
+                state.measured = before.measured;
+                state.measured.reload(&trunk.health);
                 if before.config.cps_max == trunk.cps_max {
                     state.bucket = before.bucket;
                 }
@@ -111,6 +120,16 @@ impl Trunks {
     pub fn release(&mut self, name: &str) {
         if let Some(state) = self.0.iter_mut().find(|s| s.config.name == name) {
             state.calls = state.calls.saturating_sub(1);
+        }
+    }
+
+    /// How well a trunk has done of late; `asked` is what it is to reach.
+    pub fn standing(&self, name: &str, asked: &Quality, now: Instant) -> Standing {
+        let Some(state) = self.0.iter().find(|s| s.config.name == name) else { return Standing::Good };
+        match (state.measured.out(), state.measured.below(now, asked)) {
+            (Some(why), _) => Standing::Out(why.to_owned()),
+            (None, Some(why)) => Standing::Poor(why),
+            (None, None) => Standing::Good,
         }
     }
 
@@ -208,6 +227,8 @@ impl Trunks {
                 addresses: Vec::new(),
                 calls: s.calls,
                 calls_max: s.config.calls_max,
+                health: (s.measured.state(), s.measured.out().unwrap_or_default().to_owned()),
+                figures: s.measured.figures(now),
                 registration: registrants.state_of(&s.config.name, now),
             })
             .collect()
@@ -215,6 +236,26 @@ impl Trunks {
 }
 
 impl World {
+    /// Books how a call by a trunk fared, and takes the trunk out if that was one too many.
+    pub fn measure(&mut self, trunk: &str, book: impl FnOnce(&mut Measured, Instant) -> Option<Change>) {
+        let now = self.now.mono;
+        let Some(place) = self.trunks.0.iter().position(|s| s.config.name == trunk) else { return };
+        let Some(state) = self.trunks.0.get_mut(place) else { return };
+        if let Some(Change::Out { why, rest }) = book(&mut state.measured, now) {
+            let rest_s = rest.as_secs();
+            self.set_timer(now + rest, TimerKey::Rested(place));
+            self.fact(Fact::TrunkOut { trunk: trunk.to_owned(), why, rest_s });
+        }
+    }
+
+    /// Takes trunks back that have rested; places may have changed since by a reload, so all are looked at.
+    pub fn look_at_rests(&mut self) {
+        let now = self.now.mono;
+        let back = |s: &mut State| s.measured.on_rest_over(now).map(|_| s.config.name.clone());
+        let back: Vec<String> = self.trunks.0.iter_mut().filter_map(back).collect();
+        back.into_iter().for_each(|trunk| self.fact(Fact::TrunkBack { trunk }));
+    }
+
     pub fn trunk_views(&self) -> Vec<TrunkView> {
         self.trunks.views(&self.registrants, self.now.mono)
     }
@@ -242,6 +283,7 @@ impl State {
             targets: config.targets.iter().map(target).collect(),
             calls: 0,
             bucket: Bucket::new(config.cps_max, now),
+            measured: Measured::new(&config.health),
             config: config.clone(),
         }
     }

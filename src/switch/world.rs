@@ -1,11 +1,12 @@
 //! What all calls share: the endpoint, the configuration in force, registrations, trunks, timers, and the way out.
 
 use super::conference::Conferences;
-use super::guard::Guard;
+use super::guard::{Guard, Load};
 use super::io::{Counters, Output, Setup};
 use super::manners::AllManners;
 use super::registrant::Registrants;
 use super::subscribe::Subscriptions;
+use super::tolls::Tolls;
 use super::transfer::Wish;
 use super::trunks::Trunks;
 use crate::b2bua::endpoint::Endpoint;
@@ -14,12 +15,13 @@ use crate::b2bua::security::Security;
 use crate::base::id::Id;
 use crate::base::limit::Bucket;
 use crate::base::rng::Rng;
-use crate::base::time::{Duration, Instant, Now};
+use crate::base::time::{Instant, Now};
 use crate::base::timers::Timers;
 use crate::config::{Config, Srtp, User};
 use crate::dialplan::Dialplan;
 use crate::event::{CallId, Fact};
 use crate::media::command as media;
+use crate::rates::Rates;
 use crate::rtp::srtp::KeySource;
 use crate::sip::auth::{Challenger, Policy};
 use crate::sip::dialog::Tag;
@@ -124,6 +126,8 @@ pub enum TimerKey {
     Subscription(Tag),
     /// What a user has published of itself ends.
     Published,
+    /// A trunk that fared badly has been out for long enough; by place.
+    Rested(usize),
 }
 
 impl TimerKey {
@@ -142,6 +146,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Payment) => "call_payment",
             TimerKey::Call(_, CallTimer::CallLimit | CallTimer::TalkLimit) => "call_limit",
             TimerKey::Ping { .. } => "trunk_ping",
+            TimerKey::Rested(_) => "trunk_rested",
             TimerKey::Register(_) => "trunk_register",
             TimerKey::Names => "names",
             TimerKey::Subscription(_) | TimerKey::Published => "subscription",
@@ -160,6 +165,8 @@ pub struct World {
     pub user_places: HashMap<String, usize>,
     pub challenger: Challenger,
     pub trunks: Trunks,
+    pub rates: Arc<Rates>,
+    pub tolls: Tolls,
     pub registrants: Registrants,
     pub timers: Timers<TimerKey>,
     pub counters: Counters,
@@ -171,8 +178,8 @@ pub struct World {
     pub guard: Guard,
     pub names: super::names::Names,
     pub identities: super::verify::Identities,
-    /// How long messages wait for us, as the shell says.
-    pub late: Duration,
+    /// How late we are, and what share of what is new is taken.
+    pub load: Load,
     /// Calls a second of the whole switch.
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
@@ -225,6 +232,8 @@ impl World {
             cps: Bucket::new(setup.config.limits.cps, now.mono),
             ping_times: Vec::new(),
             trunks: Trunks::new(&setup.config.trunks, now.mono),
+            rates: Arc::clone(&setup.rates),
+            tolls: Tolls::new(&setup.config),
             registrants: Registrants::default(),
             config: Arc::clone(&setup.config),
             dialplan: Arc::clone(&setup.dialplan),
@@ -237,7 +246,7 @@ impl World {
             guard: Guard::new(&setup.config, now.mono),
             names: super::names::Names::default(),
             identities: super::verify::Identities::default(),
-            late: Duration::ZERO,
+            load: Load::new(now.mono),
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
             out: VecDeque::new(),

@@ -218,10 +218,12 @@ pub enum MediaMode {
 pub enum Target {
     /// All contacts of a registered user at once.
     User(String),
-    /// A number through the first trunk of these that takes it.
+    /// A number through the first trunk of these that takes it; `lcr`: in the order of their rates, of all that have some if
+    /// none is named.
     Number {
         number: String,
         trunks: Vec<String>,
+        lcr: bool,
     },
     Uri(String),
 }
@@ -436,8 +438,9 @@ impl Dial {
             match target {
                 Target::User(name) => out.push(("user", name.clone())),
                 Target::Uri(uri) => out.push(("uri", uri.clone())),
-                Target::Number { number, trunks } => {
+                Target::Number { number, trunks, lcr } => {
                     out.push(("number", number.clone()));
+                    out.extend(lcr.then(|| ("lcr", "true".to_owned())));
                     out.extend(trunks.iter().map(|t| ("trunks", t.clone())));
                 }
             }

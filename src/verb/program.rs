@@ -132,7 +132,7 @@ pub struct TargetStep {
 #[derive(Debug)]
 pub enum TargetKind {
     User(Text),
-    Number { number: Text, trunks: Vec<Text> },
+    Number { number: Text, trunks: Vec<Text>, lcr: bool },
     Uri(Text),
 }
 
@@ -246,7 +246,7 @@ impl DialStep {
         for target in &self.targets {
             match &target.kind {
                 TargetKind::User(text) | TargetKind::Uri(text) => see(text),
-                TargetKind::Number { number, trunks } => {
+                TargetKind::Number { number, trunks, .. } => {
                     see(number);
                     trunks.iter().for_each(&mut *see);
                 }

@@ -229,9 +229,9 @@ impl Script {
         let order = if step.weighted { self.draw(step) } else { (0..step.targets.len()).collect() };
         let targets = order.iter().filter_map(|i| step.targets.get(*i)).map(|target| match &target.kind {
             TargetKind::User(name) => Target::User(name.expand(v)),
-            TargetKind::Number { number, trunks } => {
+            TargetKind::Number { number, trunks, lcr } => {
                 let trunks = trunks.iter().map(|t| t.expand(v)).collect();
-                Target::Number { number: number.expand(v), trunks }
+                Target::Number { number: number.expand(v), trunks, lcr: *lcr }
             }
             TargetKind::Uri(uri) => Target::Uri(uri.expand_uri(v)),
         });

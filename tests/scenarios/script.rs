@@ -38,15 +38,19 @@ pub fn run(text: &str) -> Result<String, String> {
     let trunks = trunks.map(|(name, words)| (name.to_string(), words.to_string())).collect();
     let users = text.lines().filter_map(|l| l.strip_prefix("user ")).filter_map(|l| l.split_once(' '));
     let users = users.map(|(name, words)| (name.to_string(), words.to_string())).collect();
-    let sip = text.lines().find_map(|l| l.strip_prefix("sip ")).unwrap_or_default();
-    let mut stage = stage::new(&limits, &srtp, (&trunks, &users), sip);
+    let cards = text.lines().filter_map(|l| l.strip_prefix("rates ")).filter_map(|l| l.split_once(' '));
+    let cards = cards.map(|(name, rows)| (name.into(), rows.into())).collect();
+    let words = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
+    let mut stage = stage::new(&limits, &srtp, (&trunks, &users), &cards, (words("sip "), words("config ")));
     let mut head = String::new();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
         } else if !line.is_empty()
-            && !["limit ", "srtp ", "trunk ", "sip ", "user "].iter().any(|word| line.starts_with(word))
+            && !["limit ", "srtp ", "trunk ", "rates ", "config ", "sip ", "user "]
+                .iter()
+                .any(|word| line.starts_with(word))
         {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
@@ -115,7 +119,9 @@ fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
         }
         ["place", to, then] => {
             let target = match to.strip_prefix('+') {
-                Some(_) => Target::Number { number: (*to).into(), trunks: vec!["acme".into(), "beta".into()] },
+                Some(_) => {
+                    Target::Number { number: (*to).into(), trunks: vec!["acme".into(), "beta".into()], lcr: false }
+                }
                 None => Target::User((*to).into()),
             };
             stage.operate(Operator::Originate(Box::new(Originate {

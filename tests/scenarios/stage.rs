@@ -14,8 +14,9 @@ use std::sync::Arc;
 use tandem::base::rng::Rng;
 use tandem::base::time::{Duration, Instant, Now, Wall};
 use tandem::config::{Config, Srtp, Trunk, User};
-use tandem::event::{CallId, CallRecord, Fact};
+use tandem::event::{CallId, CallRecord, Fact, LegCdr};
 use tandem::media::command::Event;
+use tandem::rates::{Card, Rates};
 use tandem::sip::transport::{Flow, ListenerId, Transport};
 use tandem::switch::{Input, Operator, Output, Reply, Setup, Switch};
 
@@ -108,15 +109,17 @@ pub fn new(
     limits: &BTreeMap<String, u32>,
     srtp: &BTreeMap<String, Srtp>,
     (trunks, users): (&BTreeMap<String, String>, &BTreeMap<String, String>),
-    sip: &str,
+    cards: &BTreeMap<String, String>,
+    (sip, more): (&str, &str),
 ) -> Stage {
     let addresses = node_addresses(0);
     let mut config = config("tandem", &addresses);
-    let text = format!("sip: {{ {sip} }}");
+    let text = format!("{{ sip: {{ {sip} }}, {more} }}");
     let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
-    let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.sip;
+    let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config;
     (config.sip.guard, config.sip.session_timers, config.sip.identity) =
-        (read.guard, read.session_timers, read.identity);
+        (read.sip.guard, read.sip.session_timers, read.sip.identity);
+    (config.lcr, config.tolls) = (read.lcr, read.tolls);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| user_worded(p, users.get(*p), srtp)).collect();
     for name in TRUNKS {
@@ -129,8 +132,13 @@ pub fn new(
         trunk.calls_max = limits.get(name).copied().unwrap_or(0);
         config.trunks.push(trunk);
     }
+    let mut rates = Rates::default();
+    for (trunk, rows) in cards {
+        let card = Card::read(trunk, &format!("prefix,price,name\n{}\n", rows.replace(' ', "\n")), "UTC");
+        rates.insert(trunk, card.unwrap_or_else(|faults| panic!("{faults:?}")));
+    }
     let listeners = listeners(&addresses);
-    let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), listeners };
+    let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), rates: Arc::new(rates), listeners };
     let now = Instant::from_micros(START);
     let mut stage = Stage {
         switch: Switch::new(setup, 1, Now { mono: now, wall: Wall(0) }),
@@ -386,7 +394,10 @@ impl Stage {
             let _ = writeln!(out, "{:>8.3} {}", (r.at.as_micros() - START) as f64 / 1e6, drawn.trim_end());
         }
         for record in &self.records {
-            let legs: Vec<String> = record.cdr.legs.iter().map(|l| format!("{} {}", l.peer, l.status)).collect();
+            let cost =
+                |l: &LegCdr| l.charge.as_ref().map_or(String::new(), |c| format!(" for {} {}", c.currency, c.cost));
+            let leg = |l: &LegCdr| format!("{} {}{}", l.peer, l.status, cost(l));
+            let legs: Vec<String> = record.cdr.legs.iter().map(leg).collect();
             let answered = if record.cdr.answered.is_some() { "answered" } else { "not answered" };
             let _ = writeln!(out, "record: {}, {answered}; {}", record.cdr.ending, legs.join(", "));
             if let Some(i) = &record.cdr.identity {

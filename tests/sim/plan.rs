@@ -109,7 +109,12 @@ pub fn sample(seed: u64) -> World {
         let trunks: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
         let text = rules(&mut node_rng, &users, &trunks, direct);
         let addresses = node_addresses(n);
-        let setup = Setup { config: Arc::new(config), dialplan: dialplan(&text), listeners: listeners(&addresses) };
+        let setup = Setup {
+            config: Arc::new(config),
+            dialplan: dialplan(&text),
+            rates: Arc::default(),
+            listeners: listeners(&addresses),
+        };
         let media = [addresses[0].ip(), addresses[2].ip()];
         let ports = if node_rng.chance(100) { 3 } else { 200 };
         w.nodes.push(Node::new(&format!("node{n}"), addresses, media, ports, setup, node_rng));

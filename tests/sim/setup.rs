@@ -27,6 +27,8 @@ pub fn listeners(addresses: &[SocketAddr]) -> Vec<Listener> {
 
 pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
     Config {
+        lcr: tandem::config::Lcr::default(),
+        tolls: Vec::new(),
         pci: false,
         pay: Vec::new(),
         capture: Config::default().capture,
@@ -78,6 +80,9 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
 pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, String)>) -> Trunk {
     let transport = if is_stream { ";transport=tcp" } else { "" };
     Trunk {
+        rates: None,
+        weight: 1,
+        health: tandem::config::Health::default(),
         pci: false,
         name: name.into(),
         targets: vec![TrunkTarget { uri: format!("sip:{at}{transport}"), priority: 0, weight: 1 }],

@@ -38,6 +38,7 @@ fn setup() -> Setup {
     Setup {
         config: Arc::new(config),
         dialplan: Arc::new(dialplan),
+        rates: Default::default(),
         listeners: vec![listener(0, Transport::Udp), listener(1, Transport::Tcp)],
     }
 }

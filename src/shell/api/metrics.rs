@@ -3,7 +3,7 @@
 use super::{Api, Problem};
 use crate::shell::ledger::Condition;
 use crate::shell::mail::Report;
-use crate::switch::Counters;
+use crate::switch::{Counters, Operator, Reply, TrunkView};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -98,6 +98,9 @@ pub fn write(samples: Vec<Sample>) -> String {
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     let report = api.mail.report().await.ok_or_else(Problem::gone)?;
     let mut samples = switch(&report.counters);
+    if let Some(Reply::Trunks(trunks)) = api.mail.operator(Operator::Trunks).await {
+        samples.extend(of_trunks(&trunks));
+    }
     samples.extend(control(&report));
     samples.extend(ledger(&api.condition));
     samples.extend(report.media);
@@ -106,12 +109,34 @@ pub async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     Ok(([(header::CONTENT_TYPE, kind)], write(samples)).into_response())
 }
 
+/// How each trunk's calls fare; figures of one name stand together. What no call has given is left out.
+fn of_trunks(trunks: &[TrunkView]) -> Vec<Sample> {
+    type Figure = fn(&TrunkView) -> Option<f64>;
+    let figures: [(&'static str, &'static str, Figure); 6] = [
+        ("trunk_calls", "Calls that go on by a trunk", |t| Some(f64::from(t.calls))),
+        ("trunk_out", "1: taken out since its calls fare badly", |t| Some(f64::from(u8::from(t.health.0 == "out")))),
+        ("trunk_asr_percent", "Share of its calls that are answered", |t| t.figures.asr_percent.map(f64::from)),
+        ("trunk_acd_seconds", "Mean length of its answered calls", |t| t.figures.acd.map(|d| d.as_secs_f64())),
+        ("trunk_pdd_seconds", "Mean delay until it rings", |t| t.figures.pdd.map(|d| d.as_secs_f64())),
+        ("trunk_mos", "Mean opinion score of what is heard from it", |t| t.figures.mos.map(f64::from)),
+    ];
+    let mut samples = Vec::new();
+    for (name, help, figure) in figures {
+        let known = trunks.iter().filter_map(|t| Some((t, figure(t)?)));
+        samples.extend(
+            known.map(|(t, value)| Sample { value, ..Sample::gauge(name, help, 0) }.labelled("trunk", &*t.name)),
+        );
+    }
+    samples
+}
+
 fn switch(c: &Counters) -> Vec<Sample> {
     let (counter, gauge) = (Sample::counter, Sample::gauge);
     vec![
         counter("calls", "Calls that came in", c.calls_total),
         counter("calls_answered", "Calls that were answered", c.calls_answered),
         gauge("calls_active", "Calls that go on", c.calls_active),
+        counter("tolls_passed", "Calls that passed a cap of tolls", c.tolls_passed),
         counter("calls_refused_limit", "Calls refused by a limit of calls or of calls a second", c.calls_refused_limit),
         gauge("cdrs_unacknowledged", "Records that the store has not confirmed", c.cdrs_unacknowledged),
         gauge("legs_active", "SIP legs that live", c.legs_active),

@@ -22,11 +22,22 @@ pub async fn trunks(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem>
     let view = |t: &crate::switch::TrunkView| {
         json!({
             "name": t.name, "targets": t.targets.iter().zip(&t.addresses).map(target).collect::<Vec<_>>(), "calls": t.calls,
-            "calls_max": t.calls_max, "registered": t.registration.as_ref().map(|r| r.registered),
+            "calls_max": t.calls_max, "health": health(t), "registered": t.registration.as_ref().map(|r| r.registered),
             "registration": t.registration.as_ref().map(|r| json!({ "target": r.target, "expires_s": r.expires_s, "why": r.why })),
         })
     };
     Ok(Json(json!({ "trunks": trunks.iter().map(view).collect::<Vec<_>>() })))
+}
+
+/// Figures of the trunk's window; null where no call has given one.
+fn health(t: &crate::switch::TrunkView) -> Value {
+    let f = &t.figures;
+    let rounded = |n: f64, decimals: f64| (n * decimals).round() / decimals;
+    let seconds = |d: Option<crate::base::time::Duration>| d.map(|d| rounded(d.as_secs_f64(), 1e3));
+    json!({
+        "state": t.health.0, "why": t.health.1, "calls": f.tried, "asr_percent": f.asr_percent.map(|n| rounded(n.into(), 10.0)),
+        "pdd_s": seconds(f.pdd), "ended": f.ended, "acd_s": seconds(f.acd), "mos": f.mos.map(|n| rounded(n.into(), 100.0)),
+    })
 }
 
 pub async fn registrations(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {

@@ -62,7 +62,7 @@ pub async fn place(State(api): State<Arc<Api>>, body: String) -> Result<Json<Val
     };
     let targets = match wanted.trunks.is_empty() {
         true => Vec::new(),
-        false => vec![Target::Number { number: wanted.to.clone(), trunks: wanted.trunks }],
+        false => vec![Target::Number { number: wanted.to.clone(), trunks: wanted.trunks, lcr: false }],
     };
     let asked = Originate {
         targets,

@@ -77,6 +77,8 @@ fn reply(ask: Operator) -> Reply {
             addresses: vec![vec!["udp/127.0.0.1:7070".into()]],
             calls: 1,
             calls_max: 5,
+            health: ("in", String::new()),
+            figures: crate::switch::Figures::default(),
             registration: None,
         }]),
         Operator::Registrations => Reply::Registrations(vec![RegistrationView {

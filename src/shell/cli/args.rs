@@ -53,6 +53,11 @@ pub enum Command {
     },
     /// Say which route a call would take, rule by rule
     Explain(Explain),
+    /// Rate cards of trunks
+    Rates {
+        #[command(subcommand)]
+        command: RatesCommand,
+    },
     /// Print the configuration's JSON Schema
     Schema {
         /// Of dialplans instead
@@ -116,6 +121,20 @@ pub enum Command {
     Hangup {
         /// The call's number (CA…), or `last`
         call: String,
+    },
+}
+
+#[derive(clap::Subcommand, Debug)]
+pub enum RatesCommand {
+    /// Read the cards that the configuration names, and say how many rates each has
+    Check,
+    /// What a number costs by each trunk, and in which order they are tried
+    Lookup {
+        /// The number called
+        number: String,
+        /// The moment of the call, as RFC 3339; now without it
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
     },
 }
 

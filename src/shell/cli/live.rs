@@ -121,6 +121,19 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
             Some(0) | None => cell(&trunk["calls"]),
             Some(max) => format!("{}/{max}", trunk["calls"]),
         };
+        let health = &trunk["health"];
+        let figure = |key: &str, unit: &str| match health[key].as_f64() {
+            Some(n) => format!("{n}{unit}"),
+            None => "-".into(),
+        };
+        let fares = match health["state"].as_str() {
+            Some("out") => format!("out: {}", cell(&health["why"])),
+            _ => {
+                let figures =
+                    [figure("asr_percent", "%"), figure("acd_s", "s"), figure("pdd_s", "s"), figure("mos", "")];
+                format!("{} {}", cell(&health["state"]), figures.join(" "))
+            }
+        };
         let registration = &trunk["registration"];
         let registered = match trunk["registered"].as_bool() {
             None => String::new(),
@@ -129,7 +142,7 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
         };
         let targets = trunk["targets"].as_array().map_or(&[][..], Vec::as_slice);
         if targets.is_empty() {
-            rows.push(vec![cell(&trunk["name"]), calls.clone(), registered.clone(), "(none)".into()]);
+            rows.push(vec![cell(&trunk["name"]), calls.clone(), fares.clone(), registered.clone(), "(none)".into()]);
         }
         for (i, target) in targets.iter().enumerate() {
             // The trunk's own columns stand on its first line only.
@@ -140,6 +153,7 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
             rows.push(vec![
                 own(&cell(&trunk["name"])),
                 own(&calls),
+                own(&fares),
                 own(&registered),
                 cell(&target["uri"]),
                 state.into(),
@@ -148,7 +162,11 @@ pub fn trunks(common: &Common) -> Result<(), Sentence> {
             ]);
         }
     }
-    print(&table(&["TRUNK", "CALLS", "REGISTERED", "TARGET", "STATE", "REACHED AT", "WHY"], &rows, "no trunks"));
+    print(&table(
+        &["TRUNK", "CALLS", "ASR ACD PDD MOS", "REGISTERED", "TARGET", "STATE", "REACHED AT", "WHY"],
+        &rows,
+        "no trunks",
+    ));
     Ok(())
 }
 

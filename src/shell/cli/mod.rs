@@ -10,7 +10,7 @@ mod table;
 mod trace;
 
 use crate::shell::client::Refusal;
-use args::{Args, BansCommand, Command};
+use args::{Args, BansCommand, Command, RatesCommand};
 use clap::Parser;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -34,6 +34,10 @@ fn perform(args: &Args) -> u8 {
         Command::Check { print } => plan::check(&args.common.config, *print),
         Command::Test { paths } => plan::test(&args.common, paths),
         Command::Explain(asked) => plan::explain(&args.common, asked),
+        Command::Rates { command: RatesCommand::Check } => plan::rates(&args.common),
+        Command::Rates { command: RatesCommand::Lookup { number, at } } => {
+            plan::price(&args.common, number, at.as_deref())
+        }
         Command::Schema { dialplan } => plan::schema(*dialplan),
         Command::Calls => live::calls(&args.common),
         Command::Conferences => live::conferences(&args.common),

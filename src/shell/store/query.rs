@@ -186,7 +186,7 @@ impl Reader {
     }
 
     fn legs(&self, id: i64) -> Result<Vec<LegView>, Fault> {
-        let sql = "SELECT direction, peer, sip_call_id, flow, started, answered, ended, status, codec, quality FROM leg \
+        let sql = "SELECT direction, peer, sip_call_id, flow, started, answered, ended, status, codec, charge, quality FROM leg \
             WHERE cdr = ? ORDER BY place";
         let mut statement = self.db.prepare_cached(sql)?;
         Ok(statement.query_map([id], leg)?.collect::<Result<Vec<_>, _>>()?)
@@ -257,6 +257,7 @@ pub(super) fn cdr(row: &Row<'_>) -> rusqlite::Result<(i64, i64, CdrView)> {
 
 fn leg(row: &Row<'_>) -> rusqlite::Result<LegView> {
     let quality: Option<String> = row.get("quality")?;
+    let charge: Option<String> = row.get("charge")?;
     Ok(LegView {
         direction: row.get("direction")?,
         peer: row.get("peer")?,
@@ -267,6 +268,7 @@ fn leg(row: &Row<'_>) -> rusqlite::Result<LegView> {
         ended: when(row, "ended")?,
         status: row.get("status")?,
         codec: row.get("codec")?,
+        charge: charge.and_then(|json| serde_json::from_str(&json).ok()),
         quality: quality.and_then(|json| serde_json::from_str(&json).ok()),
     })
 }

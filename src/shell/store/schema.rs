@@ -97,6 +97,9 @@ ALTER TABLE cdr ADD COLUMN answered_by TEXT;
     "
 ALTER TABLE cdr ADD COLUMN identity TEXT;
 ",
+    "
+ALTER TABLE leg ADD COLUMN charge TEXT;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

@@ -1,6 +1,6 @@
 //! The writer: one connection, one transaction a batch, prepared statements.
 
-use super::view::{entries_json, identity_json, quality_json, transfers_json};
+use super::view::{charge_json, entries_json, identity_json, quality_json, transfers_json};
 use super::{Fault, Store, schema};
 use crate::event::{CallRecord, Cdr, Direction, LegCdr};
 use rusqlite::{CachedStatement, Connection, params};
@@ -35,7 +35,7 @@ const CDR: &str = "INSERT INTO cdr (call, node, from_, to_, trunk, user, context
     identity) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
     ON CONFLICT (call) DO NOTHING";
 const LEG: &str = "INSERT INTO leg (cdr, place, direction, peer, sip_call_id, flow, started, answered, ended, status, codec, \
-    quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
+    charge, quality) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
 const TIMELINE: &str = "INSERT INTO timeline (cdr, started, dropped, entries) VALUES (?,?,?,?)";
 
 impl Store for Sqlite {
@@ -114,6 +114,7 @@ fn insert_leg(statement: &mut CachedStatement<'_>, cdr: i64, place: usize, l: &L
         l.ended.as_micros(),
         l.status,
         l.codec,
+        l.charge.as_deref().map(charge_json),
         l.quality.as_deref().map(quality_json),
     ])?;
     Ok(())

@@ -66,6 +66,12 @@ fn full(n: u32) -> Box<CallRecord> {
         ended: Wall(9),
         status: 486,
         codec: Some("pcmu"),
+        charge: Some(Box::new(crate::event::Charge {
+            prefix: "1".into(),
+            price_per_minute: crate::base::money::Money(12_500),
+            cost: crate::base::money::Money(25_000),
+            currency: "EUR".into(),
+        })),
         quality: Some(Box::new(quality)),
     });
     let peer = "[::1]:5060".parse().unwrap();

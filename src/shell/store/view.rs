@@ -1,7 +1,7 @@
 //! Calls as JSON: what the API answers, the store keeps, the export prints and the command line reads. Names are stable.
 
 use crate::base::time::Wall;
-use crate::event::{Cdr, Direction, Entry, IdentityCdr, LegCdr, Quality, Side, Timeline, TransferCdr, What};
+use crate::event::{Cdr, Charge, Direction, Entry, IdentityCdr, LegCdr, Quality, Side, Timeline, TransferCdr, What};
 use crate::switch;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -175,7 +175,29 @@ pub struct LegView {
     pub ended: String,
     pub status: u16,
     pub codec: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<ChargeView>,
     pub quality: Option<QualityView>,
+}
+
+/// [`Charge`]; amounts as decimal numbers in text, which no reader rounds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ChargeView {
+    pub prefix: String,
+    pub price_per_minute: String,
+    pub cost: String,
+    pub currency: String,
+}
+
+impl From<&Charge> for ChargeView {
+    fn from(c: &Charge) -> Self {
+        ChargeView {
+            prefix: c.prefix.clone(),
+            price_per_minute: c.price_per_minute.to_string(),
+            cost: c.cost.to_string(),
+            currency: c.currency.clone(),
+        }
+    }
 }
 
 /// [`Quality`], field by field.
@@ -256,6 +278,7 @@ impl From<&LegCdr> for LegView {
             ended: l.ended.rfc3339(),
             status: l.status,
             codec: l.codec.map(Into::into),
+            charge: l.charge.as_deref().map(Into::into),
             quality: l.quality.as_deref().map(Into::into),
         }
     }
@@ -374,6 +397,10 @@ pub fn entries_json<'b>(timeline: &Timeline, buffer: &'b mut Vec<u8>) -> &'b str
     }
     buffer.push(b']');
     std::str::from_utf8(buffer).unwrap_or("[]")
+}
+
+pub fn charge_json(charge: &Charge) -> String {
+    serde_json::to_string(&ChargeView::from(charge)).unwrap_or_default()
 }
 
 pub fn quality_json(quality: &Quality) -> String {

@@ -20,6 +20,8 @@ pub struct Dialled {
     pub recording: Option<RecordingId>,
     /// By their legs.
     pub callees: BTreeMap<u8, Arc<Callee>>,
+    /// The status with which a cap of `tolls` refused an attempt.
+    pub tolled: Option<u16>,
 }
 
 fn pairs<const N: usize>(pairs: [(&str, String); N]) -> Parameters {

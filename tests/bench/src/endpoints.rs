@@ -30,6 +30,7 @@ struct Call {
     /// A provisional answer came: INVITE is not sent again (RFC 3261 §17.1.1.2).
     ringing: bool,
     invited_ns: u64,
+    ended_ns: u64,
     to: String,
     contact: String,
     routes: Vec<String>,
@@ -70,6 +71,13 @@ pub struct Tally {
     pub answered: usize,
     pub completed: usize,
     pub failed: usize,
+    /// Of them, those that got 503 with Retry-After.
+    pub refused: usize,
+    /// From INVITE sent to its final response, nanoseconds: of calls that were answered, and of those refused.
+    pub answered_ns: Vec<u64>,
+    pub refused_ns: Vec<u64>,
+    /// From BYE sent to its answer, nanoseconds; a BYE that was sent twice counts from the first.
+    pub ended_ns: Vec<u64>,
     /// Messages that somebody sent twice, the subject or an endpoint.
     pub repeated: usize,
     /// From INVITE sent to INVITE received by the callee, nanoseconds.
@@ -152,6 +160,33 @@ impl Endpoints {
         }
     }
 
+    /// Places calls at `rate` a second for `lead` and then for `window`, each held for `hold`; how many were completed
+    /// within the window. What is left over then is ended or given up.
+    pub fn run_for(&mut self, rate: f64, lead: Duration, window: Duration, hold: Duration) -> usize {
+        let begin = Instant::now();
+        let (mut placed, mut before) = (0, None);
+        while begin.elapsed() < lead + window {
+            while begin.elapsed().as_secs_f64() * rate > placed as f64 {
+                self.place();
+                placed += 1;
+            }
+            if begin.elapsed() >= lead {
+                before.get_or_insert(self.tally.completed);
+            }
+            let due = begin + Duration::from_secs_f64((placed + 1) as f64 / rate);
+            wait(&[&self.caller, &self.callee], due.saturating_duration_since(Instant::now()));
+            self.receive(Some(hold));
+            self.expire();
+        }
+        let completed = self.tally.completed - before.unwrap_or(0);
+        while !self.settled(true) {
+            wait(&[&self.caller, &self.callee], Duration::from_millis(1));
+            self.receive(Some(hold));
+            self.expire();
+        }
+        completed
+    }
+
     /// Ends every call that is up, at `rate` a second.
     pub fn hang_up_all(&mut self, rate: f64) {
         let begin = Instant::now();
@@ -191,6 +226,7 @@ impl Endpoints {
             state: State::Inviting,
             ringing: false,
             invited_ns: now_ns(),
+            ended_ns: 0,
             to: String::new(),
             contact: String::new(),
             routes: Vec::new(),
@@ -208,13 +244,17 @@ impl Endpoints {
     fn send_request(&self, index: usize, method: &str) {
         let (own, subject, number) = (self.caller_at, self.subject, self.first + index);
         let call = &self.calls[index];
+        // ACK to a refusal belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).
+        let refused = method == "ACK" && call.state == State::Failed;
         let opening = method == "INVITE";
-        let uri = if opening { format!("sip:{}@{subject}", 1_000_000 + number) } else { call.contact.clone() };
+        let branch = if refused { "INVITE" } else { method };
+        let uri =
+            if opening || refused { format!("sip:{}@{subject}", 1_000_000 + number) } else { call.contact.clone() };
         let to = if opening { format!("<sip:{}@{subject}>", 1_000_000 + number) } else { call.to.clone() };
         // ACK to 2xx is a transaction of its own; INVITE and BYE keep their branch when repeated.
         let sequence = if method == "BYE" { 2 } else { 1 };
         let mut head = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;branch=z9hG4bK{branch}{number}\r\nMax-Forwards: 70\r\n\
              From: <sip:+12125550123@{own}>;tag=b{number}\r\nTo: {to}\r\nCall-ID: {number}@bench\r\n\
              CSeq: {sequence} {method}\r\nContact: <sip:+12125550123@{own}>\r\n"
         );
@@ -263,11 +303,14 @@ impl Endpoints {
                 call.routes = message.record_routes.iter().map(|r| (*r).to_owned()).collect();
                 call.media = message.media;
                 self.tally.answered += 1;
+                self.tally.answered_ns.push(now_ns().saturating_sub(call.invited_ns));
                 self.send_request(index, "ACK");
                 if let Some(hold) = hold {
                     self.due.push(Reverse((Instant::now() + hold, Due::HangUp { call: index })));
                 }
             }
+            // A refusal that came again has lost its ACK.
+            ("INVITE", 300.., State::Failed) => self.send_request(index, "ACK"),
             ("INVITE", 200, _) => {
                 self.tally.repeated += 1;
                 self.send_request(index, "ACK");
@@ -275,10 +318,19 @@ impl Endpoints {
             ("BYE", 200, State::Ending) => {
                 call.state = State::Done;
                 self.tally.completed += 1;
+                self.tally.ended_ns.push(now_ns().saturating_sub(call.ended_ns));
             }
-            ("INVITE" | "BYE", status, State::Inviting | State::Ending) => {
+            (method @ ("INVITE" | "BYE"), status, State::Inviting | State::Ending) => {
                 call.state = State::Failed;
                 self.tally.failed += 1;
+                if method == "INVITE" {
+                    call.to = message.to.to_owned();
+                    if status == 503 && message.retry_after {
+                        self.tally.refused += 1;
+                        self.tally.refused_ns.push(now_ns().saturating_sub(call.invited_ns));
+                    }
+                    self.send_request(index, "ACK");
+                }
                 self.tally.complaint.get_or_insert_with(|| format!("{} was answered {status}", message.method));
             }
             _ => {}
@@ -333,6 +385,7 @@ impl Endpoints {
             match due {
                 Due::HangUp { call } => {
                     self.calls[call].state = State::Ending;
+                    self.calls[call].ended_ns = now_ns();
                     self.send_request(call, "BYE");
                     self.repeat_later(call, true, 0);
                 }

@@ -2,13 +2,15 @@
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
 //! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, quality, recording,
-//! srtp, memory, register; and subjects: tandem, peers. None: everything.
+//! srtp, memory, register, flood, overload; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
+mod flood;
 mod ivr;
 mod media;
 mod message;
+mod overload;
 mod quality;
 mod recording;
 mod register;
@@ -58,6 +60,8 @@ impl Choice {
                 "srtp",
                 "memory",
                 "register",
+                "flood",
+                "overload",
             ],
             name,
         )
@@ -74,7 +78,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 13] = [
+    let parts: [(&str, Part); 15] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -88,6 +92,8 @@ fn main() {
         ("srtp", srtp::srtp),
         ("memory", media::memory),
         ("register", register::register),
+        ("flood", flood::flood),
+        ("overload", overload::overload),
     ];
     for (name, measure) in parts {
         if choice.part(name) {

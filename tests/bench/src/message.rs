@@ -19,6 +19,8 @@ pub struct Message<'a> {
     /// Whole Via and Record-Route lines, in order.
     pub vias: Vec<&'a str>,
     pub record_routes: Vec<&'a str>,
+    /// It says when to try again.
+    pub retry_after: bool,
     /// Where the SDP says that media goes.
     pub media: Option<SocketAddr>,
 }
@@ -42,6 +44,7 @@ pub fn read(bytes: &[u8]) -> Option<Message<'_>> {
         contact: "",
         vias: Vec::new(),
         record_routes: Vec::new(),
+        retry_after: false,
         media: media_of(body),
     };
     for line in lines {
@@ -54,6 +57,7 @@ pub fn read(bytes: &[u8]) -> Option<Message<'_>> {
             "from" | "f" => message.from = value,
             "to" | "t" => message.to = value,
             "contact" | "m" => message.contact = value.trim_start_matches('<').split('>').next().unwrap_or(""),
+            "retry-after" => message.retry_after = true,
             "cseq" => {
                 let (number, method) = value.split_once(' ')?;
                 message.sequence = number.parse().ok()?;

@@ -36,7 +36,7 @@ pub fn register(choice: &Choice) -> Value {
         ..Setup::default()
     };
     let tandem = Tandem::start(scratch.path(), &setup);
-    let mut phones = Phones::new(tandem.sip());
+    let mut phones = Phones::new(tandem.sip(), PHONES, PER_SECOND);
     phones.round();
     let (before, begun) = (cpu_ns(tandem.process.pid()), Instant::now());
     let (good, again) = phones.round();
@@ -59,31 +59,34 @@ struct Phone {
     sequence: u32,
 }
 
-struct Phones {
+pub struct Phones {
     socket: UdpSocket,
     own: SocketAddr,
     switch: SocketAddr,
     rng: Rng,
+    per_second: u64,
     phones: Vec<Phone>,
 }
 
 impl Phones {
-    fn new(switch: SocketAddr) -> Phones {
+    /// So many, of which so many a second register.
+    pub fn new(switch: SocketAddr, count: usize, per_second: u64) -> Phones {
         let own = SocketAddr::from(([127, 0, 0, 2], free_ports(1)));
         let socket = UdpSocket::bind(own).unwrap_or_else(|e| panic!("{own}: {e}"));
         let phone = |n| Phone {
             digest: DigestClient::new(&format!("phone{n}"), Secret::new(format!("secret-{n}"))),
             sequence: 0,
         };
-        Phones { socket, own, switch, rng: Rng::from_seed(7), phones: (0..PHONES).map(phone).collect() }
+        Phones { socket, own, switch, rng: Rng::from_seed(7), per_second, phones: (0..count).map(phone).collect() }
     }
 
     /// Every phone registers, evenly; how many have been taken, and how many were asked for their digest again.
-    fn round(&mut self) -> (usize, usize) {
+    pub fn round(&mut self) -> (usize, usize) {
+        let (all, per_second) = (self.phones.len(), self.per_second);
         let (begun, mut sent, mut good, mut other, mut asked_again) = (Instant::now(), 0, 0, 0, 0);
         let mut last = Instant::now();
-        while good + other < PHONES && last.elapsed() < PATIENCE {
-            while sent < PHONES && begun.elapsed().as_micros() as u64 * PER_SECOND / 1_000_000 >= sent as u64 {
+        while good + other < all && last.elapsed() < PATIENCE {
+            while sent < all && begun.elapsed().as_micros() as u64 * per_second / 1_000_000 >= sent as u64 {
                 self.send(sent);
                 sent += 1;
             }

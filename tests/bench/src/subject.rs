@@ -68,6 +68,18 @@ pub enum Subject {
 impl Subject {
     /// Starts it so that calls to its address reach `places.callee`. `cores` as taskset writes them.
     pub fn start(kind: Kind, folder: &Path, places: Places, pairs: u16, cores: Option<&str>) -> Subject {
+        Subject::start_with(kind, folder, places, pairs, cores, ("", ""))
+    }
+
+    /// As [`Subject::start`], with users and lines of `sip:` that a switch of ours is told.
+    pub fn start_with(
+        kind: Kind,
+        folder: &Path,
+        places: Places,
+        pairs: u16,
+        cores: Option<&str>,
+        (users, sip): (&str, &str),
+    ) -> Subject {
         if kind == Kind::Kamailio {
             let listen = SocketAddr::from(([127, 0, 0, 1], free_ports(2)));
             let process = kamailio::start(folder, listen, places.callee, Role::Proxy, cores);
@@ -86,12 +98,22 @@ impl Subject {
         let setup = Setup {
             trunks: &trunks,
             dialplan: &dialplan,
+            users,
+            sip,
             pairs,
             cores,
             program: Some("target/release/tandem"),
             ..Setup::default()
         };
         Subject::Tandem(Box::new(Tandem::start(folder, &setup)))
+    }
+
+    /// The switch, if it is ours.
+    pub fn tandem(&self) -> Option<&Tandem> {
+        match self {
+            Subject::Tandem(tandem) => Some(tandem),
+            Subject::Kamailio(..) => None,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {

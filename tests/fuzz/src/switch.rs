@@ -40,6 +40,7 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     Setup {
         config: Arc::new(config.unwrap_or_else(|e| panic!("{e:?}"))),
         dialplan: Arc::new(plan.unwrap_or_else(|e| panic!("{e:?}"))),
+        rates: Arc::default(),
         listeners: vec![of(0, Transport::Udp), of(1, Transport::Tcp)],
     }
 });

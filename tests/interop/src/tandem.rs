@@ -27,6 +27,8 @@ pub struct Setup<'a> {
     pub more: &'a str,
     /// Keys of `sip.tls`; where there are any, TLS is listened to beside the rest ([`Tandem::tls`]).
     pub tls: &'a str,
+    /// Lines of `sip:`, indented by two.
+    pub sip: &'a str,
     /// Pairs of RTP and RTCP ports that the switch has.
     pub pairs: u16,
     /// Where SIP is listened to.
@@ -49,6 +51,7 @@ impl Default for Setup<'_> {
             dialplan: "contexts: {}\n",
             more: "",
             tls: "",
+            sip: "",
             pairs: 50,
             ip: "127.0.0.1",
             threads: None,
@@ -226,10 +229,11 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
         keys => (format!(", \"tls://{secure}\""), format!("  tls: {{ {keys} }}\n")),
     };
     format!(
-        "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"{listen}]\n{tls}\
+        "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"{listen}]\n{tls}{}\
          media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n\
          http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
+        setup.sip,
         sip.ip(),
         ports.0,
         ports.1,
