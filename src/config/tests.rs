@@ -50,7 +50,7 @@ users:
     context: internal
   - { name: "007", ha1: 0123456789abcdef0123456789ABCDEF, context: internal, display: James }
 dialplans: [dialplans/]
-capture: { enabled: false, memory_mb: 8, per_call_kb: 64, keep: 5m, ended: 3 }
+capture: { enabled: true, memory_mb: 8, per_call_kb: 64, keep: 5m, ended: 3 }
 hep: { target: "tcp://[2001:db8::9]:9060", id: 7, password: h3p }
 "#;
 
@@ -101,8 +101,7 @@ fn the_whole_file_is_read() {
     let located = read(FULL).unwrap();
     let c = &located.config;
     assert_eq!((c.node.as_str(), c.sip.domain.as_str(), c.sip.listen.len()), ("tandem-1", "pbx.example.com", 3));
-    let kept =
-        Capture { enabled: false, memory: 8_000_000, per_call: 64_000, keep: Duration::from_secs(300), ended: 3 };
+    let kept = Capture { enabled: true, memory: 8_000_000, per_call: 64_000, keep: Duration::from_secs(300), ended: 3 };
     assert_eq!(c.capture, kept);
     let hep = c.hep.as_ref().unwrap();
     assert_eq!((hep.is_tcp, hep.target.as_str(), hep.id), (true, "[2001:db8::9]:9060", 7));

@@ -34,7 +34,7 @@ pub static CAPTURE: Shape = Shape {
     name: "capture section",
     doc: "The SIP messages of each call, for `tandem pcap`. Passwords, SRTP keys and, by `pci`, digits are not in it.",
     keys: &[
-        key("enabled", Type::Bool, "true", "false: nothing is kept."),
+        key("enabled", Type::Bool, "false", "true: they are kept."),
         key("memory_mb", Type::Int(1, 65_536), "32", "MB for all calls; those that ended first are forgotten first."),
         key("per_call_kb", Type::Int(16, 65_536), "256", "kB for one call; its first messages and its last ones stay."),
         key("keep", Type::Duration, "15m", "How long after a call's end."),

@@ -139,7 +139,9 @@ fn sweep(is_secret: bool) {
          - gather: {{ digits: 3, timeout: 4s }}\n        - log: \"cvv ${{digits}}\"\n        \
          - gather: {{ digits: 4, timeout: 4s, action: \"{action}\" }}\n"
     );
-    let more = format!("pci: {is_secret}\nweb: {{ allow_private: [127.0.0.0/8] }}\nrecording: {{ format: wav }}\n");
+    let more = format!(
+        "pci: {is_secret}\nweb: {{ allow_private: [127.0.0.0/8] }}\nrecording: {{ format: wav }}\ncapture: {{ enabled: true }}\n"
+    );
     let name = if is_secret { "pci-on" } else { "pci-off" };
     let mut stage = Carriers::with(name, &rule, &Setup { more: &more, level: Some("trace"), ..Setup::default() });
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", stage.tandem.process.pid())).expect("limits");

@@ -41,7 +41,7 @@ fn tcpdump(file: &Path) -> String {
 
 #[test]
 fn a_calls_capture_is_read_by_tcpdump() {
-    let stage = Carriers::new("capture", RULE);
+    let stage = Carriers::with("capture", RULE, &Setup { more: "capture: { enabled: true }\n", ..Setup::default() });
     let (caller, callee) = (stage.caller("200", TALK), stage.callee(ANSWER));
     let record = stage.play(&caller, &callee);
     assert_eq!(ending(&record), ("caller", "hangup"), "{record}");
@@ -69,8 +69,7 @@ fn a_calls_capture_is_read_by_tcpdump() {
 #[test]
 fn a_capture_server_gets_both_legs_under_the_calls_name() {
     let server = SocketAddr::from(([127, 0, 0, 1], free_ports(2)));
-    let more =
-        format!("hep: {{ target: \"udp://{server}\", id: 4711, password: h3p }}\ncapture: {{ enabled: false }}\n");
+    let more = format!("hep: {{ target: \"udp://{server}\", id: 4711, password: h3p }}\n");
     let stage = Carriers::with("hep", RULE, &Setup { more: &more, ..Setup::default() });
     let folder = stage.scratch.path();
     let mut command = Command::new("kamailio");
