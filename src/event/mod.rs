@@ -146,6 +146,10 @@ pub enum Fact {
         source: IpAddr,
         why: &'static str,
     },
+    /// So many new requests were refused since the last such line, because we are late.
+    Overloaded {
+        refused: u32,
+    },
     /// A message that could not be understood; `why` is a fixed phrase.
     BadMessage {
         source: SocketAddr,

@@ -95,6 +95,7 @@ pub fn fact(fact: &Fact) {
         }
         Fact::Banned { source, why, for_s } => warn!(event = "banned", %source, why, for_s, "security"),
         Fact::Unbanned { source, why } => info!(event = "unbanned", %source, why, "security"),
+        Fact::Overloaded { refused } => warn!(event = "overloaded", refused, "new requests refused"),
         Fact::BadMessage { source, why } => debug!(%source, why, "bad message"),
     }
 }

@@ -6,6 +6,7 @@
 //! user within an hour (an office behind NAT) may offend ten times as often, since the addresses of datagrams can be forged.
 
 mod load;
+mod shed;
 mod sources;
 
 use super::io::{BanView, Output};
@@ -14,10 +15,10 @@ use crate::base::limit::Bucket;
 use crate::base::time::{Duration, Instant};
 use crate::config::{self, Config, Network};
 use crate::event::Fact;
-use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
-use crate::sip::wire::{HeaderName, Message, Method, Uri};
+use crate::sip::wire::{HeaderName, Message, Uri};
 pub use load::Load;
+pub use shed::Refused;
 use sources::{Sources, source_of};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -378,25 +379,5 @@ impl World {
             self.fact(Fact::Unbanned { source: source_of(ip), why: "by an operator" });
         }
         lifted
-    }
-
-    /// Whether a request outside any dialog is refused because we are late: the more of them the later we are, none of those that
-    /// keep what there is alive. True if it has been answered.
-    pub fn sheds(&mut self, id: ServerId, request: &Message) -> bool {
-        if !matches!(request.method(), Method::Invite | Method::Register) {
-            return false;
-        }
-        let dialled = Uri::parse(request.request_uri());
-        if dialled.is_some_and(|uri| self.is_emergency(&uri.user_decoded())) {
-            return false;
-        }
-        let limit = self.config.sip.guard.late;
-        if self.load.admits(self.now.mono, limit, self.ep.rng()) {
-            return false;
-        }
-        self.counters.overload_refused += 1;
-        let after_s = if request.method() == Method::Register { 30 } else { 5 } + self.ep.rng().below(10);
-        self.answer_once(id, 503, "", |w| w.header(HeaderName::RetryAfter, after_s).finish());
-        true
     }
 }

@@ -22,9 +22,6 @@ const DRAINING_RETRY_AFTER_S: u32 = 60;
 
 impl Switch {
     pub(super) fn on_request(&mut self, id: ServerId, request: &Message, flow: Flow) {
-        if self.world.sheds(id, request) {
-            return;
-        }
         if let Some(refusal) = refusal_of(request) {
             return self.world.refuse_once(id, refusal, request);
         }

@@ -169,6 +169,7 @@ impl Switch {
         }
         match Message::parse(bytes) {
             Ok(message) if verdict == Verdict::Admitted && self.world.guard_drops(flow, &message) => {}
+            Ok(message) if self.world.sheds(flow, &message) => {}
             Ok(message) => self.world.ep.transactions.receive(self.world.now.mono, flow, message),
             Err((fault, partial)) => self.on_fault(flow, fault, partial.as_ref()),
         }

@@ -1,7 +1,7 @@
 //! What all calls share: the endpoint, the configuration in force, registrations, trunks, timers, and the way out.
 
 use super::conference::Conferences;
-use super::guard::{Guard, Load};
+use super::guard::{Guard, Load, Refused};
 use super::io::{Counters, Output, Setup};
 use super::manners::AllManners;
 use super::registrant::Registrants;
@@ -180,6 +180,7 @@ pub struct World {
     pub identities: super::verify::Identities,
     /// How late we are, and what share of what is new is taken.
     pub load: Load,
+    pub refused: Refused,
     /// Calls a second of the whole switch.
     pub cps: Bucket,
     pub nonce_key: [u8; 32],
@@ -247,6 +248,7 @@ impl World {
             names: super::names::Names::default(),
             identities: super::verify::Identities::default(),
             load: Load::new(now.mono),
+            refused: Refused::default(),
             ping_generation: 0,
             strangers: Bucket::new(STRANGERS_PER_SECOND, now.mono),
             out: VecDeque::new(),

@@ -118,6 +118,11 @@ impl Servers {
         Some(self.slab.get(id)?.machine.next()?.1)
     }
 
+    pub fn knows(&self, request: &Message) -> bool {
+        let mut written = String::new();
+        key::server(&mut written, request, None) && self.by_key.contains_key(written.as_str())
+    }
+
     pub fn get(&self, id: ServerId) -> Option<(&Message, Flow)> {
         let entry = self.slab.get(id)?;
         Some((entry.machine.request()?, entry.flow))

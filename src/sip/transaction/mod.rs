@@ -305,6 +305,11 @@ impl Transactions {
         self.clients.flow_failed(&mut self.shared, now, flow);
     }
 
+    /// Whether `request` repeats one that has a transaction.
+    pub fn knows(&self, request: &Message) -> bool {
+        self.servers.knows(request)
+    }
+
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(owner) = self.shared.timers.pop_due(now) {
             match owner {

@@ -42,6 +42,11 @@ impl Load {
         }
     }
 
+    /// Whether any new request may be refused.
+    pub fn sheds(&self, limit: Duration) -> bool {
+        self.admitted < ALL && !limit.is_zero()
+    }
+
     /// Whether one more new request is taken.
     pub fn admits(&mut self, now: Instant, limit: Duration, rng: &mut Rng) -> bool {
         self.step(now, limit);

@@ -152,6 +152,45 @@ fn when_we_are_late_new_things_wait_and_others_do_not() {
     }
 }
 
+/// Each request twice, as over a slow way: what was refused is refused again in the same words and its ACK ends here; what was taken
+/// is not taken twice; calls for help pass.
+#[test]
+fn a_refusal_while_we_are_late_holds_nothing_and_repeats_itself() {
+    let mut b = guarded(|config| config.limits.emergency = vec!["112".into()]);
+    b.input(Input::Late { by: Duration::from_millis(300) });
+    let (mut refused, mut taken) = (0, 0);
+    for n in 0..200 {
+        let invite = request("INVITE", n, 1, "", &sdp(4000));
+        let before = (b.sent.len(), b.switch.counters().overload_refused, b.switch.counters().transactions_server);
+        b.receive(CALLER, invite.clone());
+        if b.switch.counters().overload_refused == before.1 {
+            taken += 1;
+            b.receive(CALLER, invite);
+            assert_eq!(b.switch.counters().overload_refused, before.1, "{n} is repeated");
+            continue;
+        }
+        refused += 1;
+        b.receive(CALLER, invite.clone());
+        let answers: Vec<&Message> = b.sent[before.0..].iter().map(|(_, m)| m).collect();
+        assert_eq!((answers.len(), answers[0].status(), answers[0].bytes()), (2, 503, answers[1].bytes()), "{n}");
+        let tag = format!(";tag={}", answers[0].to_tag());
+        let sent = b.sent.len();
+        b.receive(CALLER, request("ACK", n, 1, &tag, ""));
+        assert_eq!((b.sent.len(), b.switch.counters().transactions_server), (sent, before.2), "{n} is acknowledged");
+        let help = request("INVITE", 1_000 + n, 1, "", &sdp(4000)).replace("INVITE sip:100@", "INVITE sip:112@");
+        b.receive(CALLER, help);
+        assert_eq!(b.switch.counters().overload_refused, before.1 + 2, "{n} calls for help");
+    }
+    assert!(refused > 80 && taken > 30, "{refused} refused, {taken} taken");
+    assert_eq!(b.switch.counters().calls_total as usize, taken + refused);
+    // When the queue is gone, everything is taken, and nothing of it was kept.
+    b.input(Input::Late { by: Duration::ZERO });
+    b.pass(Duration::from_secs(60));
+    let before = b.switch.counters().overload_refused;
+    (5_000..5_050).for_each(|n| b.receive(CALLER, request("INVITE", n, 1, "", &sdp(4000))));
+    assert_eq!(b.switch.counters().overload_refused, before);
+}
+
 /// Five seconds of 5,000 bad requests a second from many sources, with 50 calls and 2 registrations a second between them.
 #[test]
 fn calls_go_on_while_thousands_knock() {
