@@ -76,9 +76,40 @@ impl Redirects {
     }
 }
 
+/// How a trunk is told that a call was forwarded to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Diversions {
+    Off,
+    /// RFC 5806.
+    #[default]
+    Diversion,
+    /// RFC 7044.
+    HistoryInfo,
+    Both,
+}
+
+impl Diversions {
+    pub const ALL: [Diversions; 4] =
+        [Diversions::Off, Diversions::Diversion, Diversions::HistoryInfo, Diversions::Both];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Diversions::Off => "off",
+            Diversions::Diversion => "diversion",
+            Diversions::HistoryInfo => "history_info",
+            Diversions::Both => "both",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Diversions> {
+        Diversions::ALL.into_iter().find(|d| d.as_str() == name)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Manners {
     pub redirects: Redirects,
+    pub diversions: Diversions,
     /// Of what comes from it, before the dialplan sees it.
     pub headers_in: Vec<HeaderRule>,
     pub headers_out: Vec<HeaderRule>,
@@ -202,6 +233,7 @@ pub fn read(reader: &mut Reader, f: &Fields<'_>, patterns: &mut Vec<Named>) -> M
     }
     Manners {
         redirects: f.text("redirects").and_then(Redirects::from_name).unwrap_or_default(),
+        diversions: f.text("diversions").and_then(Diversions::from_name).unwrap_or_default(),
         headers_in: header_rules(reader, &headers, "inbound"),
         headers_out: header_rules(reader, &headers, "outbound"),
         caller_id: CallerId {

@@ -1,5 +1,6 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
+mod availability;
 mod edge;
 pub mod identity;
 mod manners;
@@ -19,8 +20,9 @@ mod visibility;
 pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
+pub use availability::{Availability, Forward};
 pub use edge::{Ban, Guard, Register};
-pub use manners::{CallerId, HeaderRule, Identity, Manners, NumberRule, Redirects};
+pub use manners::{CallerId, Diversions, HeaderRule, Identity, Manners, NumberRule, Redirects};
 pub use outside::RecogniserKind;
 pub use print::to_yaml;
 pub use reach::Reach;
@@ -379,6 +381,7 @@ pub struct User {
     pub refer: Refer,
     /// Numbers that are its own, beside its name.
     pub numbers: Vec<String>,
+    pub availability: Availability,
 }
 
 #[derive(Clone, Debug, PartialEq)]

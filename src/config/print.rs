@@ -323,6 +323,7 @@ fn trunk(trunk: &Trunk) -> Value {
     m.push(("pci", trunk.pci.into()));
     m.push(("refer", text(trunk.refer.as_str())));
     m.push(("redirects", text(trunk.manners.redirects.as_str())));
+    m.push(("diversions", text(trunk.manners.diversions.as_str())));
     m.extend(trunk.tls.as_ref().map(|tls| ("tls", trunk_tls(tls))));
     m.push(("identity", trunk_identity(&trunk.identity)));
     map(m)
@@ -377,6 +378,16 @@ fn user(user: &User) -> Value {
     m.push(("dtmf", text(user.dtmf.as_str())));
     m.push(("refer", text(user.refer.as_str())));
     m.push(("redirects", text(user.redirects.as_str())));
+    let (own, forward) = (&user.availability, &user.availability.forward);
+    let mut sent: Vec<_> = [("always", &forward.always), ("busy", &forward.busy), ("no_answer", &forward.no_answer)]
+        .into_iter()
+        .filter_map(|(key, to)| Some((key, text(to.as_deref()?))))
+        .collect();
+    if !sent.is_empty() {
+        sent.push(("after", duration(forward.after)));
+        m.push(("forward", map(sent)));
+    }
+    m.extend([("dnd", own.dnd.into()), ("call_waiting", own.call_waiting.into())]);
     map(m)
 }
 

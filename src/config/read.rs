@@ -433,6 +433,7 @@ impl Found {
             numbers: f.texts("numbers"),
             refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
+            availability: super::availability::read(f),
         })
     }
 

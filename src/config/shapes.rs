@@ -355,6 +355,12 @@ pub static TRUNK: Shape = Shape {
             "What a 3xx does. follow: its contacts are called, in order, as calls of this trunk; pass: the caller gets it; refuse: it is a refusal as others.",
         ),
         key(
+            "diversions",
+            Type::Choice(&["off", "diversion", "history_info", "both"]),
+            "diversion",
+            "How it is told that one of our users has forwarded a call to it: Diversion (RFC 5806), History-Info (RFC 7044).",
+        ),
+        key(
             "refer",
             REFER,
             "terminate",
@@ -432,6 +438,9 @@ pub static USER: Shape = Shape {
             "terminate",
             "What its REFER does. terminate: we place the call; pass: it is sent on to the other party, and theirs to it; refuse: 403.",
         ),
+        key("forward", Type::Map(&super::availability::FORWARD), "", "Where its calls go instead."),
+        key("dnd", Type::Bool, "false", "Do not disturb: its phones do not ring, and it is busy (486)."),
+        key("call_waiting", Type::Bool, "true", "false: while it rings or talks, it is busy (486) for others."),
     ],
     prefixed: None,
 };

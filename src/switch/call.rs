@@ -18,6 +18,7 @@ use super::capture::Gathering;
 use super::conference::Tunes;
 use super::dialing::{Dialing, Tried};
 use super::digits::Digits;
+use super::divert::Diverted;
 use super::io::{CallView, Output};
 use super::listening::Listened;
 use super::originate::MachineAsk;
@@ -132,6 +133,10 @@ pub struct Call {
     pub tried: Vec<Tried>,
     /// Who has sent the call on, and where to.
     pub redirected: Vec<String>,
+    /// How often it had been forwarded when it came to us.
+    pub diversions: usize,
+    /// Who has forwarded the calls that are planned now.
+    pub diverting: Vec<Diverted>,
     /// Headers of the caller that some trunk passes on.
     pub kept: Vec<(String, String)>,
     pub recording: Option<Recording>,
@@ -209,6 +214,8 @@ impl Call {
             reported: false,
             tried: Vec::new(),
             redirected: Vec::new(),
+            diversions: 0,
+            diverting: Vec::new(),
             kept: Vec::new(),
             recording: None,
             recordings_told: Vec::new(),
@@ -412,6 +419,7 @@ impl Call {
                 self.with_leg(w, leg, |leg, ep, now| leg.hang_up(ep, now, 0, ""));
             }
             CallTimer::Unreachable(leg) => self.on_unreachable(w, leg),
+            CallTimer::NoAnswer(leg) => self.on_no_answer(w, leg),
             CallTimer::Names => self.on_names(w, true),
             CallTimer::Identity => self.on_identity_timer(w),
             CallTimer::CallLimit | CallTimer::TalkLimit => self.finish(w, Ending::new(Class::Tandem, "time_limit", 0)),

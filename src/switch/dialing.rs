@@ -1,28 +1,31 @@
 //! The action `dial`: targets become attempts, attempts become legs, the first that answers is joined to the caller.
 
 mod attempts;
+mod shown;
 
-pub use attempts::redirected_attempts;
+pub use attempts::{phones_of, redirected_attempts};
+pub use shown::escape_user;
 
-use self::attempts::{trunk_attempts, uri_attempts, user_tracks};
+use self::attempts::{trunk_attempts, uri_attempts};
+use self::shown::outgoing;
 use super::call::{Call, Doing, LEGS_MAX};
+use super::divert::Forwarded;
 use super::lcr::Priced;
-use super::manners::{self, Caller};
 use super::trunks::Full;
 use super::verify::Named;
 use super::world::{CallTimer, World};
 use crate::b2bua::endpoint::Body;
 use crate::b2bua::hunt::{Hunt, Track};
-use crate::b2bua::leg::{ELSEWHERE, Leg, Outgoing, Peer};
+use crate::b2bua::leg::{ELSEWHERE, Leg, Peer};
 use crate::base::pii::Secret;
 use crate::base::time::{Duration, Instant};
-use crate::config::identity::Told;
-use crate::config::{HeaderRule, Identity};
+use crate::config::Identity;
 use crate::event::{Class, Direction, Ending, Side, What};
 use crate::media::command::{self as media, Hears, Tone};
-use crate::sip::transport::Flow;
+use crate::sip::transport::{Flow, ListenerId, Transport};
 use crate::sip::wire::Uri;
 use crate::verb::{Action, Callee, Dial, DialRecord, MediaMode, Outcome, Script, Strategy, Target};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -49,6 +52,32 @@ pub struct Attempt {
     emergency: bool,
     /// Of a number by a trunk.
     priced: Option<Arc<Priced>>,
+    /// It is refused as busy without being asked.
+    barred: bool,
+    pub forwarded: Option<Arc<Forwarded>>,
+}
+
+impl Attempt {
+    /// An attempt at a user who takes no call now: it never goes out.
+    pub fn barred(user: &str) -> Attempt {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Attempt {
+            peer: Peer::User(user.to_owned()),
+            uri: String::new(),
+            flow: Flow { listener: ListenerId(0), transport: Transport::Udp, peer: nowhere, connection: 0 },
+            sticky: true,
+            credentials: None,
+            codecs: Vec::new(),
+            callee: None,
+            routes: Vec::new(),
+            target: None,
+            number: None,
+            emergency: false,
+            priced: None,
+            barred: true,
+            forwarded: None,
+        }
+    }
 }
 
 /// A trunk's target that a leg tries.
@@ -78,11 +107,26 @@ pub struct Dialing {
     early_body: Option<Body>,
     /// The caller has been told that it rings.
     rang: bool,
+    /// Legs that a user's forwarding has called.
+    forwarded: BTreeMap<u8, Arc<Forwarded>>,
 }
 
 impl Dialing {
     pub fn new(dial: Dial, hunt: Hunt<Attempt>) -> Dialing {
-        Dialing { dial, hunt, early: None, early_body: None, rang: false }
+        Dialing { dial, hunt, early: None, early_body: None, rang: false, forwarded: BTreeMap::new() }
+    }
+
+    /// How long each stage rings.
+    pub fn ring(&self) -> Duration {
+        self.dial.timeout
+    }
+
+    pub fn runs(&self, leg: u8) -> bool {
+        self.hunt.runs(leg)
+    }
+
+    pub fn forwarded(&self, leg: u8) -> Option<&Arc<Forwarded>> {
+        self.forwarded.get(&leg)
     }
 
     /// Others to be called now.
@@ -100,6 +144,7 @@ impl Call {
 
     pub fn dial_now(&mut self, w: &mut World, dial: Dial) -> Option<Outcome> {
         self.dialled = super::call::Dialled::default();
+        self.redirected.clear();
         let untouched = self.answered.is_none() && self.legs[0].session.media().is_none();
         if self.direct && self.answered.is_some() {
             self.note(w, Side::Call, What::Note("the caller's media is not with us: nobody else can be joined".into()));
@@ -135,12 +180,14 @@ impl Call {
         let mut stages: Vec<Vec<Track<Attempt>>> = Vec::new();
         for (at, target) in dial.targets.iter().enumerate() {
             let mut tracks = match target {
-                Target::User(name) => user_tracks(w, name),
+                Target::User(name) => self.user_tracks(w, name),
                 Target::Number { number, trunks, lcr } => {
                     let trunks = self.trunks_for(w, number, trunks, *lcr);
                     vec![Track::new(trunks.iter().flat_map(|t| trunk_attempts(w, t, number)))]
                 }
-                Target::Uri(uri) if own_user(w, uri).is_some() => user_tracks(w, &own_user(w, uri).unwrap_or_default()),
+                Target::Uri(uri) if own_user(w, uri).is_some() => {
+                    self.user_tracks(w, &own_user(w, uri).unwrap_or_default())
+                }
                 Target::Uri(uri) => {
                     Some(uri_attempts(w, uri)).filter(|a| !a.is_empty()).map(Track::new).into_iter().collect()
                 }
@@ -204,6 +251,10 @@ impl Call {
     /// Makes the leg of an attempt: its INVITE goes out at once if media is direct, else when its port is there.
     fn place(&mut self, w: &mut World, attempt: Attempt) {
         let index = self.legs.len() as u8;
+        if let (true, Doing::Dialing(dialing)) = (attempt.barred, &mut self.doing) {
+            dialing.hunt.refused(index, 486, "");
+            return;
+        }
         let full = match &attempt.peer {
             Peer::Trunk(name) => w.trunks.admit(name, w.now.mono).err(),
             _ => None,
@@ -231,6 +282,11 @@ impl Call {
             return self.note(w, Side::Call, What::Note(text.into()));
         }
         let mut shown = dialing_caller(&dialing.dial);
+        if let Some(forwarded) = &attempt.forwarded {
+            dialing.forwarded.insert(index, Arc::clone(forwarded));
+            shown.0 = forwarded.caller_id.clone().or(shown.0);
+            shown.1 = forwarded.caller_name.clone().or(shown.1);
+        }
         if let Some(callee) = &attempt.callee {
             shown.2.extend(callee.headers.iter().cloned());
             self.dialled.callees.insert(index, Arc::clone(callee));
@@ -312,6 +368,7 @@ impl Call {
         self.post_dial.get_or_insert(w.now.mono.since(self.started.mono));
         self.with_leg(w, index, |leg, ep, now| leg.call(ep, now, body));
         self.tell_callee(w, index, "initiated", "initiated");
+        self.expect_answer(w, index);
         self.tried.iter_mut().filter(|t| t.leg == index).for_each(|t| t.called = Some(w.now.mono));
         let Doing::Dialing(dialing) = &self.doing else { return };
         if dialing.hunt.has_alternative(index) {
@@ -492,6 +549,7 @@ impl Call {
     /// An attempt's leg is gone without an answer.
     pub fn on_refused(&mut self, w: &mut World, index: u8, status: u16, reason: &str) {
         self.cancel_timer(w, CallTimer::Unreachable(index));
+        self.cancel_timer(w, CallTimer::NoAnswer(index));
         if matches!(self.doing, Doing::Dialing(_)) {
             let word = match status {
                 486 | 600 => "busy",
@@ -517,6 +575,7 @@ impl Call {
             dialing.early = None;
         }
         let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| *i != index && dialing.hunt.runs(*i)).collect();
+        let ran = dialing.hunt.runs(index);
         dialing.hunt.refused(index, status, reason);
         if status >= 600 {
             self.end_attempts(w, &ringing, "");
@@ -527,12 +586,16 @@ impl Call {
         if (300..400).contains(&status) && self.on_redirected(w, index, status) {
             return;
         }
+        if ran {
+            self.on_user_refused(w, index, status);
+        }
         self.pursue_and_go_on(w);
     }
 
     fn end_attempts(&mut self, w: &mut World, legs: &[u8], phrase: &str) {
         for index in legs {
             self.cancel_timer(w, CallTimer::Unreachable(*index));
+            self.cancel_timer(w, CallTimer::NoAnswer(*index));
             self.with_leg(w, *index, |leg, ep, now| leg.hang_up(ep, now, 0, phrase));
         }
     }
@@ -554,6 +617,10 @@ impl Call {
     pub fn on_ring_out(&mut self, w: &mut World) {
         let Doing::Dialing(dialing) = &mut self.doing else { return };
         let ringing: Vec<u8> = (0..self.legs.len() as u8).filter(|i| dialing.hunt.runs(*i)).collect();
+        if let Some(index) = self.forwards_unanswered(w, &ringing) {
+            return self.on_no_answer(w, index);
+        }
+        let Doing::Dialing(dialing) = &mut self.doing else { return };
         dialing.hunt.ring_out();
         let was_heard = !self.direct && dialing.early.take().is_some();
         ringing.iter().for_each(|index| self.measure_tried(w, *index, false));
@@ -591,6 +658,7 @@ impl Call {
         let losers: Vec<u8> = (from..self.legs.len() as u8).filter(|i| !stays(*i)).collect();
         self.end_attempts(w, &losers, ELSEWHERE);
         self.cancel_timer(w, CallTimer::Unreachable(winner));
+        self.cancel_timer(w, CallTimer::NoAnswer(winner));
     }
 
     /// The leg that was joined to the caller has left: the script decides what follows.
@@ -643,102 +711,4 @@ fn own_user(w: &World, uri: &str) -> Option<String> {
 /// Caller's number and name as a dial wants them shown.
 fn dialing_caller(dial: &Dial) -> (Option<String>, Option<String>, Vec<(String, String)>) {
     (dial.caller_id.clone(), dial.caller_name.clone(), dial.headers.clone())
-}
-
-fn outgoing(
-    w: &World,
-    call: &Call,
-    (caller_id, caller_name, headers): &(Option<String>, Option<String>, Vec<(String, String)>),
-    attempt: Attempt,
-) -> Outgoing {
-    let to = attempt.uri.split(';').next().unwrap_or(&attempt.uri);
-    let mut headers = headers.clone();
-    // Only our own phones are told who transferred a call to them (RFC 3892).
-    if let (Peer::User(_), Some(by)) = (&attempt.peer, call.referred_by(w)) {
-        headers.push(("Referred-By".to_owned(), by));
-    }
-    if let Peer::Trunk(source) = &call.source {
-        let rules = w.trunks.get(source).map_or(&[][..], |t| &t.manners.headers_in);
-        let passes: Vec<HeaderRule> = rules.iter().filter(|r| matches!(r, HeaderRule::Pass(_))).cloned().collect();
-        manners::apply(&passes, &mut headers, &call.kept);
-    }
-    let from = match &attempt.peer {
-        Peer::Trunk(trunk) => {
-            let caller = Caller {
-                number: caller_id.as_deref().unwrap_or(&call.from),
-                name: caller_name.as_deref().unwrap_or(if call.withheld { "" } else { &call.from_name }),
-                withheld: call.withheld && caller_id.is_none(),
-                verstat: verstat_for(w, call, trunk, caller_id.as_deref()),
-            };
-            let (from, told) = w.identity_for(trunk, &caller);
-            headers.extend(told);
-            let rules = w.trunks.get(trunk).map_or(&[][..], |t| &t.manners.headers_out);
-            manners::apply(rules, &mut headers, &call.kept);
-            from
-        }
-        _ => {
-            headers.extend(verdict_for_phone(w, call, caller_id.as_deref()));
-            shown_caller(w, call, caller_id.as_deref(), caller_name.as_deref())
-        }
-    };
-    Outgoing {
-        from,
-        to: format!("<{to}>"),
-        peer: attempt.peer,
-        uri: attempt.uri,
-        flow: attempt.flow,
-        sticky: attempt.sticky,
-        max_forwards: call.max_forwards,
-        headers,
-        credentials: attempt.credentials,
-        codecs: attempt.codecs,
-    }
-}
-
-/// What a customer's trunk is told of the caller's number in P-Asserted-Identity; "" if nothing is.
-fn verstat_for(w: &World, call: &Call, trunk: &str, caller_id: Option<&str>) -> &'static str {
-    let is_customer = w.trunks.get(trunk).is_some_and(|t| t.identity.numbers.is_some());
-    let verdict = call.told_verstat(w, Told::Pai).filter(|_| is_customer && caller_id.is_none());
-    verdict.unwrap_or_default()
-}
-
-/// P-Asserted-Identity of a caller whose identity was verified, for a phone of ours.
-fn verdict_for_phone(w: &World, call: &Call, caller_id: Option<&str>) -> Option<(String, String)> {
-    let verstat = call.told_verstat(w, Told::Pai)?;
-    if call.withheld || caller_id.is_some() || call.shown.is_some() {
-        return None;
-    }
-    let user = escape_user(&call.from);
-    let value = format!("<sip:{user};verstat={verstat}@{};user=phone>", w.config.sip.domain);
-    Some(("P-Asserted-Identity".to_owned(), value))
-}
-
-/// From of a leg called: what the dial sets, else the caller's own number and name unless they are withheld (RFC 3323 §4.1.1.3).
-fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Option<&str>) -> String {
-    let shown = call.shown.as_ref();
-    let (number, own_name) = shown.map_or((&call.from, &call.from_name), |(number, name)| (number, name));
-    if call.withheld && shown.is_none() && caller_id.is_none() {
-        return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
-    }
-    let own_name = if call.withheld && shown.is_none() { "" } else { own_name.as_str() };
-    let name = caller_name.unwrap_or(own_name).replace(['"', '\\', '\r', '\n'], "");
-    let mut user = escape_user(caller_id.unwrap_or(number));
-    if let Some(verstat) = call.told_verstat(w, Told::From).filter(|_| caller_id.is_none() && shown.is_none()) {
-        user = format!("{user};verstat={verstat}");
-    }
-    let address = format!("<sip:{user}{}{}>", if user.is_empty() { "" } else { "@" }, w.config.sip.domain);
-    if name.is_empty() { address } else { format!("\"{name}\" {address}") }
-}
-
-/// A user part with what RFC 3261 §25.1 does not allow in one as %XX.
-pub fn escape_user(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out.replace('#', "%23")
 }

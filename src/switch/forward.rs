@@ -2,6 +2,7 @@
 
 use super::call::{Call, Doing};
 use super::dialing::{Attempt, redirected_attempts};
+use super::divert::{Diverted, Forwarded, Why};
 use super::world::World;
 use crate::b2bua::hunt::Track;
 use crate::b2bua::leg::Peer;
@@ -11,8 +12,8 @@ use crate::event::{Class, Direction, Ending, Side, What};
 use crate::sip::wire::Uri;
 use crate::verb::{Action, Next};
 
-/// How often one call is sent on, at most.
-const HOPS_MAX: usize = 5;
+/// How often one dial is sent on, at most.
+pub const HOPS_MAX: usize = 5;
 
 impl Call {
     /// A leg was refused with 3xx: whom to call instead, by the policy of who said so. True if the call is over.
@@ -52,7 +53,7 @@ impl Call {
             }
             self.redirected.push(key);
             let tracks = match peer {
-                Peer::User(name) => self.forwarded(w, name, contact),
+                Peer::User(name) => self.forwarded(w, index, name, contact),
                 Peer::Trunk(name) => Ok(match redirected_attempts(w, name, contact) {
                     attempts if attempts.is_empty() => Vec::new(),
                     attempts => vec![Track::new(attempts)],
@@ -74,7 +75,13 @@ impl Call {
     }
 
     /// Whom the dialplan has a user's phones call for a contact of theirs: they forward to nobody whom they may not call.
-    fn forwarded(&mut self, w: &mut World, name: &str, contact: &str) -> Result<Vec<Track<Attempt>>, String> {
+    fn forwarded(
+        &mut self,
+        w: &mut World,
+        index: u8,
+        name: &str,
+        contact: &str,
+    ) -> Result<Vec<Track<Attempt>>, String> {
         let uri = Uri::parse(contact).ok_or("no address")?;
         let domain = &w.config.sip.domain;
         let ours = uri.host.eq_ignore_ascii_case(domain) || uri.ip().is_some_and(|ip| w.ep.is_us(ip, uri.port));
@@ -82,12 +89,23 @@ impl Call {
             return Err("not in our domain".to_owned());
         }
         let to = uri.user_decoded().into_owned();
+        if let Doing::Dialing(dialing) = &self.doing {
+            self.diverting = dialing.forwarded(index).map_or_else(Vec::new, |f| f.by.clone());
+        }
+        self.diverting.push(Diverted { user: name.to_owned(), why: Why::Deflected });
+        let planned = self.routed(w, name, &to);
+        self.diverting.clear();
+        planned
+    }
+
+    /// Whom the dialplan has a user of ours call for a number.
+    pub fn routed(&mut self, w: &mut World, name: &str, to: &str) -> Result<Vec<Track<Attempt>>, String> {
         let context = w.user(name).map(|u| u.context.clone()).unwrap_or_default();
         let header = |_: &str| None;
         let facts = CallFacts {
             from: &self.from,
             from_name: &self.from_name,
-            to: &to,
+            to,
             trunk: None,
             user: Some(name),
             header: &header,
@@ -96,7 +114,11 @@ impl Call {
         };
         let mut taken = w.dialplan.route(&context, &facts)?;
         match taken.script.next() {
-            Next::Do { action: Action::Dial(dial), .. } => Ok(self.plan(w, &dial).into_iter().flatten().collect()),
+            Next::Do { action: Action::Dial(dial), .. } => {
+                let mut tracks: Vec<Track<Attempt>> = self.plan(w, &dial).into_iter().flatten().collect();
+                Forwarded::mark(&mut tracks, &self.diverting, &dial);
+                Ok(tracks)
+            }
             _ => Err(format!("rule \"{}\" does not begin with a dial", taken.rule)),
         }
     }

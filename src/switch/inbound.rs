@@ -229,6 +229,7 @@ impl Call {
             self.from_name = from.display().into_owned();
         }
         self.withheld = is_withheld(request);
+        self.diversions = super::divert::diversions_of(request);
         if let Peer::User(name) = &known.peer {
             // A phone calls as its user, whatever its From says; only that user's phones may choose the name shown.
             if self.from != *name {

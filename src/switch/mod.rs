@@ -9,6 +9,7 @@ mod conference;
 mod describe;
 mod dialing;
 mod digits;
+mod divert;
 mod forward;
 mod guard;
 mod identify;

@@ -138,6 +138,11 @@ impl Subscriptions {
 impl World {
     // ---- what happens ----------------------------------------------------------------------------------------------
 
+    /// A phone of the user rings or talks.
+    pub fn has_line(&self, user: &str) -> bool {
+        self.subscriptions.lines.contains_key(user)
+    }
+
     /// Follows what has become of a user's leg.
     pub fn follow_line(&mut self, leg: &Leg, remote: &str) {
         let Peer::User(user) = &leg.peer else { return };

@@ -91,6 +91,8 @@ pub enum CallTimer {
     Ring,
     /// The leg has heard nothing at all, and there is another target to try.
     Unreachable(u8),
+    /// A user's phone has rung for so long that the call is forwarded.
+    NoAnswer(u8),
     /// Digits of the leg that came by INFO, and may come as events too.
     Digits(u8),
     /// The leg's session is to be refreshed, or is over.
@@ -137,6 +139,7 @@ impl TimerKey {
             TimerKey::Call(_, CallTimer::Step) => "call_step",
             TimerKey::Call(_, CallTimer::Ring) => "call_ring",
             TimerKey::Call(_, CallTimer::Unreachable(_)) => "call_unreachable",
+            TimerKey::Call(_, CallTimer::NoAnswer(_)) => "call_no_answer",
             TimerKey::Call(_, CallTimer::Digits(_)) => "call_digits",
             TimerKey::Call(_, CallTimer::Session(_)) => "session_timer",
             TimerKey::Call(_, CallTimer::Glare(_)) => "call_glare",

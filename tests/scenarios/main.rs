@@ -10,6 +10,7 @@
 //! trunk gamma register: true        a trunk's own words in tandem.yaml, beside name, context, targets and inbound
 //! rates acme 1,0.01,US 44,0.02,UK   a trunk's rate card: prefix, price, name
 //! config lcr: { max_price: 1 }      words at the top of tandem.yaml: lcr and tolls
+//! user bob dnd: true                a user's own words, beside name, password and context
 //! sip guard: { requests: 5/s }      words of the sip section
 //! user bob numbers: [+1555]         words of a user
 //! registered bob carol              phones that have registered before it begins

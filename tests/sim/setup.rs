@@ -119,6 +119,7 @@ pub fn user(name: &str, password: &str) -> User {
         dtmf: Default::default(),
         refer: Default::default(),
         numbers: Vec::new(),
+        availability: Default::default(),
     }
 }
 

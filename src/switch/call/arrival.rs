@@ -44,8 +44,9 @@ impl Call {
 
     /// Lets a leg go to another call; its account stays.
     pub fn release(&mut self, w: &mut World, index: u8) -> Option<Leg> {
-        use CallTimer::{Digits, Glare, Referred, Session, Unreachable};
-        for timer in [Digits(index), Glare(index), Referred(index), Session(index), Unreachable(index)] {
+        use CallTimer::{Digits, Glare, NoAnswer, Referred, Session, Unreachable};
+        for timer in [Digits(index), Glare(index), NoAnswer(index), Referred(index), Session(index), Unreachable(index)]
+        {
             self.cancel_timer(w, timer);
         }
         let now = w.now;

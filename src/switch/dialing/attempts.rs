@@ -14,7 +14,7 @@ use std::sync::Arc;
 const WAYS_MAX: usize = 8;
 
 /// All contacts of a registered user, each on the flow on which it registered.
-pub(super) fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
+pub fn phones_of(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
     let codecs = w.config.media.codecs.clone();
     let bindings = w.registrar.lookup(w.now.mono, name);
     let attempt = |b: &Binding| Attempt {
@@ -30,6 +30,8 @@ pub(super) fn user_tracks(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
         number: None,
         emergency: false,
         priced: None,
+        barred: false,
+        forwarded: None,
     };
     bindings.into_iter().map(|b| Track::new([attempt(b)])).collect()
 }
@@ -65,6 +67,8 @@ pub(super) fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Att
             number: Some(number.to_owned()),
             emergency: w.is_emergency(number),
             priced: Some(Arc::clone(&priced)),
+            barred: false,
+            forwarded: None,
         })
     });
     attempts.collect()
@@ -107,6 +111,8 @@ pub(super) fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
         number: None,
         emergency: false,
         priced: None,
+        barred: false,
+        forwarded: None,
     };
     let flows = w.ep.ways(uri, Transport::Udp).flows;
     flows.into_iter().take(WAYS_MAX).map(attempt).collect()

@@ -82,6 +82,7 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
             dtmf: Default::default(),
             refer: Default::default(),
             numbers: Vec::new(),
+            availability: Default::default(),
         }];
     });
     b.receive(CALLER, invite_from("<sip:alice@pbx.test>", ""));

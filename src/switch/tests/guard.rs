@@ -24,6 +24,7 @@ fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
             dtmf: Default::default(),
             refer: Default::default(),
             numbers: Vec::new(),
+            availability: Default::default(),
         }];
         change(config);
     })
