@@ -165,7 +165,7 @@ fn conference(node: &Node, dial: &Common, warnings: &mut Warnings) -> Option<Ver
     };
     let record = a.choice("record", SCHEMA, &["do-not-record", "record-from-start", "true", "false"]);
     a.choice("jitterBufferSize", SCHEMA, &["large", "medium", "small", "off"]);
-    a.choice("trim", 13_239, &["trim-silence", "do-not-trim"]);
+    let trim = a.choice("trim", 13_239, &["trim-silence", "do-not-trim"]) == "trim-silence";
     let status = a.status("statusCallback", "statusCallbackEvent", &CONFERENCE, &["start", "end"]);
     let event_url = a.hook("eventCallbackUrl", "statusCallbackMethod", SCHEMA);
     let usual = || ["start", "end", "join", "leave"].map(String::from).to_vec();
@@ -177,6 +177,7 @@ fn conference(node: &Node, dial: &Common, warnings: &mut Warnings) -> Option<Ver
         time_limit: Some(dial.time_limit),
         hangup_on_star: dial.hangup_on_star,
         record: matches!(record, "record-from-start" | "true"),
+        trim,
         label: a.string("participantLabel"),
     };
     Some(Verb::Conference(Box::new(ConferenceStep {

@@ -13,6 +13,7 @@
 
 mod bus;
 mod floor;
+mod reel;
 mod seat;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use super::player::Player;
 use bus::Buses;
 use codecs::mix::{Slope, soften};
 use floor::Floor;
+pub use reel::Reel;
 use seat::Seat;
 
 /// A room's desired state and the players that it asks for, made and freed on the control thread's side.
@@ -33,13 +35,15 @@ pub struct RoomSetting {
     pub beep: Player,
     pub announcement: Player,
     pub music: Player,
+    /// Of the room's tap, if it has one.
+    pub reel: Option<Box<Reel>>,
 }
 
 impl RoomSetting {
     /// Beep, announcement and music: which playing it is to be, if any, and its player.
     pub fn players(&mut self) -> [(Option<PlayId>, &mut Player); 3] {
         let id = |sound: &Option<RoomSound>| sound.as_ref().map(|s| s.id);
-        let RoomSetting { state, beep, announcement, music } = self;
+        let RoomSetting { state, beep, announcement, music, reel: _ } = self;
         [(id(&state.beep), beep), (id(&state.announcement), announcement), (id(&state.music), music)]
     }
 }
@@ -224,6 +228,12 @@ impl Room {
         }
         self.buses.mix();
         self.floor.tick(self.seats.iter().map(|seat| (seat.leg, seat.voice())))
+    }
+
+    /// All that is said in this tick, in the widest band that anybody has.
+    pub fn talk(&self) -> (Rate, &[i16]) {
+        let band = self.buses.widest();
+        (band, self.buses.common(band, Common::Talk))
     }
 
     /// What a seat hears; `None` for a seat that is not there.

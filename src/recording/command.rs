@@ -7,7 +7,7 @@ use crate::media::command::TapId;
 /// What a recording holds of a tapped leg.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Sides {
-    /// What the leg's owner says: a message.
+    /// What the leg's owner says: a message; or all that is said in a room.
     Said,
     /// Both, mixed into one channel.
     Mono,
@@ -40,6 +40,8 @@ pub struct Start {
     pub tap: TapId,
     pub id: RecordingId,
     pub call: CallId,
+    /// The number of the conference that it is of.
+    pub conference: Option<u128>,
     pub at: Now,
     pub sides: Sides,
     /// Cut silence off both ends.

@@ -1,7 +1,7 @@
 //! The journal of one recording: lines beside its file that say what the file holds, each with a checksum.
 //!
 //! ```text
-//! 8f2a01bc begin RE… CA… 1790000000000000 wav 2 8000 -     recording, call, start in µs, format, channels, rate, key
+//! 8f2a01bc begin RE… CA… 1790000000000000 wav 2 8000 -     recording, call, start in µs, format, channels, rate, key; CF… of a conference
 //! 19ce77aa segment 0 81918 5d2a9e01 40000                  place, length and CRC-32 in the file; samples up to its end
 //! 77b81a2f end 81998 41000 9f86d0…                         length of the file, samples, SHA-256
 //! ```
@@ -66,6 +66,8 @@ pub struct Begin {
     pub rate: u32,
     /// Name of the key that seals it.
     pub key: Option<String>,
+    /// The number of the conference that it is of.
+    pub conference: Option<u128>,
 }
 
 /// A stretch of the file.
@@ -118,14 +120,15 @@ impl Record {
         let _ = match self {
             Record::Begin(b) => write!(
                 text,
-                "begin {} {} {} {} {} {} {}",
+                "begin {} {} {} {} {} {} {}{}",
                 b.id,
                 b.call,
                 b.started.as_micros(),
                 b.format.as_str(),
                 b.channels,
                 b.rate,
-                b.key.as_deref().unwrap_or("-")
+                b.key.as_deref().unwrap_or("-"),
+                b.conference.map(|sid| format!(" CF{sid:032x}")).unwrap_or_default()
             ),
             Record::Segment(s) => write!(text, "segment {} {} {:08x} {}", s.offset, s.len, s.crc, s.samples),
             Record::End(e) => write!(text, "end {} {} {} {}", e.bytes, e.samples, e.sha256, e.status()),
@@ -140,7 +143,7 @@ impl Record {
         }
         let words: Vec<&str> = text.split(' ').collect();
         Some(match *words.as_slice() {
-            ["begin", id, call, started, format, channels, rate, key] => Record::Begin(Begin {
+            ["begin", id, call, started, format, channels, rate, key, ref conference @ ..] => Record::Begin(Begin {
                 id: id.parse().ok()?,
                 call: call.parse().ok()?,
                 started: Wall(started.parse().ok()?),
@@ -148,6 +151,11 @@ impl Record {
                 channels: channels.parse().ok().filter(|c| (1..=2).contains(c))?,
                 rate: rate.parse().ok().filter(|r| (8_000..=48_000).contains(r))?,
                 key: (key != "-").then(|| key.to_owned()),
+                conference: match conference {
+                    [] => None,
+                    [sid] => Some(u128::from_str_radix(sid.strip_prefix("CF")?, 16).ok()?),
+                    _ => return None,
+                },
             }),
             ["segment", offset, len, crc, samples] => Record::Segment(Segment {
                 offset: offset.parse().ok()?,
@@ -216,6 +224,7 @@ mod tests {
             channels: 2,
             rate: 8_000,
             key: Some("ab12".into()),
+            conference: Some(7),
         };
         vec![
             Record::Begin(begin),

@@ -43,7 +43,7 @@ use crate::web::FetchId;
 pub use arrival::{Arrival, Coming, LEGS_MAX};
 use aside::Aside;
 use documents::Origin;
-pub use follow::Dialled;
+pub use follow::{Dialled, recording_url};
 pub use queued::{Left, Linked, Queued, Taking};
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -3,6 +3,7 @@
 //! A conference is made by the first call that joins it and ends with the last that leaves. It begins when there are two and
 //! one of those may begin it; before that all are muted and hear its music. After each change the room gets its whole state.
 
+mod recorded;
 mod told;
 mod tunes;
 
@@ -14,11 +15,12 @@ use super::world::{CallKey, CallTimer, World};
 use crate::base::time::Now;
 use crate::event::{CallId, Side, What};
 use crate::media::command::{
-    Command, Event, Hears, LegId, Listens, MEMBERS_MAX, Member, RoomId, RoomSound, RoomState, Says, Sounding, Tones,
-    UNITY_Q12,
+    Command, Event, Hears, LegId, Listens, MEMBERS_MAX, Member, RoomId, RoomSound, RoomState, Says, Sounding, TapId,
+    Tones, UNITY_Q12,
 };
-use crate::verb::{Action, Channels, Conference as Asked, Outcome, Script};
+use crate::verb::{Action, Conference as Asked, Outcome, Script};
 use crate::web::{Address, Parameters};
+use recorded::{Recorded, Recorder, Reported};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use told::{Ended, Told};
@@ -31,6 +33,7 @@ pub struct Conferences {
     next: u64,
     /// What has come over calls that did nothing themselves.
     news: VecDeque<(CallKey, News)>,
+    reported: BTreeMap<TapId, Reported>,
 }
 
 /// What a call is told of its conference.
@@ -52,8 +55,9 @@ struct Conference {
     sid: u128,
     told: Option<Told>,
     ended: Option<Ended>,
-    /// Whose leg is recorded.
-    recorder: Option<CallKey>,
+    /// Whoever asked first that it be recorded, until it is.
+    recorder: Option<Recorder>,
+    recorded: Option<Recorded>,
     /// Of its calls, on whose shard it is.
     group: u64,
     since: Now,
@@ -108,6 +112,7 @@ impl Conference {
             told: None,
             ended: None,
             recorder: None,
+            recorded: None,
             group,
             since: now,
             begun: None,
@@ -157,6 +162,7 @@ impl Conference {
             beep: self.beep.clone(),
             announcement: self.announcement.clone(),
             music: self.wait.clone().filter(|_| wanted),
+            tap: self.recorded.map(|r| r.tap()),
         }
     }
 
@@ -198,9 +204,12 @@ impl World {
 
     /// Tells the room of a conference what it is to do; without participants both are gone.
     fn update_conference(&mut self, name: &str) {
+        let is_over = self.conferences.by_name.get(name).is_some_and(|c| c.participants.is_empty());
+        if is_over {
+            self.end_conference_recording(name);
+        }
         let Some(conference) = self.conferences.by_name.get(name) else { return };
         let (room, group, state) = (conference.room, conference.group, Box::new(conference.state()));
-        let is_over = conference.participants.is_empty();
         self.output(Output::Media(Command::Room { room, group, state }));
         if is_over {
             self.tell_end(name);
@@ -216,6 +225,7 @@ impl World {
         let others = conference.participants.iter().map(|p| p.call).filter(|call| *call != except);
         self.conferences.news.extend(others.map(|call| (call, News::Begins)));
         self.tell_conference(name, ("start", "conference-start"), None, Parameters::new());
+        self.record_conference(name);
     }
 
     fn leave_conference(&mut self, name: &str, call: CallKey, is_kicked: bool) {
@@ -233,7 +243,6 @@ impl World {
             };
             conference.ended = Some(Ended { reason, by: Some((gone.id, gone.asked.hooks.label.clone())) });
         }
-        conference.recorder = conference.recorder.filter(|recorder| *recorder != call);
         let mut all = vec![gone.clone()];
         if ends {
             all.append(&mut conference.participants);
@@ -412,6 +421,7 @@ impl Call {
         let group = self.media_group();
         let status = asked.hooks.status.as_ref().map(|s| (self.address(&s.hook), s.events.clone()));
         let music = asked.hooks.wait.as_ref().map(|hook| self.address(hook));
+        let recorder = self.recorder(&asked);
         let Conferences { by_name, rooms, next, .. } = &mut w.conferences;
         let conference = by_name.entry(name.clone()).or_insert_with(|| {
             *next += 1;
@@ -425,6 +435,9 @@ impl Call {
         let told = status.map(|(address, events)| Told { address, events, next: 0 });
         conference.told = conference.told.take().or(told);
         let hooks = asked.hooks.clone();
+        if conference.recorded.is_none() {
+            conference.recorder = conference.recorder.take().or(recorder);
+        }
         let new = Participant {
             call: self.key,
             id: self.id,
@@ -450,7 +463,7 @@ impl Call {
         self.note(w, Side::Call, What::Note(format!("number {} in the conference {name}{what}", there + 1).into()));
         self.hear(w, 0, Hears::Room(room));
         w.update_conference(&name);
-        self.doing = Doing::Conferring(name.into());
+        self.doing = Doing::Conferring(name.as_str().into());
         if let Some(address) = music {
             self.fetch_tune(w, For::Waiting, address);
         }
@@ -463,7 +476,8 @@ impl Call {
             leg.session.want_tones(Tones::Told);
         }
         if begun {
-            self.record_conference(w);
+            w.record_conference(&name);
+            self.note_recording(w, &name);
         }
         None
     }
@@ -500,14 +514,16 @@ impl Call {
         };
         self.note(w, Side::Call, What::Note(text.into()));
         if news == News::Begins {
-            return self.record_conference(w);
+            if let Doing::Conferring(name) = &self.doing {
+                self.note_recording(w, &name.clone());
+            }
+            return;
         }
         self.conference_over(w);
     }
 
     fn conference_over(&mut self, w: &mut World) {
         self.leave_tunes(w);
-        self.dial_recorded(w);
         self.cancel_timer(w, CallTimer::TalkLimit);
         self.hear(w, 0, Hears::Silence);
         self.step_done(w, Outcome::Done);
@@ -537,17 +553,16 @@ impl Call {
         }
     }
 
-    /// The first who asks for it has the conference recorded, at its own leg and as long as it stays.
-    fn record_conference(&mut self, w: &mut World) {
-        let Doing::Conferring(name) = &self.doing else { return };
-        let is_asked = match self.script.as_ref().and_then(Script::waiting) {
-            Some(Action::Conference(asked)) => asked.hooks.record,
-            _ => false,
-        };
-        let Some(conference) = w.conferences.by_name.get_mut(&**name) else { return };
-        if is_asked && conference.recorder.is_none() {
-            conference.recorder = Some(self.key);
-            self.record_dial(w, Some(Channels::Mono));
+    /// Who has the conference recorded if this call asks for it.
+    fn recorder(&self, asked: &Asked) -> Option<Recorder> {
+        let hooks = Some(&asked.hooks).filter(|hooks| hooks.record)?;
+        let told = hooks.recording.as_ref().map(|s| (self.address(&s.hook), s.events.clone()));
+        Some(Recorder { call: self.id, trim: hooks.trim, told })
+    }
+
+    fn note_recording(&mut self, w: &mut World, name: &str) {
+        if let Some(id) = w.conference_recording(name) {
+            self.note(w, Side::Call, What::Media(format!("recording {id}: the whole conference").into()));
         }
     }
 

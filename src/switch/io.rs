@@ -125,6 +125,12 @@ pub enum Operator {
         call: CallId,
         asked: crate::verb::RecordCall,
     },
+    /// Pauses, resumes or ends the recording of a live conference; answered by [`Reply::Recording`].
+    RecordConference {
+        conference: String,
+        only: Option<crate::event::RecordingId>,
+        asked: crate::verb::RecordCall,
+    },
     /// Conducts a payment by a party of a call; `status` is told.
     Payment {
         call: CallId,

@@ -439,7 +439,7 @@ impl Switch {
     }
 
     fn on_recording(&mut self, event: Recorded) {
-        let Some(key) = self.world.tap_owner(event.tap()) else { return };
+        let Some(key) = self.world.tap_owner(event.tap()) else { return self.world.on_room_recording(&event) };
         if let Recorded::Stopped { tap, .. } = event {
             self.world.tap_ended(tap);
         }

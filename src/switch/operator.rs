@@ -34,6 +34,9 @@ impl Switch {
             Operator::Registrations => Reply::Registrations(self.world.registrations()),
             Operator::Run { call, runs } => self.run_anew(call, &runs),
             Operator::Record { call, asked } => self.record(call, asked),
+            Operator::RecordConference { conference, only, asked } => {
+                self.world.change_conference_recording(&conference, only, asked)
+            }
             Operator::Payment { call, status, ask } => self.payment(call, status, ask),
             Operator::Originate(asked) => self.originate(&asked),
             Operator::Bans => Reply::Bans(self.world.guard.bans(self.world.now.mono)),

@@ -56,7 +56,7 @@ impl Call {
         }
         let tap = w.new_tap(self.key);
         let id = RecordingId(u128::from(w.ep.rng().next_u64()) << 64 | u128::from(w.ep.rng().next_u64()));
-        let start = Start { tap, id, call: self.id, at: w.now, sides, trim, quiet_after };
+        let start = Start { tap, id, call: self.id, conference: None, at: w.now, sides, trim, quiet_after };
         w.output(Output::Record(Order::Start(Box::new(start))));
         self.recording = Some(Recording { tap, id, whose, since: w.now });
         self.tap_caller(w, Some(tap));
@@ -144,7 +144,6 @@ impl Call {
             let sides = sides(w, channels);
             let (trim, status) = match self.script.as_ref().and_then(Script::waiting) {
                 Some(Action::Dial(dial)) => (dial.after.trim, dial.after.recording.clone()),
-                Some(Action::Conference(asked)) => (false, asked.hooks.recording.clone()),
                 Some(Action::Dequeue(asked)) => (asked.after.trim, asked.after.recording.clone()),
                 _ => (false, None),
             };

@@ -436,10 +436,15 @@ impl World {
 
     /// Numbers a tap of a call.
     pub fn new_tap(&mut self, call: CallKey) -> media::TapId {
-        let tap = media::TapId(self.tap_next);
-        self.tap_next += 1;
+        let tap = self.room_tap();
         self.taps.insert(tap, call);
         tap
+    }
+
+    /// Numbers a tap of a room, which is no call's.
+    pub const fn room_tap(&mut self) -> media::TapId {
+        self.tap_next += 1;
+        media::TapId(self.tap_next - 1)
     }
 
     pub fn tap_owner(&self, tap: media::TapId) -> Option<CallKey> {

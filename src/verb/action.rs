@@ -165,6 +165,8 @@ pub struct ConferenceHooks {
     pub hangup_on_star: bool,
     /// From its beginning on.
     pub record: bool,
+    /// Cut silence off both ends of the recording.
+    pub trim: bool,
     pub label: String,
 }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::f64::consts::TAU;
 use std::sync::Arc;
 use tandem::media::command::{
-    Event, Format, Hears, LegId, Listens, Member, PlayId, RoomId, RoomSound, RoomState, Says, Sounding,
+    Codec, Event, Format, Hears, LegId, Listens, Member, PlayId, RoomId, RoomSound, RoomState, Says, Sounding, TapId,
 };
 use tandem::media::player::{Player, Prompt};
 use tandem::media::room::RoomSetting;
 use tandem::media::shard::{Order, Shard};
+use tandem::media::tap::{Frame, PAYLOAD_MAX};
 
 const ROOM: RoomId = RoomId(5);
 
@@ -109,6 +110,51 @@ fn all_hear_all_others_in_every_codec_and_packet_length() {
         let events = stage.rig.events();
         let told: Vec<&Event> = events.iter().filter(|e| !matches!(e, Event::Latched { .. })).collect();
         assert!(matches!(told[..], [Event::Speaker { room: ROOM, leg: Some(_) }]), "{told:?}");
+    }
+}
+
+/// What a room's tap has copied.
+fn decoded(frames: &[Frame]) -> (Vec<i16>, f64) {
+    let (mut sound, mut rate) = (Vec::new(), 8_000.0);
+    let mut wide = codecs::g722::Decoder::new();
+    for frame in frames {
+        let mut samples = [0; 2 * PAYLOAD_MAX];
+        let count = match frame.label.codec {
+            Codec::Pcmu => codecs::g711::ulaw_decode_slice(frame.payload(), &mut samples),
+            _ => wide.decode(frame.payload(), &mut samples),
+        };
+        rate = if frame.label.codec == Codec::Pcmu { 8_000.0 } else { 16_000.0 };
+        sound.extend_from_slice(&samples[..count]);
+    }
+    (sound, rate)
+}
+
+#[test]
+fn a_tapped_room_is_copied_as_one_hears_it_who_only_listens() {
+    for formats in [[(PCMU, 20), (PCMA, 20), (PCMU, 20)], [(PCMU, 20), (G722, 20), (OPUS, 20)]] {
+        let mut stage = Stage::new(&formats);
+        let tap = Some(TapId(4));
+        let tapped = |state| RoomSetting { state, reel: Some(Box::default()), ..RoomSetting::default() };
+        room(&mut stage.rig, tapped(RoomState { tap, ..members(1..=3) }));
+        stage.sing(50);
+        let frames = std::mem::take(&mut stage.rig.kept.tapped);
+        let (sound, rate) = decoded(&frames);
+        assert_eq!(rate, if formats[1].0 == G722 { 16_000.0 } else { 8_000.0 });
+        assert!((950..=1_020).contains(&(sound.len() * 1_000 / rate as usize)), "{} samples", sound.len());
+        let last = &sound[sound.len() / 2..];
+        let heard = |last: &[i16]| [500.0, 900.0, 1_300.0].map(|hz| level_db(last, rate, hz) > -12.0);
+        assert_eq!(heard(last), [true; 3], "{formats:?}");
+        // A whisper is for one; who is muted is not there.
+        let mut state_of = RoomState { tap, ..members(1..=3) };
+        state_of.members[0].says = Says::Nobody;
+        state_of.members[1].says = Says::Only([LegId(3)].into());
+        room(&mut stage.rig, tapped(state_of));
+        stage.sing(50);
+        let (sound, _) = decoded(&std::mem::take(&mut stage.rig.kept.tapped));
+        assert_eq!(heard(&sound[sound.len() / 2..]), [false, false, true], "{formats:?}");
+        room(&mut stage.rig, only(members(1..=3)));
+        stage.sing(5);
+        assert!(stage.rig.kept.tapped.is_empty());
     }
 }
 

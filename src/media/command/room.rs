@@ -1,6 +1,6 @@
 //! Rooms: who hears whom when more than two speak. The desired state of a room, whole.
 
-use super::{LegId, PlayId};
+use super::{LegId, PlayId, TapId};
 use std::sync::Arc;
 
 /// Members of one room; what is over it is not mixed.
@@ -81,4 +81,6 @@ pub struct RoomState {
     pub announcement: Option<RoomSound>,
     /// For members that listen to it, decoded once.
     pub music: Option<RoomSound>,
+    /// Copies the talk, as one who only listens hears it, to whoever takes the taps: a recorder.
+    pub tap: Option<TapId>,
 }

@@ -109,6 +109,10 @@ impl Buses {
         bus.sum.get(..band.frame()).unwrap_or(&[])
     }
 
+    pub const fn widest(&self) -> Rate {
+        if self.wide.is_used { Rate::Wide } else { Rate::Narrow }
+    }
+
     pub fn common(&self, band: Rate, common: Common) -> &[i16] {
         let bus = if band == Rate::Wide { &self.wide } else { &self.narrow };
         let frame = match common {

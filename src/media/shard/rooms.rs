@@ -31,13 +31,16 @@ impl Hall {
                 std::mem::swap(player, next);
             }
         }
+        if self.setting.state.tap == new.state.tap {
+            std::mem::swap(&mut self.setting.reel, &mut new.reel);
+        }
         self.room.set(&new.state.members);
         std::mem::replace(&mut self.setting, new)
     }
 
     /// Plays what there is to be played; the end of the announcement, if this is it.
     fn play(&mut self) -> Option<(PlayId, bool)> {
-        let RoomSetting { state, beep, announcement, music } = &mut *self.setting;
+        let RoomSetting { state, beep, announcement, music, reel: _ } = &mut *self.setting;
         let mut frame = [0; NARROW];
         if state.beep.is_some() && sounds(beep.fill(&mut frame)) {
             self.room.announce(Rate::Narrow, &frame);
@@ -51,6 +54,13 @@ impl Hall {
             self.room.announce(Rate::Narrow, &frame);
         }
         if let Filled::End { played } = filled { Some((id, played)) } else { None }
+    }
+
+    fn record(&mut self, due: Instant, out: &mut impl Sink) {
+        let RoomSetting { state, reel, .. } = &mut *self.setting;
+        if let (Some(tap), Some(reel)) = (state.tap, reel) {
+            reel.take(tap, due, self.room.talk(), |frame| out.tap(frame));
+        }
     }
 }
 
@@ -128,6 +138,7 @@ impl Shard {
         if let Some(leg) = hall.room.mix() {
             out.event(Event::Speaker { room: id, leg });
         }
+        hall.record(due, out);
         let mut encoded = Encoded { done: [None; 6], payloads: [[0; NARROW]; 6] };
         for (seat, port) in hall.ports.iter().enumerate() {
             hall.ports.get(seat + 4).copied().flatten().into_iter().for_each(|port| self.foresee(port));

@@ -67,6 +67,7 @@ fn reply(ask: Operator) -> Reply {
             Reply::Done
         }
         Operator::Run { call: LIVE, .. } => Reply::Done,
+        Operator::RecordConference { .. } => Reply::Recording(crate::event::RecordingId(6)),
         Operator::Record { call: LIVE, .. } => Reply::Recording(crate::event::RecordingId(5)),
         Operator::Originate(asked) if asked.to == "busy" => Reply::Refused("limit_calls".into()),
         Operator::Originate(_) => Reply::Placed(LIVE),

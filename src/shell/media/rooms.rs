@@ -40,7 +40,8 @@ impl MediaEngine {
         }
         let [beep, announcement, music] =
             [&state.beep, &state.announcement, &state.music].map(|sound| self.room_player(room, sound.as_ref()));
-        let setting = Box::new(RoomSetting { state, beep, announcement, music });
+        let reel = state.tap.map(|_| Box::default());
+        let setting = Box::new(RoomSetting { state, beep, announcement, music, reel });
         self.give_to(shard, Order::Room { room, setting });
     }
 

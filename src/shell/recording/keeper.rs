@@ -138,6 +138,7 @@ pub fn row(begin: &Begin, end: &End, path: &Path, status: &str, summary: Option<
     Stored {
         id: begin.id,
         call: begin.call,
+        conference: begin.conference,
         started: begin.started,
         duration: Duration::from_micros(end.samples.saturating_mul(1_000_000) / u64::from(begin.rate.max(1))),
         format: begin.format.as_str().to_owned(),

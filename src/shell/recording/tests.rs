@@ -86,6 +86,7 @@ impl Rig {
             tap: TapId(n),
             id: RecordingId(u128::from(n)),
             call: CallId(u128::from(n) + 100),
+            conference: None,
             at: Now { mono: at(0), wall: WALL },
             sides: Sides::Dual,
             trim: false,
@@ -486,7 +487,8 @@ fn what_was_begun_before_the_end_is_kept() {
     let (folder, rows) = (on_disk(&scratch), scratch.rows());
     let recorder = start(Parts { settings, folder, rows, taps: vec![tap], clock }, |_| ()).unwrap();
     let (id, call, at) = (RecordingId(1), CallId(101), clock.now());
-    let begun = Start { tap: TapId(1), id, call, at, sides: Sides::Dual, trim: false, quiet_after: None };
+    let conference = None;
+    let begun = Start { tap: TapId(1), id, call, conference, at, sides: Sides::Dual, trim: false, quiet_after: None };
     recorder.order(Order::Start(Box::new(begun)));
     let condition = recorder.condition.clone();
     assert_eq!(recorder.figures().len(), 6);

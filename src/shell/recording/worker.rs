@@ -189,6 +189,7 @@ fn hand_over(making: &Making, disk: &Queue, take: &mut Take) {
                 channels: take.start.sides.channels(),
                 rate,
                 key: making.key.clone(),
+                conference: take.start.conference,
             },
             take.start.tap,
         );

@@ -11,6 +11,8 @@ use std::path::Path;
 pub struct Stored {
     pub id: RecordingId,
     pub call: CallId,
+    /// The number of the conference that it is of.
+    pub conference: Option<u128>,
     pub started: Wall,
     pub duration: Duration,
     /// As the configuration names it.
@@ -36,8 +38,8 @@ pub struct Recordings {
     db: Connection,
 }
 
-const COLUMNS: &str =
-    "id, call, started, duration_us, format, channels, rate, bytes, sha256, key, status, path, silence, crosstalk";
+const COLUMNS: &str = "id, call, started, duration_us, format, channels, rate, bytes, sha256, key, status, path, silence, crosstalk, \
+     conference";
 
 impl Recordings {
     /// For writing; the file and its schema are made if they are not there.
@@ -58,7 +60,7 @@ impl Recordings {
 
     /// A row that is there already is replaced: a commit whose outcome is unknown can be repeated.
     pub fn insert(&mut self, r: &Stored) -> Result<(), Fault> {
-        let sql = format!("INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+        let sql = format!("INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
         self.db.prepare_cached(&sql)?.execute(params![
             r.id.0.to_be_bytes().as_slice(),
             r.call.0.to_be_bytes().as_slice(),
@@ -74,6 +76,7 @@ impl Recordings {
             r.path,
             r.silence,
             r.crosstalk,
+            r.conference.map(u128::to_be_bytes).as_ref().map(<[u8; 16]>::as_slice),
         ])?;
         Ok(())
     }
@@ -89,6 +92,12 @@ impl Recordings {
         let sql =
             format!("SELECT {COLUMNS} FROM recording WHERE ?1 IS NULL OR call = ?1 ORDER BY started DESC, id LIMIT ?2");
         self.rows(&sql, params![call.as_ref().map(<[u8; 16]>::as_slice), i64::try_from(limit).unwrap_or(i64::MAX)])
+    }
+
+    /// Of one conference, the newest first.
+    pub fn of_conference(&self, sid: u128, limit: usize) -> Result<Vec<Stored>, Fault> {
+        let sql = format!("SELECT {COLUMNS} FROM recording WHERE conference = ? ORDER BY started DESC, id LIMIT ?");
+        self.rows(&sql, params![sid.to_be_bytes().as_slice(), i64::try_from(limit).unwrap_or(i64::MAX)])
     }
 
     /// Those that started before a moment, the oldest first.
@@ -127,5 +136,6 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         path: row.get(11)?,
         silence: row.get(12)?,
         crosstalk: row.get(13)?,
+        conference: row.get::<_, Option<[u8; 16]>>(14)?.map(u128::from_be_bytes),
     })
 }

@@ -100,6 +100,10 @@ ALTER TABLE cdr ADD COLUMN identity TEXT;
     "
 ALTER TABLE leg ADD COLUMN charge TEXT;
 ",
+    "
+ALTER TABLE recording ADD COLUMN conference BLOB;
+CREATE INDEX recording_conference ON recording (conference) WHERE conference IS NOT NULL;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

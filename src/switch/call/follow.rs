@@ -134,7 +134,7 @@ impl Call {
 }
 
 /// Where the REST API has a recording.
-fn recording_url(w: &World, id: RecordingId) -> String {
+pub fn recording_url(w: &World, id: RecordingId) -> String {
     let config = &w.config;
     format!("http://{}/2010-04-01/Accounts/{}/Recordings/{id}", config.http.listen, account_sid(config))
 }

@@ -185,12 +185,39 @@ fn a_dial_to_a_conference_ends_by_its_time_or_by_the_star() {
 }
 
 #[test]
-fn a_conference_is_recorded_from_its_beginning_at_the_leg_that_asks() {
-    let mut b = confer("", "record='record-from-start' recordingStatusCallback='/rec'");
+fn a_conference_is_recorded_whole_from_its_beginning() {
+    let asked = "record='record-from-start' recordingStatusCallback='/rec' recordingStatusCallbackMethod='GET' \
+                 recordingStatusCallbackEvent='in-progress completed' trim='do-not-trim'";
+    let mut b = confer("", asked);
     assert!(b.orders.is_empty(), "it has not begun");
-    b.second("record='record-from-start'");
+    let first = format!(";tag={}", b.last(CALLER).to_tag());
+    let tag = b.second("record='record-from-start'");
     assert_eq!(b.orders.len(), 1, "one recording, whoever asks too: {:?}", b.orders);
-    b.caller_hangs_up();
+    let (tap, sid) = (b.recording().tap, b.view().sid);
+    assert_eq!((b.room().tap, b.recording().trim), (Some(tap), false));
+    assert_eq!(b.recording().conference.map(|c| format!("CF{c:032x}")), Some(sid.clone()));
+    let callback = b.callbacks().last().map(|c| (c.address.url.to_string(), c.address.method));
+    assert_eq!(callback, Some(("http://a.test/rec".to_owned(), Verb::Get)));
+    assert_eq!((b.told("RecordingStatus"), b.told("ConferenceSid")), (Some("in-progress"), Some(&*sid)));
+    let change = |asked| Operator::RecordConference { conference: "room".into(), only: None, asked };
+    b.operate(change(crate::verb::RecordCall::Pause { skip: true }));
+    b.operate(change(crate::verb::RecordCall::Resume));
+    assert!(matches!(b.orders[1..], [Order::Pause { .. }, Order::Resume { .. }]), "{:?}", b.orders);
+    // Who asked for it leaves, and it goes on; with the last one it ends.
+    b.receive(CALLER, request("BYE", 1, 2, &first, ""));
+    assert_eq!((b.view().participants.len(), b.room().tap, b.orders.len()), (1, Some(tap), 3));
+    b.receive(CALLER, request("BYE", 2, 2, &tag, ""));
+    assert!(matches!(b.orders[3..], [Order::Stop { tap: stopped, .. }] if stopped == tap), "{:?}", b.orders);
+    assert_eq!(b.told("RecordingStatus"), Some("in-progress"));
+    b.recorded();
+    assert_eq!((b.told("RecordingStatus"), b.told("RecordingDuration")), (Some("completed"), Some("4")));
+
+    let mut b = confer("", "record='record-from-start'");
+    b.second("");
+    assert!(b.recording().trim, "silence is cut unless it is asked for");
+    assert_eq!(b.callbacks().len(), 0);
+    b.operate(change(crate::verb::RecordCall::Stop));
+    assert_eq!((b.room().tap, b.orders.len()), (None, 2));
     let mut b = confer("", "");
     b.second("");
     assert!(b.orders.is_empty());

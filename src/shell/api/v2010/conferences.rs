@@ -2,7 +2,7 @@
 
 use super::answer::{Failure, Paging, created, date, gone, is_sid, ok};
 use super::form::Form;
-use super::{Ask, Rest, calls};
+use super::{Ask, Rest, calls, recordings};
 use crate::event::CallId;
 use crate::shell::api::originate::steps_to_run;
 use crate::switch::{Change, ConferenceView, Operator, ParticipantView, Reply};
@@ -57,9 +57,20 @@ pub async fn answer(rest: &Rest, ask: &Ask, parts: &[&str]) -> Result<Response, 
         ([name], Method::POST) => update(rest, ask, name).await,
         ([name, "Participants"], Method::GET) => participants(rest, ask, name).await,
         ([name, "Participants"], Method::POST) => invite(rest, ask, name).await,
-        ([name, "Recordings"], Method::GET) => {
-            find(rest, ask, name).await?;
-            Ok(ok(&Paging::read(&ask.query)?.page(&ask.path, "recordings", Vec::new())))
+        ([name, "Recordings", id], Method::POST) => {
+            let conference = find(rest, ask, name).await?;
+            let call = conference.participants.first().map_or(CallId(0), |p| p.call);
+            let sid = recordings::conference_number(&conference.sid).ok_or_else(|| ask.not_found())?;
+            recordings::change_conference(rest, ask, (conference.name, sid, call), id).await
+        }
+        ([name, "Recordings", rest_of @ ..], _) => {
+            // Recordings outlive their conference.
+            let sid = match recordings::conference_number(name) {
+                Some(sid) => Some(sid),
+                None => recordings::conference_number(&find(rest, ask, name).await?.sid),
+            };
+            let of = recordings::Of::Conference(sid.ok_or_else(|| ask.not_found())?);
+            recordings::answer(rest, ask, of, rest_of, None).await
         }
         ([name, "Participants", call], Method::GET) => participant(rest, ask, name, call).await,
         ([name, "Participants", call], Method::POST) => change(rest, ask, name, call).await,
@@ -69,7 +80,7 @@ pub async fn answer(rest: &Rest, ask: &Ask, parts: &[&str]) -> Result<Response, 
             rest.operate(Operator::EndConference { conference: conference.name, only }).await?;
             Ok(gone())
         }
-        ([] | [_] | [_, "Participants" | "Recordings"] | [_, "Participants", _], _) => Err(Failure::method()),
+        ([] | [_] | [_, "Participants"] | [_, "Participants", _], _) => Err(Failure::method()),
         _ => Err(ask.not_found()),
     }
 }

@@ -240,9 +240,11 @@ async fn dispatch(rest: &Rest, ask: &Ask, parts: &[&str], media: Option<&str>) -
         return Err(ask.not_found());
     }
     match (parts, media) {
-        (["Recordings", rest_of @ ..], _) => recordings::answer(rest, ask, None, rest_of, media).await,
+        (["Recordings", rest_of @ ..], _) => {
+            recordings::answer(rest, ask, recordings::Of::Account, rest_of, media).await
+        }
         (["Calls", call, "Recordings", rest_of @ ..], _) => {
-            recordings::answer(rest, ask, Some(call), rest_of, media).await
+            recordings::answer(rest, ask, recordings::of_call(ask, call)?, rest_of, media).await
         }
         (_, Some(_)) => Err(ask.not_found()),
         (["Calls", call, "Payments", rest_of @ ..], None) => payments::answer(rest, ask, call, rest_of).await,

@@ -1,4 +1,4 @@
-//! Recordings: of an account or of one call; started, paused and stopped, read, heard, removed.
+//! Recordings: of an account, of one call or of one conference; started, paused and stopped, read, heard, removed.
 
 use super::answer::{Failure, Paging, created, date, gone, ok};
 use super::{Ask, Rest, calls};
@@ -16,33 +16,68 @@ use serde_json::{Value, json};
 /// Sound is read whole into memory: longer recordings are for `tandem recordings export`.
 const SOUND_MAX: u64 = 256 * 1024 * 1024;
 
-/// What is shown of a recording; `of_call`: below its call, where a few fields differ.
-fn show(account: &str, r: &Stored, of_call: bool) -> Value {
-    let seconds = r.duration.as_millis().div_ceil(1_000);
-    let status = if r.status == "failed" { "absent" } else { "completed" };
-    shape(account, (r.id, r.call), of_call, r.started, status, Some(seconds.to_string()), r.channels)
+/// What recordings are asked of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Of {
+    Account,
+    Call(CallId),
+    /// By its number.
+    Conference(u128),
 }
 
-fn shape(
-    account: &str,
-    (id, call): (RecordingId, CallId),
-    of_call: bool,
+/// What is shown of a recording, live or kept.
+struct Shown {
+    id: RecordingId,
+    call: CallId,
+    conference: Option<u128>,
     started: Wall,
-    status: &str,
+    status: &'static str,
+    /// In seconds.
     duration: Option<String>,
     channels: u8,
-) -> Value {
+}
+
+impl Shown {
+    fn live(id: RecordingId, call: CallId, status: &'static str, channels: u8) -> Shown {
+        Shown { id, call, conference: None, started: wall(), status, duration: None, channels }
+    }
+}
+
+impl From<&Stored> for Shown {
+    fn from(r: &Stored) -> Shown {
+        let seconds = r.duration.as_millis().div_ceil(1_000);
+        let status = if r.status == "failed" { "absent" } else { "completed" };
+        let (duration, Stored { id, call, conference, started, channels, .. }) = (Some(seconds.to_string()), r);
+        Shown {
+            id: *id,
+            call: *call,
+            conference: *conference,
+            started: *started,
+            status,
+            duration,
+            channels: *channels,
+        }
+    }
+}
+
+/// Below its call or its conference a few fields differ.
+fn show(account: &str, of: Of, shown: &Shown) -> Value {
+    let Shown { id, call, conference, started, status, duration, channels } = shown;
     let base = format!("/2010-04-01/Accounts/{account}");
     let own = format!("{base}/Recordings/{id}");
+    let conference = conference.map(|sid| format!("CF{sid:032x}"));
+    let source = if conference.is_some() { "Conference" } else { "StartCallRecordingAPI" };
     let mut body = json!({
-        "account_sid": account, "api_version": "2010-04-01", "call_sid": call.to_string(), "conference_sid": null,
-        "sid": id.to_string(), "channels": channels, "date_created": date(started), "date_updated": date(started),
-        "start_time": date(started), "duration": duration, "price": null, "price_unit": "USD",
-        "source": "StartCallRecordingAPI", "status": status, "error_code": null, "encryption_details": null,
+        "account_sid": account, "api_version": "2010-04-01", "call_sid": call.to_string(), "conference_sid": conference,
+        "sid": id.to_string(), "channels": channels, "date_created": date(*started), "date_updated": date(*started),
+        "start_time": date(*started), "duration": duration, "price": null, "price_unit": "USD",
+        "source": source, "status": status, "error_code": null, "encryption_details": null,
     });
-    if of_call {
+    if let Of::Call(_) = of {
         body["uri"] = format!("{base}/Calls/{call}/Recordings/{id}.json").into();
         body["track"] = "both".into();
+    } else if let Of::Conference(sid) = of {
+        body["uri"] = format!("{base}/Conferences/CF{sid:032x}/Recordings/{id}.json").into();
     } else {
         body["uri"] = format!("{own}.json").into();
         body["media_url"] = format!("http://api.twilio.com{own}").into();
@@ -54,30 +89,25 @@ fn shape(
     body
 }
 
-pub async fn answer(
-    rest: &Rest,
-    ask: &Ask,
-    call: Option<&str>,
-    parts: &[&str],
-    media: Option<&str>,
-) -> Result<Response, Failure> {
-    let call: Option<CallId> = match call {
-        Some(text) => Some(text.parse().map_err(|()| ask.not_found())?),
-        None => None,
-    };
+pub async fn answer(rest: &Rest, ask: &Ask, of: Of, parts: &[&str], media: Option<&str>) -> Result<Response, Failure> {
     match (parts, ask.method.clone(), media) {
-        ([], Method::GET, None) => list(rest, ask, call).await,
-        ([], Method::POST, None) if call.is_some() => start(rest, ask, call).await,
+        ([], Method::GET, None) => list(rest, ask, of).await,
+        ([], Method::POST, None) if let Of::Call(call) = of => start(rest, ask, call).await,
         ([id], Method::GET, Some(kind)) => sound(rest, ask, id, kind.to_owned()).await,
         ([id], Method::GET, None) => {
-            let row = find(rest, ask, call, id).await?;
-            Ok(ok(&show(&ask.account, &row, call.is_some())))
+            let row = find(rest, ask, of, id).await?;
+            Ok(ok(&show(&ask.account, of, &Shown::from(&row))))
         }
-        ([id], Method::POST, None) if call.is_some() => change(rest, ask, call, id).await,
-        ([id], Method::DELETE, None) => remove(rest, ask, call, id).await,
+        ([id], Method::POST, None) if let Of::Call(call) = of => change(rest, ask, call, id).await,
+        ([id], Method::DELETE, None) => remove(rest, ask, of, id).await,
         ([] | [_], _, _) => Err(Failure::method()),
         _ => Err(ask.not_found()),
     }
+}
+
+/// The call that a path names.
+pub fn of_call(ask: &Ask, call: &str) -> Result<Of, Failure> {
+    call.parse().map(Of::Call).map_err(|()| ask.not_found())
 }
 
 /// Asks the recordings' rows on a thread that may wait.
@@ -91,35 +121,55 @@ where
     done.map_err(|_| Failure::unavailable("the store's thread broke off"))?
 }
 
-async fn list(rest: &Rest, ask: &Ask, call: Option<CallId>) -> Result<Response, Failure> {
+async fn list(rest: &Rest, ask: &Ask, of: Of) -> Result<Response, Failure> {
     let paging = Paging::read(&ask.query)?;
-    let call = match (call, ask.query.some("CallSid")) {
-        (Some(call), _) => {
+    let wanted = match (of, ask.query.some("CallSid"), ask.query.some("ConferenceSid")) {
+        (Of::Call(call), ..) => {
             calls::fetch(rest, ask, call).await?;
-            Some(call)
+            of
         }
-        (None, Some(text)) => match text.parse() {
-            Ok(call) => Some(call),
+        (Of::Account, Some(text), _) => match text.parse() {
+            Ok(call) => Of::Call(call),
             Err(()) => return Err(Failure::parameter("CallSid", text, "CA and 32 hexadecimal digits")),
         },
-        (None, None) => None,
+        (Of::Account, None, Some(text)) => match conference_number(text) {
+            Some(sid) => Of::Conference(sid),
+            None => return Err(Failure::parameter("ConferenceSid", text, "CF and 32 hexadecimal digits")),
+        },
+        _ => of,
     };
-    let (account, of_call) = (ask.account.clone(), ask.path.contains("/Calls/"));
+    let account = ask.account.clone();
     let most = paging.offset() + paging.limit();
     let offset = paging.offset();
-    let found = rows(rest, move |rows| Ok(rows.list(call, most)?)).await?;
-    let shown = found.iter().skip(offset).map(|r| show(&account, r, of_call)).collect();
+    let look = move |rows: &mut Recordings| {
+        Ok(match wanted {
+            Of::Account => rows.list(None, most)?,
+            Of::Call(call) => rows.list(Some(call), most)?,
+            Of::Conference(sid) => rows.of_conference(sid, most)?,
+        })
+    };
+    let found = rows(rest, look).await?;
+    let shown = found.iter().skip(offset).map(|r| show(&account, of, &Shown::from(r))).collect();
     Ok(ok(&paging.page(&ask.path, "recordings", shown)))
 }
 
-async fn find(rest: &Rest, ask: &Ask, call: Option<CallId>, id: &str) -> Result<Stored, Failure> {
-    let id: RecordingId = id.parse().map_err(|()| ask.not_found())?;
-    let found = rows(rest, move |rows| Ok(rows.get(id)?)).await?;
-    found.filter(|r| call.is_none_or(|c| r.call == c)).ok_or_else(|| ask.not_found())
+/// A conference's number, of its `CF…`.
+pub fn conference_number(sid: &str) -> Option<u128> {
+    u128::from_str_radix(sid.strip_prefix("CF")?, 16).ok().filter(|_| sid.len() == 34)
 }
 
-async fn start(rest: &Rest, ask: &Ask, call: Option<CallId>) -> Result<Response, Failure> {
-    let call = call.ok_or_else(|| ask.not_found())?;
+async fn find(rest: &Rest, ask: &Ask, of: Of, id: &str) -> Result<Stored, Failure> {
+    let id: RecordingId = id.parse().map_err(|()| ask.not_found())?;
+    let found = rows(rest, move |rows| Ok(rows.get(id)?)).await?;
+    let is_its = |r: &Stored| match of {
+        Of::Account => true,
+        Of::Call(call) => r.call == call,
+        Of::Conference(sid) => r.conference == Some(sid),
+    };
+    found.filter(is_its).ok_or_else(|| ask.not_found())
+}
+
+async fn start(rest: &Rest, ask: &Ask, call: CallId) -> Result<Response, Failure> {
     calls::fetch(rest, ask, call).await?;
     let channels = match ask.form.some("RecordingChannels") {
         Some("dual") => Channels::Dual,
@@ -129,18 +179,16 @@ async fn start(rest: &Rest, ask: &Ask, call: Option<CallId>) -> Result<Response,
     match rest.operate(Operator::Record { call, asked: RecordCall::Start(Some(channels)) }).await? {
         Reply::Recording(id) => {
             let count = if channels == Channels::Dual { 2 } else { 1 };
-            let shown = shape(&ask.account, (id, call), true, wall(), "in-progress", None, count);
-            Ok(created(&shown))
+            Ok(created(&show(&ask.account, Of::Call(call), &Shown::live(id, call, "in-progress", count))))
         }
         Reply::NotFound => Err(Failure::bad(21_220, "Requested resource is not eligible for recording")),
         _ => Err(Failure::bad(21_220, "the call cannot be recorded, or is recorded already")),
     }
 }
 
-async fn change(rest: &Rest, ask: &Ask, call: Option<CallId>, id: &str) -> Result<Response, Failure> {
-    let call = call.ok_or_else(|| ask.not_found())?;
-    calls::fetch(rest, ask, call).await?;
-    let (asked, status) = match ask.form.some("Status") {
+/// What an update asks of a recording, and the status that it has then.
+fn wanted(ask: &Ask) -> Result<(RecordCall, &'static str), Failure> {
+    Ok(match ask.form.some("Status") {
         Some("paused") => {
             let skip = ask.form.some("PauseBehavior") == Some("skip");
             (RecordCall::Pause { skip }, "paused")
@@ -148,22 +196,49 @@ async fn change(rest: &Rest, ask: &Ask, call: Option<CallId>, id: &str) -> Resul
         Some("in-progress") => (RecordCall::Resume, "in-progress"),
         Some("stopped") => (RecordCall::Stop, "stopped"),
         other => return Err(Failure::parameter("Status", other.unwrap_or_default(), "paused, in-progress or stopped")),
-    };
-    let named: Option<RecordingId> = match id {
-        "Twilio.CURRENT" => None,
-        id => Some(id.parse().map_err(|()| ask.not_found())?),
-    };
+    })
+}
+
+/// The recording that a path names; `None` is the one that goes on.
+fn named(ask: &Ask, id: &str) -> Result<Option<RecordingId>, Failure> {
+    match id {
+        "Twilio.CURRENT" => Ok(None),
+        id => id.parse().map(Some).map_err(|()| ask.not_found()),
+    }
+}
+
+async fn change(rest: &Rest, ask: &Ask, call: CallId, id: &str) -> Result<Response, Failure> {
+    calls::fetch(rest, ask, call).await?;
+    let ((asked, status), named) = (wanted(ask)?, named(ask, id)?);
     match rest.operate(Operator::Record { call, asked }).await? {
         Reply::Recording(id) if named.is_none_or(|n| n == id) => {
-            Ok(ok(&shape(&ask.account, (id, call), true, wall(), status, None, 1)))
+            Ok(ok(&show(&ask.account, Of::Call(call), &Shown::live(id, call, status, 1))))
         }
         Reply::Refused(_) => Err(Failure::bad(21_220, "the call is not recorded")),
         _ => Err(ask.not_found()),
     }
 }
 
-async fn remove(rest: &Rest, ask: &Ask, call: Option<CallId>, id: &str) -> Result<Response, Failure> {
-    let row = find(rest, ask, call, id).await?;
+/// Pauses, resumes or stops the recording of a live conference; `call` is one of its calls.
+pub async fn change_conference(
+    rest: &Rest,
+    ask: &Ask,
+    (conference, sid, call): (String, u128, CallId),
+    id: &str,
+) -> Result<Response, Failure> {
+    let ((asked, status), only) = (wanted(ask)?, named(ask, id)?);
+    match rest.operate(Operator::RecordConference { conference, only, asked }).await? {
+        Reply::Recording(id) => {
+            let shown = Shown { conference: Some(sid), ..Shown::live(id, call, status, 1) };
+            Ok(ok(&show(&ask.account, Of::Conference(sid), &shown)))
+        }
+        Reply::Refused(_) => Err(Failure::bad(21_220, "the conference is not recorded")),
+        _ => Err(ask.not_found()),
+    }
+}
+
+async fn remove(rest: &Rest, ask: &Ask, of: Of, id: &str) -> Result<Response, Failure> {
+    let row = find(rest, ask, of, id).await?;
     let file = rest.api.recordings.folder.join(&row.path);
     rows(rest, move |rows| {
         // The row goes last: a file without a row is found by nobody, a row without a file says that it is gone.
@@ -180,7 +255,7 @@ async fn remove(rest: &Rest, ask: &Ask, call: Option<CallId>, id: &str) -> Resul
 
 /// The sound as it was recorded: WAV or Ogg; without a suffix whichever it is.
 async fn sound(rest: &Rest, ask: &Ask, id: &str, kind: String) -> Result<Response, Failure> {
-    let row = find(rest, ask, None, id).await?;
+    let row = find(rest, ask, Of::Account, id).await?;
     let own = if row.format.contains("wav") { "wav" } else { "ogg" };
     if !kind.is_empty() && kind != own {
         let why = format!("this recording is kept as .{own}");

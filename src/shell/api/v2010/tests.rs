@@ -3,6 +3,7 @@
 use crate::shell::api::tests::serve_api;
 use serde_json::Value;
 
+const CF: &str = "CF00000000000000000000000000000001";
 const BASE: &str = "/2010-04-01/Accounts/AC1";
 const LIVE: &str = "CA00000000000000000000000000000001";
 const STORED: &str = "CA00000000000000000000000000000002";
@@ -41,6 +42,10 @@ fn each_resource_answers() {
         ("POST", format!("/Calls/{LIVE}/Recordings.json"), "", 201, r#""status":"in-progress""#),
         ("POST", format!("/Calls/{LIVE}/Recordings/Twilio.CURRENT.json"), "Status=paused", 200, "paused"),
         ("POST", format!("/Calls/{LIVE}/Recordings/Twilio.CURRENT.json"), "Status=done", 400, "20001"),
+        ("GET", format!("/Conferences/{CF}/Recordings.json"), "", 200, r#""recordings":[]"#),
+        ("POST", format!("/Conferences/{CF}/Recordings/Twilio.CURRENT.json"), "Status=paused", 200, "paused"),
+        ("POST", format!("/Conferences/{CF}/Recordings/Twilio.CURRENT.json"), "Status=no", 400, "20001"),
+        ("GET", "/Recordings.json?ConferenceSid=CF1".into(), "", 400, "20001"),
         ("GET", "/Recordings.json".into(), "", 200, r#""recordings":[]"#),
         ("GET", "/Recordings/RE00000000000000000000000000000001.wav".into(), "", 404, "20404"),
         ("GET", "/Conferences.json".into(), "", 200, r#""friendly_name":"sales""#),
