@@ -155,6 +155,14 @@ impl Program {
         }
     }
 
+    /// Puts the steps of another program's block before those of a block; they lead nowhere else.
+    pub fn begin_with(&mut self, block: BlockId, mut other: Program, first: BlockId) {
+        let steps = other.blocks.get_mut(first.0 as usize).map(std::mem::take).unwrap_or_default();
+        if let Some(place) = self.blocks.get_mut(block.0 as usize) {
+            place.splice(0..0, steps.into_iter().filter(|step| step.on.is_empty()));
+        }
+    }
+
     pub(super) fn step(&self, block: BlockId, index: u32) -> Option<&Step> {
         self.blocks.get(block.0 as usize)?.get(index as usize)
     }

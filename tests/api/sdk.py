@@ -122,7 +122,8 @@ def calls(client):
 
 def conferences(client):
     first = client.conferences("sales").participants.create(to="+12025550101", from_="+12025550199", beep="false")
-    client.conferences("sales").participants.create(to="+12025550102", from_="+12025550199", end_conference_on_exit=True)
+    client.conferences("sales").participants.create(to="+12025550102", from_="+12025550199", end_conference_on_exit=True,
+                                                   conference_record="record-from-start", conference_trim="do-not-trim", label="two")
     until("both are there", lambda: client.conferences.list(friendly_name="sales", status="in-progress"))
     conference = client.conferences.list(friendly_name="sales")[0]
     until("both take part", lambda: len(client.conferences(conference.sid).participants.list()) == 2)
@@ -131,10 +132,20 @@ def conferences(client):
     assert changed.muted and not changed.hold
     assert [p.call_sid for p in room.participants.list(muted=True)] == [first.call_sid]
     assert room.participants(first.call_sid).update(hold=True).hold
+    assert room.participants("two").fetch().label == "two"
+    assert room.recordings("Twilio.CURRENT").update(status="paused").status == "paused"
+    begun = room.recordings("Twilio.CURRENT").update(status="in-progress")
+    assert begun.status == "in-progress" and begun.conference_sid == conference.sid
+    refused(20404, lambda: room.recordings("RE" + 32 * "0").update(status="paused"))
     assert room.participants(first.call_sid).delete()
     until("one is left", lambda: len(room.participants.list()) == 1)
     assert room.update(status="completed").status == "completed"
     until("nobody is left", lambda: client.conferences.list() == [])
+    until("the conference's recording is there", lambda: room.recordings.list())
+    kept = room.recordings(begun.sid).fetch()
+    assert (kept.conference_sid, kept.source, kept.status, kept.channels) == (conference.sid, "Conference", "completed", 1)
+    assert [r.sid for r in client.recordings.list(conference_sid=conference.sid)] == [begun.sid]
+    assert room.recordings(begun.sid).delete() and room.recordings.list() == []
     for call in client.calls.list(status="in-progress"):
         client.calls(call.sid).update(status="completed")
 

@@ -2,6 +2,7 @@
 
 use super::answer::{Failure, Paging, created, date_of, formatted, gone, ok};
 use super::form::Form;
+use super::placing::{self, escape};
 use super::{Ask, Rest};
 use crate::base::time::{Duration, Wall};
 use crate::event::CallId;
@@ -266,7 +267,7 @@ async fn list(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
 pub async fn script(rest: &Rest, ask: &Ask) -> Result<Option<Runs>, Failure> {
     let form = &ask.form;
     if let Some(text) = form.some("Twiml") {
-        return document(text.as_bytes(), "Twiml").map(Some);
+        return document(form, text.as_bytes(), "Twiml").map(Some);
     }
     let (url, method) = match (form.some("Url"), form.some("ApplicationSid")) {
         (Some(url), _) => (url.to_owned(), form.some("Method").unwrap_or("POST").to_owned()),
@@ -289,15 +290,21 @@ pub async fn script(rest: &Rest, ask: &Ask) -> Result<Option<Runs>, Failure> {
     }
     // Whoever fetches documents for scripts fetches this one too.
     let text = format!("<Response><Redirect method=\"{method}\">{}</Redirect></Response>", escape(&url));
-    document(text.as_bytes(), &url).map(Some)
+    document(form, text.as_bytes(), &url).map(Some)
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn document(text: &[u8], name: &str) -> Result<Runs, Failure> {
-    let read = markup::read_xml(text, name).map_err(|fault| Failure::bad(fault.error.code(), fault.to_string()))?;
+/// A document's script, after what the form asks for before it.
+pub fn document(form: &Form, text: &[u8], name: &str) -> Result<Runs, Failure> {
+    let read = |text: &[u8], name: &str| {
+        markup::read_xml(text, name).map_err(|fault| Failure::bad(fault.error.code(), fault.to_string()))
+    };
+    let mut read_whole = read(text, name)?;
+    let preface = placing::preface(form)?;
+    if !preface.is_empty() {
+        let first = read(format!("<Response>{preface}</Response>").as_bytes(), "what the call was placed with")?;
+        read_whole.program.begin_with(read_whole.entry, first.program, first.entry);
+    }
+    let read = read_whole;
     let script = Script::new(Arc::new(read.program), read.entry, wall());
     Ok(Runs::Script { script: Box::new(script), at: name.chars().take(200).collect() })
 }

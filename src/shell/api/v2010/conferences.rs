@@ -2,9 +2,8 @@
 
 use super::answer::{Failure, Paging, created, date, gone, is_sid, ok};
 use super::form::Form;
-use super::{Ask, Rest, calls, recordings};
+use super::{Ask, Rest, calls, placing, recordings};
 use crate::event::CallId;
-use crate::shell::api::originate::steps_to_run;
 use crate::switch::{Change, ConferenceView, Operator, ParticipantView, Reply};
 use crate::web::{self, Address};
 use axum::http::Method;
@@ -187,27 +186,11 @@ async fn invite(rest: &Rest, ask: &Ask, named: &str) -> Result<Response, Failure
         return Err(ask.not_found());
     }
     let name = there.map_or_else(|| named.to_owned(), |c| c.name);
-    let beep = match form.some("Beep") {
-        None | Some("true") => "true",
-        Some("false") => "false",
-        Some("onEnter") => "on_enter",
-        Some("onExit") => "on_exit",
-        Some(other) => return Err(Failure::parameter("Beep", other, "true, false, onEnter or onExit")),
-    };
     let (muted, coach) = (form.flag("Muted")?.unwrap_or(false), form.some("CallSidToCoach"));
     let end = form.flag("EndConferenceOnExit")?.unwrap_or(false);
     let start = form.flag("StartConferenceOnEnter")?.unwrap_or(true);
-    let most = form.number("MaxParticipants", 2, 1_000)?.unwrap_or(250);
-    let mut step = json!({
-        "name": name.replace('$', "$$"), "beep": beep, "muted": muted, "end_on_exit": end, "start_on_enter": start,
-        "max_participants": most,
-    });
-    if let Some(coach) = coach.filter(|c| is_sid(c, "CA")) {
-        step["coach"] = coach.into();
-    }
-    let steps = format!("[ {} ]", json!({ "conference": step }));
-    let (to, from) = (form.some("To").unwrap_or_default(), form.some("From").unwrap_or_default());
-    let runs = steps_to_run(&steps, to, from).map_err(|why| Failure::bad(20_001, why))?;
+    let text = placing::into_conference(form, &name)?;
+    let runs = calls::document(form, text.as_bytes(), "Participants")?;
     let call: CallId = calls::originate(rest, ask, runs).await?;
     let conference = all(rest).await?.into_iter().find(|c| c.name == name);
     let sid = conference.map(|c| c.sid);

@@ -8,6 +8,7 @@ mod conferences;
 mod form;
 mod kinds;
 mod payments;
+mod placing;
 mod queues;
 mod recordings;
 mod settings;
