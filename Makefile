@@ -35,8 +35,10 @@ demo: build
 	@$(STEP) phone .ci/apt baresip-core
 	@CONFIG=$(CONFIG) tests/peers/demo.sh
 
+# An application on Node is called too; where npm cannot be had, its test says so and is left out.
 packages:
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
+	@command -v npm >/dev/null || $(STEP) node .ci/apt nodejs npm || true
 
 test: rust packages
 	@begin=$$SECONDS; \

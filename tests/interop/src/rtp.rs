@@ -49,6 +49,7 @@ struct Shared {
     target: Mutex<Option<SocketAddr>>,
     heard: Mutex<Vec<Packet>>,
     control: Mutex<Vec<Vec<u8>>>,
+    muted: AtomicBool,
     quiet: AtomicBool,
     /// An event that is being sent, and how many packets of it have been.
     pressed: Mutex<Option<(u8, u16)>>,
@@ -93,6 +94,11 @@ impl RtpEnd {
     /// Stops or resumes sending; receiving goes on.
     pub fn set_quiet(&self, quiet: bool) {
         self.shared.quiet.store(quiet, Ordering::Relaxed);
+    }
+
+    /// Sends silence instead of the signal, or the signal again.
+    pub fn set_muted(&self, muted: bool) {
+        self.shared.muted.store(muted, Ordering::Relaxed);
     }
 
     /// Sends a digit as RFC 4733 in payload type 101, in place of sound: 120 ms, its end three times.
@@ -182,6 +188,9 @@ fn send(socket: &UdpSocket, shared: &Shared, payload: &[u8], payload_type: u8) {
                     packet.extend([event, end | 10]);
                     packet.extend(((sent.min(5) + 1) * FRAME as u16).to_be_bytes());
                     *pressed = (sent < 7).then_some((event, sent + 1));
+                }
+                None if shared.muted.load(Ordering::Relaxed) => {
+                    packet.extend([if payload_type == 8 { 0xd5 } else { 0xff }; FRAME]);
                 }
                 None => packet.extend((0..FRAME).map(|i| payload[(next as usize * FRAME + i) % payload.len()])),
             }

@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use codecs::opus;
 
 use crate::process::until;
-use crate::sound::{RATE, pcmu_encode};
+use crate::sound::{RATE, pcmu_encode, read_wav};
 
 /// Samples a packet: 20 ms at 8 kHz.
 const FRAME: usize = 160;
@@ -91,6 +93,30 @@ pub fn plan(voice: Voice, digits: &str, tones: bool, events: bool, before_ms: u3
         packets.push((voice.payload_type(), n == 0, timestamp, payload));
     }
     packets
+}
+
+/// Packets of G.711 for these samples at 8 kHz.
+fn packets(sound: &[i16]) -> Vec<Planned> {
+    let frames = sound.chunks_exact(FRAME).enumerate();
+    let packet = |(n, f): (usize, &[i16])| (0, n == 0, (n * FRAME) as u32, f.iter().map(|s| pcmu_encode(*s)).collect());
+    frames.map(packet).collect()
+}
+
+/// A text as espeak-ng says it, with two seconds of near-silence before and 25 after. Its files are written to `folder`.
+pub fn spoken_packets(folder: &Path, text: &str) -> Vec<Planned> {
+    let (file, narrow) = (folder.join("said.wav"), folder.join("narrow.wav"));
+    let made = Command::new("espeak-ng").args(["-s", "140", "-w"]).arg(&file).arg(text).status();
+    assert!(made.is_ok_and(|s| s.success()), "espeak-ng speaks");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-loglevel", "error", "-y", "-i"]).arg(&file).args(["-ar", "8000"]).arg(&narrow);
+    assert!(ffmpeg.status().is_ok_and(|s| s.success()), "ffmpeg resamples");
+    let mut sound = vec![0; 16_000];
+    sound.extend(read_wav(&narrow));
+    sound.extend(vec![0; 200_000]);
+    for (n, sample) in sound.iter_mut().enumerate() {
+        *sample = sample.saturating_add(((n * 7_919) % 13) as i16 - 6);
+    }
+    packets(&sound)
 }
 
 /// A packet that came: payload type and payload.

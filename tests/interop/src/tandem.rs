@@ -12,7 +12,7 @@ use crate::process::{Process, on_cores, until};
 use crate::scratch::{free_ports, top};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
-const TOKEN: &str = "interop";
+pub const TOKEN: &str = "interop";
 
 /// What is written into tandem.yaml and the dialplan beside what every test needs.
 #[derive(Debug, Clone)]

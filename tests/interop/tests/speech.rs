@@ -11,8 +11,8 @@ use interop::app::App;
 use interop::carriers::Carriers;
 use interop::process::until;
 use interop::sipp::{Sipp, Step};
-use interop::sound::{loudness, pcmu_encode, read_wav};
-use interop::talker::{Planned, Talker};
+use interop::sound::loudness;
+use interop::talker::{Talker, spoken_packets};
 use interop::tandem::Setup;
 use tungstenite::Message;
 
@@ -59,34 +59,6 @@ fn fake_vosk() -> (SocketAddr, Arc<Mutex<Vec<Session>>>) {
     (address, sessions)
 }
 
-/// Packets of G.711 for these samples at 8 kHz.
-fn packets(sound: &[i16]) -> Vec<Planned> {
-    let frames = sound.chunks_exact(160).enumerate();
-    frames.map(|(n, f)| (0, n == 0, n as u32 * 160, f.iter().map(|s| pcmu_encode(*s)).collect())).collect()
-}
-
-/// A text as espeak-ng says it, at 8 kHz, with near-silence around.
-fn spoken(stage: &Carriers, text: &str) -> Vec<i16> {
-    let file = stage.scratch.path().join("said.wav");
-    let made = Command::new("espeak-ng").args(["-s", "140", "-w"]).arg(&file).arg(text).status();
-    assert!(made.is_ok_and(|s| s.success()), "espeak-ng speaks");
-    let narrow = stage.scratch.path().join("narrow.wav");
-    let made = Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-y", "-i"])
-        .arg(&file)
-        .args(["-ar", "8000"])
-        .arg(&narrow)
-        .status();
-    assert!(made.is_ok_and(|s| s.success()), "ffmpeg resamples");
-    let mut sound = vec![0; 16_000];
-    sound.extend(read_wav(&narrow));
-    sound.extend(vec![0; 200_000]);
-    for (n, sample) in sound.iter_mut().enumerate() {
-        *sample = sample.saturating_add(((n * 7_919) % 13) as i16 - 6);
-    }
-    sound
-}
-
 /// Calls, says it, and waits until the application has been told what was understood at /said. A machine that stands still for
 /// seconds swallows what is said then: it is said up to three times.
 fn say(stage: &Carriers, app: &App, text: &str, expected: &str) -> interop::app::Request {
@@ -110,7 +82,7 @@ fn say_once(stage: &Carriers, app: &App, text: &str) -> interop::app::Request {
         Step::Get("BYE"),
         Step::Reply(200),
     ];
-    let sound = packets(&spoken(stage, text));
+    let sound = spoken_packets(stage.scratch.path(), text);
     let before = app.asked().len();
     // What SIPp writes of a call lies under its name.
     let name = format!("near-{before}");
