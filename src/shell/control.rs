@@ -81,6 +81,8 @@ pub trait Media {
 
 /// Datagrams of one socket a turn, in batches of [`Inbox::BATCH`]; the others and the timers get their turn in between.
 const BATCHES_MAX: usize = 8;
+/// What has waited for less is no queue but the ordinary unevenness of arrivals: a busy thread that always finds something has it too.
+const WAITED_US: i64 = 5_000;
 /// Messages of streams and media events a turn, each.
 const MAIL_MAX: usize = 256;
 
@@ -252,7 +254,7 @@ impl<C: Core, M: Media> Control<C, M> {
         self.account(begin);
     }
 
-    /// While no turn takes all that waits, the queue grows by the time that passes; so long, the next message will have waited.
+    /// While no turn takes all that has waited for long, the queue grows by the time that passes; so long, the next message will have waited.
     fn tell_lateness(&mut self, now: Instant) {
         let late_ms = self.behind.map_or(0, |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX));
         if late_ms != self.late_ms {
@@ -339,8 +341,9 @@ impl<C: Core, M: Media> Control<C, M> {
         }
     }
 
-    /// A turn's share of a socket's datagrams; false if more may wait.
+    /// A turn's share of a socket's datagrams; false if more may wait and what came last had waited for long.
     fn receive(&mut self, socket: usize) -> bool {
+        let mut waited = false;
         for _ in 0..BATCHES_MAX {
             let Some(udp) = self.udp.get(socket) else { return true };
             let (id, n) = match self.inbox.receive(udp) {
@@ -350,6 +353,9 @@ impl<C: Core, M: Media> Control<C, M> {
                     return true;
                 }
             };
+            // The wall clock may step: that is forgotten with the next batch.
+            let now = self.clock.now().wall;
+            waited = n > 0 && self.inbox.arrived().is_none_or(|at| now.as_micros() - at.as_micros() >= WAITED_US);
             for i in 0..n {
                 let Some((bytes, peer)) = self.inbox.datagram(i) else { continue };
                 self.report.datagrams_received += 1;
@@ -366,7 +372,7 @@ impl<C: Core, M: Media> Control<C, M> {
                 return true;
             }
         }
-        false
+        !waited
     }
 
     fn hear_refusals(&mut self, socket: usize) {

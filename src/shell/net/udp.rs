@@ -1,5 +1,6 @@
 //! SIP over UDP: datagrams in and out in batches, without an allocation but each message's own.
 
+use crate::base::time::Wall;
 use crate::sip::transport::ListenerId;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -62,6 +63,7 @@ impl Udp {
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
         report_refusals(&socket, address.is_ipv4());
+        stamp_arrivals(&socket);
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))?;
         let sent = Box::new([0; SENT_MAX]);
@@ -181,17 +183,44 @@ fn report_refusals(socket: &Socket, v4: bool) {
     unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), 4) };
 }
 
+/// SO_TIMESTAMPNS: each datagram comes with the moment of its arrival. Without it [`Inbox::arrived`] knows nothing.
+fn stamp_arrivals(socket: &Socket) {
+    let on: libc::c_int = 1;
+    // SAFETY: four bytes are read from `on`.
+    unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const on).cast(), 4);
+    }
+}
+
+/// The moment of arrival among what the kernel wrote beside a datagram.
+fn arrival(header: &libc::msghdr) -> Option<Wall> {
+    // SAFETY: the macro stays within msg_controllen, which the kernel set to what it wrote; a header that is there is whole.
+    unsafe {
+        let first = libc::CMSG_FIRSTHDR(header);
+        let is_time = !first.is_null()
+            && (*first).cmsg_level == libc::SOL_SOCKET
+            && (*first).cmsg_type == libc::SCM_TIMESTAMPNS
+            && (*first).cmsg_len as usize >= libc::CMSG_LEN(mem::size_of::<libc::timespec>() as u32) as usize;
+        is_time.then(|| {
+            let at: libc::timespec = std::ptr::read_unaligned(libc::CMSG_DATA(first).cast());
+            Wall(at.tv_sec.saturating_mul(1_000_000).saturating_add(at.tv_nsec / 1_000))
+        })
+    }
+}
+
 /// The buffers that datagrams are received into, used again and again. Pages that no datagram reached take no memory.
 pub struct Inbox {
     slab: Vec<u8>,
     names: Box<[libc::sockaddr_storage; BATCH]>,
     lengths: [usize; BATCH],
+    arrived: Option<Wall>,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
         // SAFETY: zeroed is a valid sockaddr_storage.
-        Inbox { slab: vec![0; BATCH * DATAGRAM_MAX], names: Box::new(unsafe { mem::zeroed() }), lengths: [0; BATCH] }
+        let names = Box::new(unsafe { mem::zeroed() });
+        Inbox { slab: vec![0; BATCH * DATAGRAM_MAX], names, lengths: [0; BATCH], arrived: None }
     }
 }
 
@@ -212,6 +241,11 @@ impl Inbox {
             header.msg_iov = &raw mut pieces[i];
             header.msg_iovlen = 1;
         }
+        // The first is the oldest: its arrival tells how long they have waited.
+        let mut control = [0u64; 8];
+        messages[0].msg_hdr.msg_control = control.as_mut_ptr().cast();
+        messages[0].msg_hdr.msg_controllen = mem::size_of_val(&control) as _;
+        self.arrived = None;
         // SAFETY: BATCH headers point to slots and names that live through the call, each slot its own part of the slab.
         let n = unsafe {
             libc::recvmmsg(
@@ -233,7 +267,15 @@ impl Inbox {
         for (length, message) in self.lengths.iter_mut().zip(&messages[..n]) {
             *length = (message.msg_len as usize).min(DATAGRAM_MAX);
         }
+        if n > 0 {
+            self.arrived = arrival(&messages[0].msg_hdr);
+        }
         Ok(n)
+    }
+
+    /// When the oldest datagram of the last [`Inbox::receive`] reached this machine, if the kernel says.
+    pub const fn arrived(&self) -> Option<Wall> {
+        self.arrived
     }
 
     /// The datagram `i` of the last [`Inbox::receive`]: a copy in its own buffer, and its source.
@@ -310,6 +352,7 @@ mod tests {
             while got.len() < 100 {
                 wait(&b);
                 let n = inbox.receive(&b).unwrap();
+                assert!(inbox.arrived().is_some_and(|at| at > Wall(0)), "no moment of arrival");
                 assert!(n > 0, "only {} came", got.len());
                 got.extend((0..n).filter_map(|i| inbox.datagram(i)));
             }
