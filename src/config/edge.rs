@@ -93,7 +93,7 @@ pub static GUARD: Shape = Shape {
             "late",
             Type::Duration,
             "100ms",
-            "When messages wait so long for us, new calls and registrations get 503 with Retry-After; 0s never.",
+            "When messages have waited for us for so long, a share of new calls and registrations gets 503 with Retry-After; 0s never.",
         ),
     ],
     prefixed: None,

@@ -81,8 +81,6 @@ pub trait Media {
 
 /// Datagrams of one socket a turn, in batches of [`Inbox::BATCH`]; the others and the timers get their turn in between.
 const BATCHES_MAX: usize = 8;
-/// What has waited for less is no queue but the ordinary unevenness of arrivals: a busy thread that always finds something has it too.
-const WAITED_US: i64 = 5_000;
 /// Messages of streams and media events a turn, each.
 const MAIL_MAX: usize = 256;
 
@@ -121,8 +119,10 @@ pub struct Control<C, M> {
     commanded: bool,
     /// A queue was longer than a turn's share: come back without waiting.
     again: bool,
-    /// Since when a turn has always left something waiting: how late we are.
+    /// Since when a turn has always left mail waiting, which does not say when it came.
     behind: Option<Instant>,
+    /// How long the oldest datagram of the batch that was read last had waited, in ms, until it is told.
+    waited_ms: u64,
     /// What the core was told of it, in ms.
     late_ms: u64,
     report: Report,
@@ -181,6 +181,7 @@ impl<C: Core, M: Media> Control<C, M> {
             commanded: false,
             again: false,
             behind: None,
+            waited_ms: 0,
             late_ms: 0,
             report,
         })
@@ -214,8 +215,9 @@ impl<C: Core, M: Media> Control<C, M> {
 
     fn turn(&mut self) {
         let begin = self.clock.mono();
-        self.tell_lateness(begin);
-        let mut left = false;
+        if self.again || self.behind.is_some() {
+            self.tell_lateness(begin);
+        }
         for flow in std::mem::take(&mut self.failed) {
             self.hand(Input::FlowFailed { flow });
         }
@@ -236,7 +238,7 @@ impl<C: Core, M: Media> Control<C, M> {
                     if ready.error {
                         self.hear_refusals(socket);
                     }
-                    left |= !self.receive(socket);
+                    self.receive(socket);
                 }
             }
         }
@@ -250,14 +252,15 @@ impl<C: Core, M: Media> Control<C, M> {
         self.ledger.turn(now);
         self.capture.turn(now);
         self.media.turn(now);
-        self.behind = (left || self.again).then(|| self.behind.unwrap_or(begin));
+        self.behind = self.again.then(|| self.behind.unwrap_or(begin));
         self.account(begin);
     }
 
-    /// While no turn takes all that has waited for long, the queue grows by the time that passes; so long, the next message will have waited.
+    /// While no turn takes all of the mail, its queue grows by the time that passes; so long, the next one will have waited.
     fn tell_lateness(&mut self, now: Instant) {
-        let late_ms = self.behind.map_or(0, |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX));
-        if late_ms != self.late_ms {
+        let behind = self.behind.map_or(0, |since| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX));
+        let late_ms = behind.max(std::mem::take(&mut self.waited_ms));
+        if late_ms != self.late_ms || late_ms > 0 {
             self.late_ms = late_ms;
             self.hand(Input::Late { by: Duration::from_millis(late_ms) });
         }
@@ -341,21 +344,19 @@ impl<C: Core, M: Media> Control<C, M> {
         }
     }
 
-    /// A turn's share of a socket's datagrams; false if more may wait and what came last had waited for long.
-    fn receive(&mut self, socket: usize) -> bool {
-        let mut waited = false;
+    /// A turn's share of a socket's datagrams.
+    fn receive(&mut self, socket: usize) {
         for _ in 0..BATCHES_MAX {
-            let Some(udp) = self.udp.get(socket) else { return true };
+            let Some(udp) = self.udp.get(socket) else { return };
             let (id, n) = match self.inbox.receive(udp) {
                 Ok(n) => (udp.id(), n),
-                Err(error) => {
-                    tracing::error!(%error, local = %udp.local(), "could not receive");
-                    return true;
-                }
+                Err(error) => return tracing::error!(%error, local = %udp.local(), "could not receive"),
             };
+            let now = self.clock.now();
             // The wall clock may step: that is forgotten with the next batch.
-            let now = self.clock.now().wall;
-            waited = n > 0 && self.inbox.arrived().is_none_or(|at| now.as_micros() - at.as_micros() >= WAITED_US);
+            let waited_us = self.inbox.arrived().map_or(0, |at| now.wall.as_micros() - at.as_micros());
+            self.waited_ms = u64::try_from(waited_us).unwrap_or(0) / 1_000;
+            self.tell_lateness(now.mono);
             for i in 0..n {
                 let Some((bytes, peer)) = self.inbox.datagram(i) else { continue };
                 self.report.datagrams_received += 1;
@@ -369,10 +370,9 @@ impl<C: Core, M: Media> Control<C, M> {
                 self.hand(Input::Received { flow, bytes });
             }
             if n < Inbox::BATCH {
-                return true;
+                return;
             }
         }
-        !waited
     }
 
     fn hear_refusals(&mut self, socket: usize) {

@@ -52,7 +52,7 @@ pub enum Input {
     Stored {
         call: CallId,
     },
-    /// How long what comes waits until it is handed over; told when it changes.
+    /// How long what is handed over next has waited for us; told again and again while it waits at all.
     Late {
         by: Duration,
     },

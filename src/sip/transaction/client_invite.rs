@@ -70,6 +70,11 @@ impl ClientInvite {
         self.state == State::Terminated
     }
 
+    /// Accepted: it only waits for a 2xx of another fork.
+    pub fn lingers(&self) -> bool {
+        self.state == State::Accepted
+    }
+
     /// A final response has come.
     pub fn is_answered(&self) -> bool {
         !matches!(self.state, State::Calling | State::Proceeding)

@@ -33,6 +33,13 @@ impl Machine {
         }
     }
 
+    fn lingers(&self) -> bool {
+        match self {
+            Machine::Invite(m) => m.lingers(),
+            Machine::NonInvite(m) => m.lingers(),
+        }
+    }
+
     /// No final response has been sent.
     fn is_open(&self) -> bool {
         match self {
@@ -60,6 +67,8 @@ struct Entry {
     reply: SocketAddr,
     /// The deadline that stands in `Shared::timers`.
     at: Option<Instant>,
+    /// It is, or was, in `Shared::lingering`.
+    lingers: bool,
 }
 
 /// Whether a new request may be taken.
@@ -264,7 +273,8 @@ impl Servers {
             _ => Machine::NonInvite(ServerNonInvite::new(now, reliable, request.clone())),
         };
         let reply = reply_target(request, flow);
-        let entry = Entry { machine, key: key.clone(), merge_key: merge_key.clone(), flow, reply, at: None };
+        let entry =
+            Entry { machine, key: key.clone(), merge_key: merge_key.clone(), flow, reply, at: None, lingers: false };
         let id = self.slab.insert(entry);
         self.by_key.insert(key, id);
         if let Some(merge_key) = merge_key {
@@ -293,7 +303,18 @@ impl Servers {
         let ended = entry.machine.is_terminated();
         let next = if ended { None } else { entry.machine.next().map(|(at, _)| at) };
         shared.reschedule(Owner::Server(id), &mut entry.at, next);
+        if !entry.lingers && entry.machine.lingers() {
+            entry.lingers = true;
+            shared.lingering.extend(next.map(|end| (end, Owner::Server(id))));
+        }
         if ended {
+            self.remove(shared, id);
+        }
+    }
+
+    /// Ends one that lingers before its time.
+    pub fn forget(&mut self, shared: &mut Shared, id: ServerId) {
+        if self.slab.get(id).is_some_and(|entry| entry.machine.lingers()) {
             self.remove(shared, id);
         }
     }

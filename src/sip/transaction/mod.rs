@@ -120,8 +120,9 @@ pub enum Output {
 /// Bounds of the layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Live and lingering transactions, server and client together. Beyond it a request outside a dialog gets a stateless
-    /// 503; requests within a dialog have an eighth more, so that calls can still end.
+    /// Live and lingering transactions, server and client together. Where there are as many, the oldest that lingers is forgotten, if
+    /// it has done so for T4, the life of a message in the network. Beyond that a request outside a dialog gets a stateless 503;
+    /// requests within a dialog have an eighth more, so that calls can still end.
     pub transactions_max: usize,
     /// Retry-After of that 503, in seconds.
     pub retry_after_s: u32,
@@ -152,6 +153,8 @@ struct Shared {
     key: String,
     /// Flows on which nothing was heard in time, or that broke; the owner takes them.
     unreached: Vec<Flow>,
+    /// Transactions that have done all but to wait 64·T1 for what may come again, and when each ends, the nearest first.
+    lingering: VecDeque<(Instant, Owner)>,
 }
 
 impl Shared {
@@ -220,9 +223,23 @@ impl Transactions {
             Method::Ack => self.servers.ack(&mut self.shared, now, message, flow),
             Method::Cancel => self.servers.cancel(&mut self.shared, now, message, flow),
             _ => {
+                self.make_room(now);
                 let live = self.servers.len() + self.clients.len();
                 let room = incoming::Room::new(&self.limits, live);
                 self.servers.request(&mut self.shared, now, message, flow, room);
+            }
+        }
+    }
+
+    /// While the table is full, what has lingered for long goes.
+    fn make_room(&mut self, now: Instant) {
+        while self.servers.len() + self.clients.len() >= self.limits.transactions_max
+            && let Some((_, owner)) =
+                self.shared.lingering.pop_front_if(|(end, _)| end.since(now) <= timer::T1_64.saturating_sub(timer::T4))
+        {
+            match owner {
+                Owner::Server(id) => self.servers.forget(&mut self.shared, id),
+                Owner::Client(id) => self.clients.forget(&mut self.shared, id),
             }
         }
     }
@@ -317,6 +334,7 @@ impl Transactions {
                 Owner::Client(id) => self.clients.handle_timeout(&mut self.shared, now, id),
             }
         }
+        while self.shared.lingering.pop_front_if(|(end, _)| *end <= now).is_some() {}
     }
 
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {

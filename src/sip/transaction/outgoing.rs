@@ -65,6 +65,10 @@ impl Machine {
         }
     }
 
+    fn lingers(&self) -> bool {
+        matches!(self, Machine::Invite(m) if m.lingers())
+    }
+
     fn is_answered(&self) -> bool {
         match self {
             Machine::Invite(m) => m.is_answered(),
@@ -85,6 +89,8 @@ struct Entry {
     awaiting: bool,
     /// The deadline that stands in `Shared::timers`.
     at: Option<Instant>,
+    /// It is, or was, in `Shared::lingering`.
+    lingers: bool,
 }
 
 #[derive(Default)]
@@ -136,7 +142,8 @@ impl Clients {
         let (key, flow): (Arc<str>, Flow) = (shared.key.as_str().into(), first.flow);
         shared.out.push_back(Output::Transmit { flow, bytes: bytes.clone() });
         let machine = Machine::begin(now, method == Method::Invite, flow, proceeding_max, bytes);
-        self.insert(shared, Entry { machine, key, flow, others, silent: false, awaiting: true, at: None })
+        let (silent, awaiting, at, lingers) = (false, true, None, false);
+        self.insert(shared, Entry { machine, key, flow, others, silent, awaiting, at, lingers })
     }
 
     /// Sends a request that failed by the next way; false if there is none.
@@ -271,8 +278,8 @@ impl Clients {
             shared.out.push_back(Output::Transmit { flow, bytes: bytes.clone() });
             let machine = ClientNonInvite::new(now, flow.transport.is_reliable(), bytes);
             let machine = Machine::NonInvite(machine);
-            let (others, silent, awaiting, at) = (Vec::new(), true, true, None);
-            self.insert(shared, Entry { machine, key, flow, others, silent, awaiting, at });
+            let (others, silent, awaiting, at, lingers) = (Vec::new(), true, true, None, false);
+            self.insert(shared, Entry { machine, key, flow, others, silent, awaiting, at, lingers });
         }
         self.settle(shared, id);
     }
@@ -287,10 +294,25 @@ impl Clients {
             entry.awaiting = false;
             self.awaiting.remove(&(entry.flow, id));
         }
-        if !ended {
-            return;
+        if !entry.lingers && entry.machine.lingers() {
+            entry.lingers = true;
+            shared.lingering.extend(next.map(|end| (end, Owner::Client(id))));
         }
-        if let Some(entry) = self.slab.remove(id) {
+        if ended {
+            self.remove(shared, id);
+        }
+    }
+
+    /// Ends one that lingers before its time.
+    pub fn forget(&mut self, shared: &mut Shared, id: ClientId) {
+        if self.slab.get(id).is_some_and(|entry| entry.machine.lingers()) {
+            self.remove(shared, id);
+        }
+    }
+
+    fn remove(&mut self, shared: &mut Shared, id: ClientId) {
+        if let Some(mut entry) = self.slab.remove(id) {
+            shared.reschedule(Owner::Client(id), &mut entry.at, None);
             self.by_key.remove(&entry.key);
             if !entry.silent {
                 shared.out.push_back(Output::Event(Event::ClientEnded { id }));

@@ -58,6 +58,11 @@ impl ServerInvite {
         self.state == State::Terminated
     }
 
+    /// Accepted and acknowledged: it only absorbs the INVITE again.
+    pub fn lingers(&self) -> bool {
+        self.state == State::Accepted && self.request.is_none()
+    }
+
     /// No final response has been sent.
     pub fn is_open(&self) -> bool {
         self.state == State::Proceeding

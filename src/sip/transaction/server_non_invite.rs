@@ -46,6 +46,11 @@ impl ServerNonInvite {
         self.state == State::Terminated
     }
 
+    /// Answered: it only absorbs the request again.
+    pub fn lingers(&self) -> bool {
+        self.state == State::Completed
+    }
+
     /// No final response has been sent.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Trying | State::Proceeding)

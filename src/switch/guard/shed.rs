@@ -76,23 +76,23 @@ impl Refused {
 }
 
 impl World {
-    /// Whether a request goes no further because we are late: an INVITE outside any dialog or a REGISTER, the more of them the later we
+    /// Whether a request goes no further because we are late: an INVITE outside any dialog that takes over none (RFC 3891) or a REGISTER, the more of them the later we
     /// are. What keeps alive what there is passes, and emergency calls do. True if it has been answered, or is the ACK to such an answer.
     pub fn sheds(&mut self, flow: Flow, request: &Message) -> bool {
         let (now, limit) = (self.now.mono, self.config.sip.guard.late);
-        let (sheds, awake) = (self.load.sheds(limit), self.refused.is_awake(now));
+        let (sheds, awake) = (self.load.sheds(now, limit), self.refused.is_awake(now));
         if !sheds && !awake || !request.is_request() {
             return false;
         }
         match request.method() {
             Method::Ack => return awake && self.refused.holds(mark_of(request)),
-            Method::Invite if request.to_tag().is_empty() => {}
+            Method::Invite if request.to_tag().is_empty() && request.header(HeaderName::Replaces).is_none() => {}
             Method::Register => {}
             _ => return false,
         }
         let mark = mark_of(request);
         if !(awake && self.refused.holds(mark)) {
-            if self.load.admits(now, limit, self.ep.rng()) || self.passes(request) {
+            if !sheds || self.load.admits(limit, self.ep.rng()) || self.passes(request) {
                 return false;
             }
             self.refused.note(now, mark);

@@ -129,6 +129,9 @@ impl Measured {
         if matches!(self.state, State::Out { .. }) {
             return None;
         }
+        if self.config.quality == Quality::NONE && self.state == State::In {
+            return None;
+        }
         let samples = self.config.samples;
         let figures = self.figures(now);
         if let Some(why) = figures.below(&self.config.quality, samples) {
@@ -188,6 +191,10 @@ impl Measured {
 
     /// What falls short of `asked`, if its samples are enough.
     pub fn below(&self, now: Instant, asked: &Quality) -> Option<String> {
+        // Nothing is counted for each call that nobody asks for.
+        if *asked == Quality::NONE {
+            return None;
+        }
         self.figures(now).below(asked, self.config.samples)
     }
 }

@@ -21,8 +21,8 @@ use crate::{Choice, say};
 
 const PER_SECOND: u64 = 5_000;
 const CALLS_PER_SECOND: f64 = 100.0;
-/// Good calls beside the flood, and before it.
-const CALLS: usize = 2_000;
+/// Good calls beside the flood, a minute of them, and before it.
+const CALLS: usize = 6_000;
 const CALLS_BEFORE: usize = 500;
 const HOLD: Duration = Duration::from_millis(100);
 /// Phones that register with digest beside the calls, from a source that nothing vouches for.

@@ -2,7 +2,7 @@
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
 //! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, quality, recording,
-//! srtp, memory, register, flood, overload; and subjects: tandem, peers. None: everything.
+//! srtp, memory, register, tls, flood, overload; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
@@ -16,6 +16,7 @@ mod recording;
 mod register;
 mod relay;
 mod rtpengine;
+mod secure;
 mod signalling;
 mod socket;
 mod srtp;
@@ -60,6 +61,7 @@ impl Choice {
                 "srtp",
                 "memory",
                 "register",
+                "tls",
                 "flood",
                 "overload",
             ],
@@ -78,7 +80,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 15] = [
+    let parts: [(&str, Part); 16] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -92,6 +94,7 @@ fn main() {
         ("srtp", srtp::srtp),
         ("memory", media::memory),
         ("register", register::register),
+        ("tls", secure::secure),
         ("flood", flood::flood),
         ("overload", overload::overload),
     ];

@@ -103,6 +103,28 @@ fn beyond_the_limit_new_requests_get_503_and_dialogs_can_still_end() {
 }
 
 #[test]
+fn a_full_table_forgets_what_has_lingered_for_t4() {
+    let mut bench = Bench::new(Udp, Limits { transactions_max: 2, retry_after_s: 7, ..Limits::default() });
+    let rows = [
+        ("> OPTIONS", "Request OPTIONS"),
+        ("respond 200", "tx 200 OPTIONS"),
+        ("run 1000", ""),
+        ("> OPTIONS branch=z9hG4bK-2 cseq=2", "Request OPTIONS"),
+        ("> OPTIONS branch=z9hG4bK-3 cseq=3", "tx 503 OPTIONS"),
+        ("> OPTIONS", "tx 200 OPTIONS"),
+        ("run 5000", ""),
+        ("> OPTIONS branch=z9hG4bK-3 cseq=3", "ServerEnded, Request OPTIONS"),
+        // Those that nobody has answered stay.
+        ("> OPTIONS branch=z9hG4bK-4 cseq=4", "tx 503 OPTIONS"),
+        ("run 40000", "33000 ServerEnded, 37000 ServerEnded"),
+    ];
+    for (step, want) in rows {
+        assert_eq!(bench.step(step), want, "{step}");
+    }
+    assert_eq!(bench.layer.counts(), (0, 0));
+}
+
+#[test]
 fn stateless_answers_are_the_same_each_time() {
     let mut sent = Vec::new();
     let mut bench = Bench::new(Udp, Limits { transactions_max: 0, retry_after_s: 7, ..Limits::default() });
