@@ -13,6 +13,9 @@
 //! user bob dnd: true                a user's own words, beside name, password and context
 //! sip guard: { requests: 5/s }      words of the sip section
 //! user bob numbers: [+1555]         words of a user
+//! over alice tls                    a phone or trunk by a stream of its own: tcp, tls, ws
+//! nat alice                         its Via and Contact name an address that nobody reaches
+//! name srv _sip._udp.a.example 10,1,5060,b.a.example     what name servers say: naptr, srv, a, aaaa
 //! registered bob carol              phones that have registered before it begins
 //! alice: INVITE bob                 a request out of the blue: METHOD USER [words]
 //! bob: 180                          the answer to the last open request at bob
@@ -22,6 +25,7 @@
 //! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
 //! operator: redirect echo            the call of ours does what the dialplan says of `echo` from now on
 //! operator: hangup
+//! operator: late 60                 what comes has waited 60 ms for the switch
 //! wait 32s
 //! ```
 //!
@@ -50,6 +54,7 @@ mod stage;
 #[path = "../sim/text.rs"]
 mod text;
 mod topology;
+mod ways;
 
 use std::path::{Path, PathBuf};
 
@@ -80,4 +85,38 @@ fn ladders_are_as_they_were() {
     }
     assert!(wrong.is_empty(), "{}\nBLESS=1 takes them as they are", wrong.join("\n"));
     println!("= {} ladders", scripts.len());
+}
+
+/// Each scenario, file and test that the README's table names is there, and no line shows nothing.
+#[test]
+fn what_the_table_names_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(top.join("tests/scenarios/README.md")).expect("the table");
+    let rows = table.lines().filter(|l| l.starts_with("| ")).skip(1);
+    let (mut missing, mut count) = (Vec::new(), 0);
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, what, scenarios, elsewhere, _] = cells[..] else { panic!("three columns: {row}") };
+        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        for name in names(scenarios) {
+            if !top.join(format!("tests/scenarios/{name}.scenario")).is_file() {
+                missing.push(format!("{what}: scenario {name}"));
+            }
+        }
+        for name in names(elsewhere) {
+            let found = match name.split_once(' ') {
+                Some((file, test)) => std::fs::read_to_string(top.join("tests/interop/tests").join(file))
+                    .is_ok_and(|text| text.contains(&format!("fn {test}("))),
+                None => top.join(&name).is_file(),
+            };
+            if !found {
+                missing.push(format!("{what}: {name}"));
+            }
+        }
+        if names(scenarios).is_empty() && names(elsewhere).is_empty() {
+            missing.push(format!("{what}: nothing"));
+        }
+        count += 1;
+    }
+    assert!(missing.is_empty() && count > 30, "{count} lines; missing: {missing:#?}");
 }

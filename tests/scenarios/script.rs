@@ -2,7 +2,7 @@
 
 use super::sdp::Way;
 use super::setup::DOMAIN;
-use super::stage::{self, Stage, address, party_of};
+use super::stage::{self, Stage, party_of};
 use super::text::Msg;
 use std::collections::BTreeMap;
 use tandem::base::time::Duration;
@@ -43,12 +43,19 @@ pub fn run(text: &str) -> Result<String, String> {
     let words = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
     let mut stage = stage::new(&limits, &srtp, (&trunks, &users), &cards, (words("sip "), words("config ")));
     let mut head = String::new();
+    let ways = text.lines().filter(|l| ["over ", "nat ", "name "].iter().any(|word| l.starts_with(word)));
+    for line in ways {
+        if !stage.ways.learn(line) {
+            return Err(format!("not a way: {line}"));
+        }
+    }
+    stage.resolve();
     for (n, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
             head += &format!("{line}\n");
         } else if !line.is_empty()
-            && !["limit ", "srtp ", "trunk ", "rates ", "config ", "sip ", "user "]
+            && !["limit ", "srtp ", "trunk ", "rates ", "config ", "sip ", "user ", "over ", "nat ", "name "]
                 .iter()
                 .any(|word| line.starts_with(word))
         {
@@ -111,6 +118,7 @@ fn operate(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
             let (new, old) = (new.parse().map_err(|_| "not a number")?, old.parse().map_err(|_| "not a number")?);
             stage.operate(Operator::Mailbox { user: (*user).into(), new, old });
         }
+        ["late", ms] => stage.late(Duration::from_millis(ms.parse().map_err(|_| "not a number")?)),
         ["hangup"] => stage.operate(Operator::Hangup(stage.placed.ok_or("no call was placed")?)),
         ["redirect", then] => {
             let call = stage.placed.ok_or("no call was placed")?;
@@ -169,7 +177,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     let replaces = replaces.map(|value| if has("early-only") { format!("{value};early-only") } else { value });
     let credentials = if auth { stage.credentials(name, method, &uri) } else { None };
     let via = stage.via(&party);
-    let at = address(&party);
+    let (at, by) = (stage.ways.says(&party), stage.ways.parameter(&party));
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
     d.cseq += 1;
     let aor = format!("<sip:{}@{DOMAIN}>", after("caller").unwrap_or(&party.as_str()));
@@ -182,7 +190,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         .with("To", &d.remote)
         .with("Call-ID", &d.call_id)
         .with("CSeq", format!("{} {method}", d.cseq))
-        .with("Contact", format!("<sip:{party}@{at}>"));
+        .with("Contact", format!("<sip:{party}@{at}{by}>"));
     for (word, header) in HEADERS {
         if let Some(value) = after(word) {
             m = m.with(header, value);
@@ -275,7 +283,7 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
     let auth = words.contains(&"auth");
     let credentials = auth.then(|| stage.credentials(name, method, &target)).flatten();
     let via = stage.via(&party);
-    let contact = format!("<sip:{party}@{}>", address(&party));
+    let contact = format!("<sip:{party}@{}{}>", stage.ways.says(&party), stage.ways.parameter(&party));
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
     let invite_cseq = d.invite.as_ref().map_or(d.cseq, |m| m.cseq().0);
     let cseq = if method == "ACK" { invite_cseq } else { d.cseq + 1 };
@@ -345,6 +353,7 @@ fn cancel(stage: &mut Stage, name: &str) -> Result<(), String> {
 /// Answers an open request: of the method that is named, else the newest.
 fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<(), String> {
     let party = party_of(name).to_string();
+    let contact = format!("<sip:{party}@{}{}>", stage.ways.says(&party), stage.ways.parameter(&party));
     let d = stage.dialogs.get_mut(name).ok_or("no request has come here")?;
     let wanted = words.iter().find(|w| w.chars().all(|c| c.is_ascii_uppercase()));
     let fits = |m: &Msg| wanted.is_none_or(|w| m.method() == *w);
@@ -357,7 +366,7 @@ fn answer(stage: &mut Stage, name: &str, status: u16, words: &[&str]) -> Result<
     let tag = if words.contains(&"fork") { format!("{}-fork", d.local_tag) } else { d.local_tag.clone() };
     let mut m = Msg::reply(&request, status, &tag);
     if request.method() == "INVITE" && status < 300 {
-        m = m.with("Contact", format!("<sip:{party}@{}>", address(&party)));
+        m = m.with("Contact", contact.clone());
         if words.contains(&"sdp") || status == 200 {
             let mut sdp = d.sdp.clone().unwrap_or_else(|| Stage::description(&party));
             let offer = super::sdp::Sdp::parse(&request.body);

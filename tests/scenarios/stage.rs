@@ -7,6 +7,7 @@ use super::sdp::{Sdp, Way};
 use super::setup::{DOMAIN, config, dialplan, listeners, node_addresses, trunk, user};
 use super::text::{Msg, param};
 use super::topology::{self, Topology};
+use super::ways::{self, Ways};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use tandem::config::{Config, Srtp, Trunk, User};
 use tandem::event::{CallId, CallRecord, Fact, LegCdr};
 use tandem::media::command::Event;
 use tandem::rates::{Card, Rates};
-use tandem::sip::transport::{Flow, ListenerId, Transport};
+use tandem::sip::locate::Query;
+use tandem::sip::transport::{Flow, Transport};
 use tandem::switch::{Input, Operator, Output, Reply, Setup, Switch};
 
 const PHONES: [&str; 3] = ["alice", "bob", "carol"];
@@ -71,6 +73,8 @@ pub struct Stage {
     /// The Contact that the switch registered last.
     pub bound: String,
     topology: Topology,
+    pub ways: Ways,
+    asked: Vec<Query>,
     /// What of one party was told to another.
     pub leaks: Vec<String>,
 }
@@ -119,7 +123,7 @@ pub fn new(
     let read = read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config;
     (config.sip.guard, config.sip.session_timers, config.sip.identity) =
         (read.sip.guard, read.sip.session_timers, read.sip.identity);
-    (config.lcr, config.tolls) = (read.lcr, read.tolls);
+    (config.lcr, config.tolls, config.sip.reach) = (read.lcr, read.tolls, read.sip.reach);
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| user_worded(p, users.get(*p), srtp)).collect();
     for name in TRUNKS {
@@ -137,7 +141,7 @@ pub fn new(
         let card = Card::read(trunk, &format!("prefix,price,name\n{}\n", rows.replace(' ', "\n")), "UTC");
         rates.insert(trunk, card.unwrap_or_else(|faults| panic!("{faults:?}")));
     }
-    let listeners = listeners(&addresses);
+    let listeners = ways::listeners(listeners(&addresses));
     let setup = Setup { config: Arc::new(config), dialplan: dialplan(DIALPLAN), rates: Arc::new(rates), listeners };
     let now = Instant::from_micros(START);
     let mut stage = Stage {
@@ -154,6 +158,8 @@ pub fn new(
         serial: 0,
         bound: String::new(),
         topology: Topology::default(),
+        ways: Ways::default(),
+        asked: Vec::new(),
         leaks: Vec::new(),
     };
     stage.drain();
@@ -178,7 +184,8 @@ impl Stage {
 
     pub fn via(&mut self, party: &str) -> String {
         let n = self.serial();
-        format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{party}{n:06}", address(party))
+        let transport = self.ways.transport(party).as_str();
+        format!("SIP/2.0/{transport} {};rport;branch=z9hG4bK{party}{n:06}", self.ways.says(party))
     }
 
     /// What an operator asks of the switch.
@@ -187,8 +194,8 @@ impl Stage {
     }
 
     pub fn send(&mut self, party: &str, msg: &Msg) {
-        self.draw(party, "tandem", msg);
-        let flow = Flow { listener: ListenerId(0), transport: Transport::Udp, peer: address(party), connection: 0 };
+        let flow = self.ways.flow(party);
+        self.draw_over(flow, party, "tandem", msg);
         let msg = topology::marked(party, msg);
         self.topology.learn(party, &msg);
         self.feed(Input::Received { flow, bytes: msg.bytes() });
@@ -198,6 +205,26 @@ impl Stage {
         let wall = Wall(1_795_446_000_000_000 + self.now.as_micros() as i64);
         self.switch.handle(Now { mono: self.now, wall }, input);
         self.drain();
+        self.resolve();
+    }
+
+    /// Answers what was asked of name servers.
+    pub fn resolve(&mut self) {
+        while let Some(query) = self.asked.pop() {
+            let (asked, said, answer) = self.ways.resolve(&query);
+            self.note("tandem", "names", asked);
+            self.note("names", "tandem", said);
+            self.feed(Input::Resolved { id: query.id, answer });
+        }
+    }
+
+    /// What comes has waited for so long, and did so for a while.
+    pub fn late(&mut self, by: Duration) {
+        for _ in 0..4 {
+            self.feed(Input::Late { by });
+            self.pass(Duration::from_millis(50));
+        }
+        self.feed(Input::Late { by });
     }
 
     fn drain(&mut self) {
@@ -205,7 +232,7 @@ impl Stage {
             match output {
                 Output::Send { flow, bytes } => {
                     let msg = Msg::parse(&bytes).unwrap_or_else(|e| panic!("{e}\n{}", String::from_utf8_lossy(&bytes)));
-                    self.received(flow.peer, msg);
+                    self.received(flow, msg);
                 }
                 Output::Media(command) => self.media.command(command),
                 Output::Reply { reply: Reply::Placed(call), .. } => self.placed = Some(call),
@@ -217,6 +244,7 @@ impl Stage {
                     self.rungs.push(Rung { at: self.now, from, to, text: "refused".into() });
                 }
                 Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
+                Output::Resolve(query) => self.asked.push(query),
                 Output::Identity(order) => self.feed(Input::Identity(identity::judge(order))),
                 _ => {}
             }
@@ -252,12 +280,13 @@ impl Stage {
         self.now = end;
     }
 
-    fn received(&mut self, peer: SocketAddr, msg: Msg) {
+    fn received(&mut self, flow: Flow, msg: Msg) {
         let everybody = PHONES.iter().chain(&TRUNKS).chain(&["stranger"]);
-        let party = everybody.copied().find(|p| address(p) == peer).unwrap_or("nobody");
+        let party = everybody.copied().find(|p| address(p) == flow.peer).unwrap_or("nobody");
+        self.ways.sent(party, flow);
         self.leaks.extend(self.topology.search(party, &msg));
         self.topology.learn(party, &msg);
-        self.draw("tandem", party, &msg);
+        self.draw_over(flow, "tandem", party, &msg);
         let known = self.dialogs.iter().find(|(n, d)| party_of(n) == party && d.call_id == msg.call_id());
         let name = match known.map(|(n, _)| n.clone()) {
             Some(name) => name,
@@ -357,7 +386,15 @@ impl Stage {
 
     // ---- drawing ----
 
-    fn draw(&mut self, from: &str, to: &str, msg: &Msg) {
+    fn draw_over(&mut self, flow: Flow, from: &str, to: &str, msg: &Msg) {
+        let over = match flow.transport {
+            Transport::Udp => String::new(),
+            other => format!("{}: ", other.as_str()),
+        };
+        self.note(from, to, over + &describe(msg));
+    }
+
+    fn note(&mut self, from: &str, to: &str, text: String) {
         if self.quiet {
             return;
         }
@@ -366,7 +403,6 @@ impl Stage {
                 self.columns.push(name.into());
             }
         }
-        let text = describe(msg);
         self.rungs.push(Rung { at: self.now, from: from.into(), to: to.into(), text });
     }
 
