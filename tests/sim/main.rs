@@ -69,16 +69,20 @@ fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
-/// Runs seeds on all cores; failures in order of their seeds, and how many events there were.
-fn check_all(seeds: &[u64]) -> (Vec<Failure>, u64) {
-    let (next, events, failures) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+/// Runs seeds on all cores; failures in order of their seeds, how many events there were, and how much was refused by switches that were late.
+fn check_all(seeds: &[u64]) -> (Vec<Failure>, [u64; 2]) {
+    let (next, events, shed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     match check(*seed, seed % 10 == 0) {
-                        Ok(w) => _ = events.fetch_add(w.steps, Ordering::Relaxed),
+                        Ok(w) => {
+                            events.fetch_add(w.steps, Ordering::Relaxed);
+                            shed.fetch_add(w.shed(), Ordering::Relaxed);
+                        }
                         Err(f) => failures.lock().expect("no panic holds it").push(f),
                     }
                 }
@@ -87,7 +91,7 @@ fn check_all(seeds: &[u64]) -> (Vec<Failure>, u64) {
     });
     let mut failures = failures.into_inner().expect("no panic held it");
     failures.sort_by_key(|f| f.seed);
-    (failures, events.into_inner())
+    (failures, [events.into_inner(), shed.into_inner()])
 }
 
 /// Prints the first failure in full and the others by what broke.
@@ -128,10 +132,11 @@ fn every_seed_keeps_the_invariants() {
         return;
     }
     let seeds: Vec<u64> = (1..=env("SEEDS").unwrap_or(1_000)).collect();
-    let (failures, events) = check_all(&seeds);
+    let (failures, [events, shed]) = check_all(&seeds);
     let (old, _) = check_all(regressions::SEEDS.iter().map(|(seed, _)| *seed).collect::<Vec<_>>().as_slice());
     std::panic::set_hook(panics);
     tell(&failures, seeds.len());
     tell(&old, regressions::SEEDS.len());
-    println!("= {} worlds, {events} events", seeds.len());
+    assert!(shed > 0 || seeds.len() < 100, "no world was late");
+    println!("= {} worlds, {events} events, {shed} requests refused by switches that were late", seeds.len());
 }

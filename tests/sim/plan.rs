@@ -105,6 +105,8 @@ pub fn sample(seed: u64) -> World {
         if node_count > 1 {
             config.trunks.push(trunk("peer", node_addresses(1 - n)[0], false, None));
         }
+        // A world has few messages, so late is slow here: from 100 ms on, and all is refused at half a second.
+        config.sip.guard.late = Duration::from_secs(1);
         sample_limits(&mut config, &mut node_rng);
         let trunks: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
         let text = rules(&mut node_rng, &users, &trunks, direct);

@@ -99,7 +99,13 @@ pub struct World {
     pub hash: u64,
     dead: bool,
     pub steps: u64,
+    /// The nodes fall behind now and then.
+    is_slow: bool,
 }
+
+/// A slow world's nodes are late for the first part of each round: longer than `sip.guard.late`, so that they refuse.
+const ROUND_MS: u64 = 20_000;
+const LATE_MS: u64 = 6_000;
 
 thread_local! {
     /// The message of the panic under way, with its place.
@@ -128,7 +134,19 @@ impl World {
             hash: 0,
             dead: false,
             steps: 0,
+            is_slow: seed % 4 == 1,
         }
+    }
+
+    /// How much the nodes have refused because they were late.
+    pub fn shed(&self) -> u64 {
+        self.nodes.iter().filter_map(|n| n.switch.as_ref()).map(|s| s.counters().overload_refused).sum()
+    }
+
+    /// How long what comes now has waited for a node.
+    fn lateness(&self) -> Option<Duration> {
+        let ms = self.now.as_micros() / 1_000 % ROUND_MS;
+        self.is_slow.then(|| Duration::from_millis(if ms < LATE_MS { 105 + ms % 400 } else { 0 }))
     }
 
     pub fn clock(&self) -> Now {
@@ -181,7 +199,12 @@ impl World {
 
     fn handle(&mut self, what: What) {
         match what {
-            What::ToNode { node, flow, bytes } => self.feed(node, Input::Received { flow, bytes }),
+            What::ToNode { node, flow, bytes } => {
+                if let Some(by) = self.lateness() {
+                    self.feed(node, Input::Late { by });
+                }
+                self.feed(node, Input::Received { flow, bytes });
+            }
             What::ToParty { party, at, conn, msg } => {
                 let reachable = if conn > 0 { self.net.is_alive(conn) } else { self.net.public(party) == at };
                 if reachable {
