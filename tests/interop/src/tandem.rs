@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -107,7 +107,7 @@ impl Tandem {
             if let Some(status) = tandem.process.ended() {
                 panic!("tandem ended with {status}:\n{}", tandem.process.tail());
             }
-            matches!(http_get(http, "/readyz"), Some((200, _))).then_some(())
+            matches!(http_get(http, "/readyz"), Ok((200, _))).then_some(())
         });
         assert!(ready.is_some(), "tandem is not ready after 10 s:\n{}", tandem.process.tail());
         tandem
@@ -142,7 +142,7 @@ impl Tandem {
     /// A GET with the switch's own credentials. Panics on any answer but 200.
     pub fn get(&self, path: &str) -> String {
         match http_get(self.http, path) {
-            Some((200, body)) => body,
+            Ok((200, body)) => body,
             answer => panic!("GET {path}: {answer:?}\n{}", self.process.tail()),
         }
     }
@@ -243,22 +243,25 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     )
 }
 
-/// Status and body; `None` where nobody answers.
-fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+/// Status and body, or why nobody answers.
+fn http_get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let began = Instant::now();
+    let failed = |step: &str, e: std::io::Error| format!("{step} failed after {} ms: {e}", began.elapsed().as_millis());
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+    let mut stream = stream.map_err(|e| failed("the connection", e))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|e| failed("a timeout", e))?;
     let credentials = base64(format!("{ACCOUNT}:{TOKEN}").as_bytes());
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).ok()?;
+    stream.write_all(request.as_bytes()).map_err(|e| failed("the request", e))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
+    stream.read_to_end(&mut answer).map_err(|e| failed(&format!("reading, after {} bytes,", answer.len()), e))?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("an answer without a status")?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Some((status, if chunked { unchunk(body) } else { body.to_owned() }))
+    Ok((status, if chunked { unchunk(body) } else { body.to_owned() }))
 }
 
 fn unchunk(mut body: &str) -> String {
