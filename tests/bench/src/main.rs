@@ -2,7 +2,7 @@
 //! same run. One JSON line on stdout and at the end of `$BENCH_FILE` (target/bench.jsonl).
 //!
 //! Arguments choose parts: calls, ceiling, relay, delay, crowd, ivr, conference, transcode, quality, recording,
-//! srtp, memory, register, tls, flood, overload; and subjects: tandem, peers. None: everything.
+//! srtp, memory, register, tls, flood, overload, webhook; and subjects: tandem, peers. None: everything.
 
 mod conference;
 mod endpoints;
@@ -23,6 +23,7 @@ mod srtp;
 mod subject;
 mod transcode;
 mod usage;
+mod webhook;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -64,6 +65,7 @@ impl Choice {
                 "tls",
                 "flood",
                 "overload",
+                "webhook",
             ],
             name,
         )
@@ -80,7 +82,7 @@ fn main() {
     line.insert("date".to_owned(), json!(printed("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     line.insert("commit".to_owned(), json!(printed("git", &["describe", "--always", "--dirty", "--abbrev=12"])));
     line.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part); 16] = [
+    let parts: [(&str, Part); 17] = [
         ("calls", signalling::calls),
         ("ceiling", signalling::ceiling),
         ("delay", signalling::delay),
@@ -97,6 +99,7 @@ fn main() {
         ("tls", secure::secure),
         ("flood", flood::flood),
         ("overload", overload::overload),
+        ("webhook", webhook::webhook),
     ];
     for (name, measure) in parts {
         if choice.part(name) {

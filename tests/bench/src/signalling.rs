@@ -112,7 +112,7 @@ pub fn round(value: f64, decimals: i32) -> Value {
     json!((value * scale).round() / scale)
 }
 
-const CALLER: &[Step] = &[
+pub const CALLER: &[Step] = &[
     Step::Invite,
     Step::May(100),
     Step::May(180),
@@ -122,7 +122,10 @@ const CALLER: &[Step] = &[
     Step::Bye,
     Step::Expect(200),
 ];
-const CALLEE: &[Step] = &[
+/// A caller whom the switch itself answers.
+pub const ANSWERED: &[Step] =
+    &[Step::Invite, Step::May(100), Step::Expect(200), Step::Ack, Step::Pause(100), Step::Bye, Step::Expect(200)];
+pub const CALLEE: &[Step] = &[
     Step::Get("INVITE"),
     Step::Reply(180),
     // A proxy with several processes overtakes itself when both come at once, and SIPp gives up on a 180 after the 200.
