@@ -92,6 +92,13 @@ pub enum Fact {
         contact: String,
         why: &'static str,
     },
+    /// A text (MESSAGE) was taken by a receiver, or was not.
+    Text {
+        from: Pii<String>,
+        to: Pii<String>,
+        octets: usize,
+        status: u16,
+    },
     TrunkUp {
         trunk: String,
         target: String,

@@ -83,6 +83,7 @@ pub fn fact(fact: &Fact) {
         Fact::TrunkUp { trunk, target } => info!(trunk, target, "trunk up"),
         Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
         Fact::TrunkOut { trunk, why, rest_s } => warn!(trunk, why, rest_s, "trunk out"),
+        Fact::Text { from, to, octets, status } => info!(?from, ?to, octets, status, "text"),
         Fact::TrunkBack { trunk } => info!(trunk, "trunk back on trial"),
         Fact::TollPassed { call, toll, whose, why, refused } => {
             warn!(event = "toll", %call, toll, whose, why, refused, "security");

@@ -3,10 +3,9 @@
 mod attempts;
 mod shown;
 
-pub use attempts::{phones_of, redirected_attempts};
+pub use attempts::{phones_of, redirected_attempts, trunk_attempts, uri_attempts};
 pub use shown::escape_user;
 
-use self::attempts::{trunk_attempts, uri_attempts};
 use self::shown::outgoing;
 use super::call::{Call, Doing, LEGS_MAX};
 use super::divert::Forwarded;
@@ -35,15 +34,15 @@ const UNREACHABLE_AFTER: Duration = Duration::from_millis(1_800);
 /// One way to call one target.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    peer: Peer,
-    uri: String,
-    flow: Flow,
-    sticky: bool,
-    credentials: Option<(String, Secret)>,
+    pub peer: Peer,
+    pub uri: String,
+    pub flow: Flow,
+    pub sticky: bool,
+    pub credentials: Option<(String, Secret)>,
     codecs: Vec<String>,
     callee: Option<Arc<Callee>>,
     /// Route of the INVITE.
-    routes: Vec<String>,
+    pub routes: Vec<String>,
     /// The trunk's target that it tries.
     target: Option<String>,
     /// The number as it was dialled, before the trunk's rules.
@@ -701,7 +700,7 @@ impl Call {
 }
 
 /// The user of ours whom an address names.
-fn own_user(w: &World, uri: &str) -> Option<String> {
+pub fn own_user(w: &World, uri: &str) -> Option<String> {
     let parsed = Uri::parse(uri)?;
     let user = parsed.user_decoded().into_owned();
     let is_ours = parsed.host.eq_ignore_ascii_case(&w.config.sip.domain);

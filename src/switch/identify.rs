@@ -18,7 +18,7 @@ pub struct Known {
 }
 
 impl World {
-    /// Finds out who sent an INVITE; `None` if it has been challenged or refused.
+    /// Finds out who sent an INVITE or MESSAGE; `None` if it has been challenged or refused.
     ///
     /// Credentials come first, since a phone and a trunk may share an address; then a phone that is registered on this very flow, or
     /// calls as a user of our domain, is challenged; then the trunk over whose registration it came, then the one whose source it is; then `sip.anonymous_context`.
@@ -31,7 +31,7 @@ impl World {
             // Another realm's credentials, left in by whom the call came through, are none.
             Err(denied) if denied.reason == Reason::Absent => {}
             Err(denied) => {
-                self.deny(id, flow, "INVITE", denied);
+                self.deny(id, flow, request.method().as_str(), denied);
                 return None;
             }
         }

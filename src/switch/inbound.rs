@@ -5,6 +5,7 @@ use super::call::Call;
 use super::guard::Offence;
 use super::identify::Known;
 use super::manners::{Way, caller_of, seen};
+use super::message::TEXT_TYPES;
 use super::settings::Answering;
 use super::web::Signalled;
 use super::web_status::Watch;
@@ -31,6 +32,7 @@ impl Switch {
             Method::Options => self.world.on_options(id),
             Method::Subscribe => self.world.on_subscribe(id, request, flow),
             Method::Publish => self.world.on_publish(id, request, flow),
+            Method::Message => self.on_message(id, request, flow),
             _ => self.world.refuse_once(id, (481, ""), request),
         }
     }
@@ -88,16 +90,15 @@ fn refusal_of(request: &Message) -> Option<(u16, &'static str)> {
     }
 }
 
-/// A method that is known but not served gets 405, one that nobody knows 501 (§8.2.1, §21.5.2).
+/// A method that nobody knows gets 501 (§21.5.2).
 const fn refusal_by_method(method: Method) -> Option<(u16, &'static str)> {
     match method {
         Method::Invite | Method::Register | Method::Options | Method::Ack | Method::Cancel => None,
         Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => None,
-        Method::Subscribe | Method::Publish => None,
+        Method::Subscribe | Method::Publish | Method::Message => None,
         // Outside a dialog there is nobody whom we would transfer.
         Method::Refer => Some((403, "Only In A Dialog")),
         Method::Other => Some((501, "")),
-        _ => Some((405, "")),
     }
 }
 
@@ -140,6 +141,7 @@ fn refusal_of_register(request: &Message) -> Option<(u16, &'static str)> {
 fn explained(writer: Writer, status: u16, request: &Message) -> Writer {
     match status {
         405 => writer.header(HeaderName::Allow, ALLOW),
+        415 if request.method() == Method::Message => writer.header(HeaderName::Accept, TEXT_TYPES),
         415 => accepts(writer),
         420 => writer.header(HeaderName::Unsupported, unsupported(request).unwrap_or_default()),
         _ => writer,
@@ -148,7 +150,7 @@ fn explained(writer: Writer, status: u16, request: &Message) -> Writer {
 
 /// The caller does not want its number shown: its Privacy header asks for that (RFC 3323 §4.2, RFC 3325 §9.3), or its From
 /// shows none.
-fn is_withheld(request: &Message) -> bool {
+pub(super) fn is_withheld(request: &Message) -> bool {
     let hides = |value: &str| ["id", "user", "header"].iter().any(|v| value.trim_ascii().eq_ignore_ascii_case(v));
     let from = request.from().and_then(|from| from.parsed_uri());
     let anonymous = from.is_some_and(|uri| {

@@ -322,6 +322,9 @@ pub struct Counters {
     pub identities_signed: u64,
     /// Calls that passed a cap of `tolls`.
     pub tolls_passed: u64,
+    /// MESSAGEs that a receiver took, and others.
+    pub texts_relayed: u64,
+    pub texts_failed: u64,
     pub retransmissions_sent: u64,
     pub retransmissions_received: u64,
     pub draining: bool,

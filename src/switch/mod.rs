@@ -18,6 +18,7 @@ mod io;
 mod lcr;
 mod listening;
 mod manners;
+mod message;
 mod names;
 mod operator;
 mod originate;
@@ -369,6 +370,7 @@ impl Switch {
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, response.status()),
             Some(Purpose::Register(who)) => self.world.on_register_response(who, id, response, flow),
             Some(Purpose::Notify(tag)) => self.world.on_notified(tag, id, response.status()),
+            Some(Purpose::Text { text, way }) => self.world.on_text_answered(text, way, id, Ok(response)),
             None => {}
         }
     }
@@ -407,6 +409,7 @@ impl Switch {
             Some(Purpose::Ping(ping)) => self.world.on_pong(ping, status),
             Some(Purpose::Register(who)) => self.world.on_register_unanswered(who, id, status),
             Some(Purpose::Notify(tag)) => self.world.on_notified(tag, id, status),
+            Some(Purpose::Text { text, way }) => self.world.on_text_answered(text, way, id, Err(status)),
             Some(Purpose::Over) | None => {}
         }
     }

@@ -56,6 +56,11 @@ pub enum Purpose {
     Ping(Ping),
     /// A REGISTER to a trunk.
     Register(u32),
+    /// A MESSAGE, by one of its ways.
+    Text {
+        text: u64,
+        way: u8,
+    },
 }
 
 /// Where a leg is, found by the tag of its dialog. It stays until the call is over, since transactions outlive their dialog.
@@ -204,6 +209,7 @@ pub struct World {
     taps: HashMap<media::TapId, CallKey>,
     tap_next: u64,
     pub subscriptions: Subscriptions,
+    pub texts: super::message::Texts,
     /// What calls want that concerns others too.
     pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.
@@ -264,6 +270,7 @@ impl World {
             taps: HashMap::new(),
             tap_next: 1,
             subscriptions: Subscriptions::default(),
+            texts: super::message::Texts::default(),
             wishes: VecDeque::new(),
             awaited: super::web::Awaited::default(),
         }

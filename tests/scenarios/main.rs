@@ -24,6 +24,7 @@
 //! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port] | PRACK [sdp] [wrong] | UPDATE [sdp]
 //! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
 //! operator: redirect echo            the call of ours does what the dialplan says of `echo` from now on
+//! alice: MESSAGE bob new says hello   a text; `type image/png`: of another kind
 //! operator: hangup
 //! operator: late 60                 what comes has waited 60 ms for the switch
 //! wait 32s

@@ -240,7 +240,7 @@ fn subscribing(mut m: Msg, method: &str, words: &[&str]) -> Msg {
             format!("<presence><tuple><status><basic>{basic}</basic></status></tuple><note>by hand</note></presence>");
     }
     if method == "MESSAGE" {
-        m = m.with("Content-Type", "text/plain");
+        m = m.with("Content-Type", after("type").unwrap_or(&"text/plain"));
         m.body = after("says").map_or("hello".into(), |text| (*text).into());
     }
     m

@@ -556,6 +556,7 @@ fn told(msg: &Msg) -> String {
             let note = between("<note>").next().map_or(String::new(), |n| format!(", {n}"));
             format!(" [{}{note}]", between("<basic>").next().unwrap_or_default())
         }
+        "text/plain" if msg.method() == "MESSAGE" => format!(" \"{}\"", msg.body),
         "application/reginfo+xml" => format!(" [{} contacts]", msg.body.matches("<contact ").count()),
         _ => String::new(),
     }

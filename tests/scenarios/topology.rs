@@ -30,7 +30,11 @@ pub struct Topology {
 pub fn marked(party: &str, msg: &Msg) -> Msg {
     let own = format!("own-{party}");
     let mut m = msg.clone().with("User-Agent", format!("{own}/1.0")).with("Server", &own).with("Organization", &own);
-    m = m.with("X-Own", &own).with("Subject", &own).with("Call-Info", format!("<http://{own}.example/>"));
+    m = m.with("X-Own", &own).with("Call-Info", format!("<http://{own}.example/>"));
+    // A text's subject is a part of it.
+    if msg.method() != "MESSAGE" {
+        m = m.with("Subject", &own);
+    }
     if m.get("Content-Type") == "application/sdp" {
         m.body = m.body.replacen("s=-", &format!("s={own}\r\ni={own}\r\nu=http://{own}.example/"), 1);
     }

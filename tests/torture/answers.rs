@@ -85,6 +85,7 @@ fn check_status(name: &str, request: &Message, answer: &Sent) {
         }
         (401, _) => has("WWW-Authenticate", "Digest realm=\"pbx.test\", nonce=\""),
         (405, _) => has("Allow", "INVITE, ACK, CANCEL, BYE"),
+        (415, Method::Message) => has("Accept", "text/*"),
         (415, _) => {
             has("Accept", "application/sdp");
             has("Accept-Encoding", "identity");

@@ -43,7 +43,7 @@ fn requests_outside_a_dialog() {
         ("WIBBLE", "", 501, NOTHING),
         // Methods have cases (§7.1).
         ("invite", "", 501, NOTHING),
-        ("MESSAGE", "", 405, ALLOW),
+        ("MESSAGE", "", 415, ("Accept", "text/*")),
         ("SUBSCRIBE", "", 401, ("WWW-Authenticate", "realm=\"pbx.test\"")),
         ("REFER", "", 403, NOTHING),
         ("PRACK", "", 481, NOTHING),

@@ -103,8 +103,8 @@ fn valid() -> Vec<Row> {
         reads(
             "mpart01",
             "MESSAGE sip:kumiko@example.org CSeq 1",
-            Some(405),
-            "a known method that is not served, as Allow says; the body is binary",
+            Some(415),
+            "a text that is signed: no kind of text that is passed on; the body is binary",
         ),
         reads(
             "unreason",
@@ -273,7 +273,7 @@ pub fn ours() -> Vec<Row> {
         reads("nolength", CALL, Some(200), "a datagram without Content-Length"),
         reads("shortlength", CALL, Some(200), "a datagram longer than its message"),
         refused("longlength", 400, "Content-Length exceeds the message", Some(400), "a datagram one octet short"),
-        reads("binarybody", "MESSAGE sip:anna@pbx.example.net CSeq 1", Some(405), "a body of all 256 octets"),
+        reads("binarybody", "MESSAGE sip:anna@pbx.example.net CSeq 1", Some(415), "a body of all 256 octets"),
         reads("digestsha256", REGISTER, Some(401), "SHA-256 credentials with a nonce that is not ours"),
         reads("digestnc", REGISTER, Some(401), "a nonce count with a hex digit"),
         reads("barefrom", CALL, Some(200), "From without <>: the tag is From's"),

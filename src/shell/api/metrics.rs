@@ -157,6 +157,8 @@ fn switch(c: &Counters) -> Vec<Sample> {
         gauge("subscriptions", "Lines, messages and presence that users watch", c.subscriptions),
         counter("identities_passed", "Callers whose signature was verified", c.identities_passed),
         counter("identities_failed", "Callers whose signature was wrong", c.identities_failed),
+        counter("texts_relayed", "Texts (MESSAGE) that a receiver took", c.texts_relayed),
+        counter("texts_failed", "Texts (MESSAGE) that nobody took", c.texts_failed),
         counter("identities_signed", "Calls that went out signed", c.identities_signed),
         gauge("sources_banned", "Sources that are banned", c.sources_banned),
         gauge("sources_known", "Sources that the guard remembers", c.sources_known),

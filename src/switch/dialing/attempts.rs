@@ -37,7 +37,7 @@ pub fn phones_of(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
 }
 
 /// A number through one trunk: one attempt a target that is up.
-pub(super) fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
+pub fn trunk_attempts(w: &mut World, name: &str, number: &str) -> Vec<Attempt> {
     let mut rng = w.ep.rng().fork();
     let targets = w.trunks.targets(name, &mut rng);
     let Some(trunk) = w.trunks.get(name) else { return Vec::new() };
@@ -90,7 +90,7 @@ pub fn redirected_attempts(w: &mut World, trunk: &str, uri: &str) -> Vec<Attempt
 }
 
 /// One attempt a way to the URI.
-pub(super) fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
+pub fn uri_attempts(w: &mut World, uri: &str) -> Vec<Attempt> {
     // Without brackets all that follows is the URI's, for there is no header that it could belong to.
     let uri = if uri.contains('<') { NameAddr::parse(uri).map_or(uri, |a| a.uri) } else { uri };
     // Some systems take the first '@' for the one before the host, some the last.

@@ -58,14 +58,26 @@ impl Phone<'_> {
         phone
     }
 
+    /// The same for a phone whose command `message` writes to this URI.
+    pub fn start_writing_to(&self, folder: &Path, uri: &str) -> RunningPhone {
+        let own = folder.join(self.user);
+        fs::create_dir_all(&own).unwrap_or_else(|e| panic!("{}: {e}", own.display()));
+        fs::write(own.join("current_contact"), uri).expect("a phone's file is written");
+        self.start_in(folder, &self.account(), &format!("\"Friend\" <{uri}>\n"), "module_app contact.so\n")
+    }
+
     fn start_as(&self, folder: &Path, account: &str, modules: &str) -> RunningPhone {
+        self.start_in(folder, account, "", modules)
+    }
+
+    fn start_in(&self, folder: &Path, account: &str, contacts: &str, modules: &str) -> RunningPhone {
         let folder = folder.join(self.user);
         fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a phone's file is written");
         write_wav(&folder.join("plays.wav"), self.plays);
         write("config", &(self.config(&folder) + modules));
         write("accounts", account);
-        write("contacts", "");
+        write("contacts", contacts);
         let mut command = Command::new("baresip");
         command.arg("-f").arg(&folder).args(["-v", "-s"]);
         if let Some(uri) = self.dials {

@@ -143,3 +143,37 @@ fn a_phone_shows_how_many_messages_wait() {
     assert!(told.is_some(), "the phone was not told:\n{}", alice.process.tail());
     assert_eq!(tandem.command(&["mwi", "nobody", "1"]).0, 1);
 }
+
+/// A phone writes to another: it answers our challenge, the other shows the text. Who is not registered gets none.
+#[test]
+fn a_phone_writes_to_another() {
+    let scratch = Scratch::new("phones-text");
+    let tandem = Tandem::start(scratch.path(), &Setup { users: USERS, dialplan: DIALPLAN, ..Setup::default() });
+    let registrar = tandem.sip().to_string();
+    let port = free_ports(2 * Phone::PORTS);
+    let alice = Phone {
+        user: "alice",
+        password: "secret-a",
+        registrar: &registrar,
+        port,
+        codec: "pcmu",
+        transport: "udp",
+        encryption: "",
+        plays: &[0; 160],
+        dials: None,
+    };
+    let bob = Phone { user: "bob", password: "secret-b", port: port + Phone::PORTS, ..alice.clone() };
+    let alice = alice.start_writing_to(scratch.path(), &format!("sip:bob@{registrar}"));
+    alice.wait_registered();
+    alice.command("message", "nobody-is-there");
+    let failed = || tandem.metric("tandem_texts_failed_total").filter(|n| *n == 1.0);
+    assert!(until(Duration::from_secs(10), failed).is_some(), "{}", alice.process.tail());
+
+    let bob = bob.start(scratch.path());
+    bob.wait_registered();
+    alice.command("message", "lunch-at-noon");
+    let shown = || bob.process.printed().contains("lunch-at-noon").then_some(());
+    assert!(until(Duration::from_secs(10), shown).is_some(), "{}\n{}", alice.process.tail(), bob.process.tail());
+    let relayed = || tandem.metric("tandem_texts_relayed_total").filter(|n| *n == 1.0);
+    assert!(until(Duration::from_secs(10), relayed).is_some(), "{}", alice.process.tail());
+}
