@@ -50,7 +50,7 @@ pub static FORWARD: Shape = Shape {
     prefixed: None,
 };
 
-fn is_dialled(text: &str) -> bool {
+pub fn is_dialled(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+-*#".contains(&b);
     (1..=64).contains(&text.len()) && text.bytes().all(fits)
 }

@@ -5,6 +5,7 @@ mod edge;
 pub mod identity;
 mod manners;
 pub mod outside;
+mod parking;
 pub mod pay;
 mod print;
 mod reach;
@@ -20,10 +21,12 @@ mod visibility;
 pub const CODECS: &[&str] =
     &["opus", "g722", "pcmu", "pcma", "g729", "g723", "g728", "gsm", "ilbc", "speex", "amr", "amr-wb"];
 
+pub use availability::is_dialled;
 pub use availability::{Availability, Forward};
 pub use edge::{Ban, Guard, Register};
 pub use manners::{CallerId, Diversions, HeaderRule, Identity, Manners, NumberRule, Redirects};
 pub use outside::RecogniserKind;
+pub use parking::Parking;
 pub use print::to_yaml;
 pub use reach::Reach;
 pub use read::{Located, Named};
@@ -63,6 +66,7 @@ pub struct Config {
     /// Gateways that take payments.
     pub pay: Vec<pay::Connector>,
     pub capture: Capture,
+    pub parking: Parking,
     pub hep: Option<Hep>,
 }
 
@@ -382,6 +386,8 @@ pub struct User {
     /// Numbers that are its own, beside its name.
     pub numbers: Vec<String>,
     pub availability: Availability,
+    /// Whose ringing calls it may answer by `pickup`: those of users of the same groups.
+    pub pickup_groups: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

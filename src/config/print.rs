@@ -29,6 +29,11 @@ pub fn to_yaml(config: &Config) -> String {
         ("speech", speech(config)),
     ]);
     if let Value::Mapping(m) = &mut out {
+        put(
+            m,
+            "parking",
+            map([("slots", text(&config.parking.shown())), ("timeout", duration(config.parking.timeout))]),
+        );
         put(m, "capture", capture(&config.capture));
         if let Some(target) = &config.hep {
             put(m, "hep", hep(target));
@@ -386,6 +391,9 @@ fn user(user: &User) -> Value {
     if !sent.is_empty() {
         sent.push(("after", duration(forward.after)));
         m.push(("forward", map(sent)));
+    }
+    if !user.pickup_groups.is_empty() {
+        m.push(("pickup_group", list(user.pickup_groups.iter().cloned())));
     }
     m.extend([("dnd", own.dnd.into()), ("call_waiting", own.call_waiting.into())]);
     map(m)

@@ -139,6 +139,7 @@ impl Found {
             dialplans: f.texts("dialplans").into_iter().map(Into::into).collect(),
             drain_timeout: f.duration("drain_timeout").unwrap_or_default(),
             pci: f.flag("pci"),
+            parking: super::parking::read(&Fields::of(section("parking"), &super::parking::PARKING)),
             capture: super::visibility::capture(&Fields::of(section("capture"), &super::visibility::CAPTURE)),
             hep: super::visibility::hep(f.get("hep")),
             pay: super::pay::connectors(&mut self.reader, &Fields::of(section("pay"), &super::pay::PAY)),
@@ -434,6 +435,7 @@ impl Found {
             refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
             availability: super::availability::read(f),
+            pickup_groups: f.texts("pickup_group"),
         })
     }
 

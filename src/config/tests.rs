@@ -167,7 +167,7 @@ fn faults_of_sections_say_where_and_what_was_expected() {
     check_faults(&[
         (
             "nod: x",
-            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: unknown key \"nod\" in a configuration; did you mean \"node\"? Known: node, data_dir, store, sip, media, recording, http, limits, web, speech, parking, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
         ),
         (
             "drain_timeout: 20",
@@ -330,7 +330,7 @@ fn faults_of_peers_say_where_and_what_was_expected() {
         ("users: { name: a }", "t.yaml:1:8: a mapping stands here; expected a list"),
         (
             "- a",
-            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
+            "t.yaml:1:1: a list stands here; expected the keys of a configuration: node, data_dir, store, sip, media, recording, http, limits, web, speech, parking, capture, hep, pay, lcr, tolls, trunks, users, dialplans, drain_timeout, pci",
         ),
     ]);
     let secret = read("users: [ { name: a, context: c, password: hunter2, ha1: hunter2 } ]").expect_err("both");

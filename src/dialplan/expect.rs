@@ -57,7 +57,7 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 18] = [
+const FIELDS: [(&str, &[&str]); 22] = [
     ("say", &["text", "voice", "language", "loop"]),
     (
         "gather",
@@ -96,6 +96,10 @@ const FIELDS: [(&str, &[&str]); 18] = [
     ),
     ("enqueue", &["name", "workflow", "task", "wait_url", "wait", "action", "max"]),
     ("leave", &[]),
+    ("pickup", &["user", "group"]),
+    ("park", &["slot", "timeout", "music"]),
+    ("retrieve", &["slot"]),
+    ("forward", &["always", "busy", "no_answer", "dnd"]),
     ("conference", &["name", "beep", "muted", "coach", "start_on_enter", "end_on_exit", "max_participants", "wait"]),
     ("record", &["max_length", "finish_on_key", "timeout", "beep", "trim", "action"]),
     ("record_call", &["action", "channels", "paused"]),

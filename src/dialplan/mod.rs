@@ -167,7 +167,7 @@ impl Dialplan {
 }
 
 /// Variables that each call has, beside captures and headers.
-pub const VARIABLES: [&str; 25] = [
+pub const VARIABLES: [&str; 26] = [
     "digits",
     "speech",
     "confidence",
@@ -182,6 +182,7 @@ pub const VARIABLES: [&str; 25] = [
     "call_id",
     "dial_status",
     "queue_result",
+    "park_slot",
     "recording",
     "recording_duration",
     "recording_key",

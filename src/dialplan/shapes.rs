@@ -4,8 +4,10 @@ use crate::base::yaml::{Key, Shape, Type, Variant, Variants, key, required};
 use crate::config::shapes::is_country;
 use crate::verb::is_time_zone;
 
+mod features;
 mod meeting;
 
+pub use features::{FORWARD, PARK, PICKUP, RETRIEVE};
 pub use meeting::{CONFERENCE, ENQUEUE};
 
 pub static FILE: Shape = Shape {
@@ -126,6 +128,10 @@ pub static STEP: Variants = Variants {
         now("say", Type::Short(&SAY, "text"), false, "Speaks a text; before the answer as early media."),
         now("gather", Type::Short(&GATHER, "digits"), true, "Takes digits from the caller."),
         now("pay", Type::Short(&super::pay::PAY, "amount"), true, "Takes a payment by card or bank account."),
+        now("pickup", Type::Short(&PICKUP, "user"), true, "Answers what rings at somebody else."),
+        now("park", Type::Short(&PARK, "slot"), true, "Lets the caller wait until somebody retrieves it."),
+        now("retrieve", Type::Short(&RETRIEVE, "slot"), false, "Joins the caller to a parked call."),
+        now("forward", Type::Short(&FORWARD, "always"), false, "Changes where the calling user's calls go."),
         now("markup", Type::Short(&REDIRECT, "url"), false, "Goes on with what a document in markup says."),
         now("redirect", Type::Short(&REDIRECT, "url"), false, "As markup."),
         later("voicemail"),

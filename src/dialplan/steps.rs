@@ -9,14 +9,15 @@ use crate::config::is_uri;
 use crate::media::command::Tone;
 use crate::speech::machine;
 use crate::verb::{
-    AfterDial, BlockId, Callee, Channels, Condition, DialRecord, DialStep, Gather, Hook, Listening, MediaMode, Outcome,
-    Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind, TargetStep, Text, Verb, is_url,
-    variable_name,
+    AfterDial, BlockId, Callee, Channels, Condition, DialRecord, DialStep, Feature, Gather, Hook, Listening, MediaMode,
+    Outcome, Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind, TargetStep, Text, Verb,
+    is_url, variable_name,
 };
 use crate::web::Method;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+mod features;
 mod meeting;
 
 /// A variable that some step reads.
@@ -171,6 +172,10 @@ impl<'a> Compiler<'a> {
             "echo" => Verb::Echo { duration: short(&shapes::ECHO, "duration").duration("duration") },
             "dial" => self.dial(reader, &short(&shapes::DIAL, "user"))?,
             "enqueue" => Verb::Enqueue(Box::new(self.enqueue(reader, &short(&shapes::ENQUEUE, "name"))?)),
+            "pickup" => self.pickup(reader, &short(&shapes::PICKUP, "user"))?,
+            "park" => self.park(reader, &short(&shapes::PARK, "slot")),
+            "retrieve" => self.retrieve(reader, &short(&shapes::RETRIEVE, "slot"))?,
+            "forward" => self.forward(reader, &short(&shapes::FORWARD, "always"))?,
             "leave" => Verb::Leave,
             "conference" => {
                 let f = short(&shapes::CONFERENCE, "name");
@@ -581,6 +586,13 @@ pub(super) fn read_outcome(text: &str) -> Option<Outcome> {
 fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
     match verb {
         Verb::Dequeue(_) => &[Outcome::Answered, Outcome::NoAnswer, Outcome::Failed],
+        Verb::Feature(feature) => match **feature {
+            Feature::Park { .. } => {
+                &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled]
+            }
+            Feature::Forward(_) => &[Outcome::Done, Outcome::Failed],
+            Feature::Pickup { .. } | Feature::Retrieve { .. } => &[Outcome::Failed],
+        },
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
         Verb::Gather { .. } => &[Outcome::Done, Outcome::None, Outcome::Failed],
         Verb::Pay(_) => &[Outcome::Done, Outcome::None, Outcome::Cancelled, Outcome::Failed],

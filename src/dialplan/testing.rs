@@ -135,6 +135,7 @@ fn perform(mut script: crate::verb::Script, outcomes: &[(String, Vec<Outcome>)],
         let for_ever = lasts_for_ever(&action);
         let usual = match &action {
             Action::Dial(_) => Outcome::Answered,
+            Action::Feature(feature) if feature.takes_time() => Outcome::Answered,
             Action::Gather(_) => match presses.next().filter(|keys| !keys.is_empty()) {
                 Some(keys) => {
                     script.set("digits", keys.clone());

@@ -210,11 +210,11 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect",
         ),
         (
             "contexts: { a: [ { do: [ { stream: hello } ] } ] }",
-            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect",
+            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect",
         ),
         (
             "contexts: { a: [ { do: [ { enqueue: { workflow: x } } ] } ] }",
@@ -230,7 +230,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, markup, redirect, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",
@@ -254,7 +254,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { do: { log: \"${form}\" } } ] }",
-            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, speech, confidence, answered_by, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, verstat, attest, header.NAME",
+            "d.yaml:1:31: unknown variable \"form\"; did you mean \"from\"? Known: digits, speech, confidence, answered_by, from, from_name, to, trunk, user, context, rule, call_id, dial_status, queue_result, park_slot, recording, recording_duration, recording_key, pay_result, pay_token, pay_confirmation, pay_card, pay_card_type, pay_error, verstat, attest, header.NAME",
         ),
         (
             "contexts: { a: [ { match: { to: /(.)/ }, do: { log: \"$2\" } } ] }",
@@ -316,6 +316,18 @@ fn addresses_of_documents_and_texts_are_looked_at() {
         (
             "contexts: { a: [ { do: [ { redirect: 5 } ] } ] }",
             "d.yaml:1:38: \"5\" is no address of a document; expected https://…, or a file such as menu.xml",
+        ),
+        (
+            "contexts: { a: [ { do: [ { pickup: { user: bob, group: g } } ] } ] }",
+            "d.yaml:1:56: one pickup has user and group; expected one of them",
+        ),
+        (
+            "contexts: { a: [ { do: [ { forward: \"2 0\" } ] } ] }",
+            "d.yaml:1:37: \"2 0\" is no number; expected a number or name as the user would dial it, or off",
+        ),
+        (
+            "contexts: { a: [ { do: [ { park: { slot: \"701\" }, on: { done: [ answer ] } } ] } ] }",
+            "d.yaml:1:57: \"park\" never is \"done\"; expected one of answered, busy, no_answer, failed, cancelled",
         ),
         ("contexts: { a: [ { do: [ { say: \"\" } ] } ] }", "d.yaml:1:33: nothing is said; expected a text"),
     ];

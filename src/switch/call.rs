@@ -37,6 +37,7 @@ use crate::base::pii::Pii;
 use crate::base::time::{Duration, Instant, Now};
 use crate::event::{CallId, Class, Direction, Ending, Fact, RecordingId, Side, Timeline, TransferCdr, What};
 use crate::media::command::{Hears, PlayId, TapId};
+use crate::sip::dialog::Tag;
 use crate::speech::machine::AnsweredBy;
 use crate::verb::{Action, Dial, Outcome, Record, Script, StatusHook};
 use crate::web::FetchId;
@@ -81,6 +82,10 @@ pub enum Doing {
     Bridged(u8),
     /// Leg 0 waits for one who comes from another call ([`Coming::Joins`]).
     Joining,
+    /// Leg 0 is about to go to another call.
+    Moving,
+    /// Leg 0 waits in a parking slot.
+    Parked,
     /// Waiting for somebody to come into a queue.
     Taking(Box<Taking>),
     /// Joined with the caller of another call.
@@ -174,6 +179,8 @@ pub struct Call {
     pub machine_ask: Option<MachineAsk>,
     /// A payment that an application conducts beside all this.
     pub assisted: Option<Box<Assisted>>,
+    /// The parking slot that it has, and the tag by which it is told of.
+    pub parked: Option<(Box<str>, Tag)>,
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
@@ -240,6 +247,7 @@ impl Call {
             answered_by: None,
             machine_ask: None,
             assisted: None,
+            parked: None,
             timers: Vec::new(),
             group: None,
         }
@@ -402,6 +410,7 @@ impl Call {
         match kind {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
+            CallTimer::Step if self.on_park_timer(w) => {}
             CallTimer::Step if self.on_payer_timer(w) || self.on_machine_timer(w) => {}
             CallTimer::Payment => self.on_assisted_over(w),
             CallTimer::Step => self.step_done(w, Outcome::Done),
@@ -478,6 +487,7 @@ impl Call {
             (_, Doing::Bridged(_) | Doing::Joining | Doing::Linked(_)) => "bridged",
             (_, Doing::Conferring(_)) => "conference",
             _ if self.queued.is_some() => "queued",
+            (_, Doing::Parked) => "parked",
             _ if self.answered.is_some() => "answered",
             _ if self.rang.is_some() => "ringing",
             (_, Doing::Dialing(_) | Doing::Locating(_)) => "dialing",

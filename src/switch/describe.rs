@@ -31,6 +31,7 @@ pub fn action(action: &Action) -> String {
         },
         Action::Enqueue(enqueue) => format!("enqueue {}", enqueue.name),
         Action::Dequeue(dequeue) => format!("dial queue {}, {} s", dequeue.name, dequeue.timeout.as_secs()),
+        Action::Feature(feature) => feature.describe(),
         Action::Leave => "leave".to_owned(),
         Action::Redirect(redirect) => format!("redirect {}", redirect.to.shown()),
         Action::Refer(refer) => format!("refer to {}", refer.uri),

@@ -118,7 +118,7 @@ pub fn diversions_of(invite: &Message) -> usize {
 impl Call {
     /// Whom a dial of a user calls: its phones, or where it has its calls sent.
     pub fn user_tracks(&mut self, w: &mut World, name: &str) -> Vec<Track<Attempt>> {
-        let Some(set) = w.user(name).map(|u| u.availability.clone()) else { return phones_of(w, name) };
+        let Some(set) = w.availability(name) else { return phones_of(w, name) };
         if let Some(to) = &set.forward.always
             && let Some(tracks) = self.divert(w, name, to, Why::Always)
         {
@@ -183,7 +183,7 @@ impl Call {
             _ => return,
         };
         let Some(Peer::User(name)) = self.legs.get(usize::from(index)).map(|leg| leg.peer.clone()) else { return };
-        let Some(forward) = w.user(&name).map(|u| u.availability.forward.clone()) else { return };
+        let Some(forward) = w.availability(&name).map(|own| own.forward) else { return };
         let to = if why == Why::Busy { forward.busy } else { forward.no_answer };
         let (Some(to), true) = (to, self.phones_ringing(&name).is_empty()) else { return };
         let Doing::Dialing(dialing) = &self.doing else { return };
@@ -207,7 +207,7 @@ impl Call {
     /// A phone begins to be called: how long its user lets it ring.
     pub fn expect_answer(&mut self, w: &mut World, index: u8) {
         let Some(Peer::User(name)) = self.legs.get(usize::from(index)).map(|leg| &leg.peer) else { return };
-        let Some(forward) = w.user(name).map(|u| &u.availability.forward) else { return };
+        let Some(forward) = w.availability(name).map(|own| own.forward) else { return };
         if forward.no_answer.is_some() {
             let after = forward.after;
             self.set_timer(w, CallTimer::NoAnswer(index), after);
@@ -232,7 +232,7 @@ impl Call {
     pub fn forwards_unanswered(&self, w: &World, ringing: &[u8]) -> Option<u8> {
         let first = *ringing.first()?;
         let Peer::User(name) = &self.legs.get(usize::from(first))?.peer else { return None };
-        w.user(name)?.availability.forward.no_answer.as_ref()?;
+        w.availability(name)?.forward.no_answer?;
         (self.phones_ringing(name).len() == ringing.len()).then_some(first)
     }
 }

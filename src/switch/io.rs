@@ -206,7 +206,7 @@ pub struct CallView {
     pub trunk: Option<String>,
     pub user: Option<String>,
     pub rule: String,
-    /// "routing", "dialing", "ringing" (a call of ours), "answered", "queued", "bridged", "conference", "ending".
+    /// "routing", "dialing", "ringing" (a call of ours), "answered", "queued", "parked", "bridged", "conference", "ending".
     pub state: &'static str,
     pub started: crate::base::time::Wall,
     pub answered: Option<crate::base::time::Wall>,

@@ -3,6 +3,7 @@
 //! Contract: after each [`Switch::handle`] drain [`Switch::poll`] to `None`; call `handle` with [`Input::Tick`] no later than
 //! [`Switch::deadline`]. It reads no clock and opens no socket; two switches with one seed and the same inputs give the same outputs.
 
+mod availability;
 mod call;
 mod capture;
 mod conference;
@@ -22,7 +23,9 @@ mod message;
 mod names;
 mod operator;
 mod originate;
+mod park;
 mod pay;
+mod pickup;
 mod pings;
 mod queue;
 mod recording;
@@ -455,6 +458,7 @@ impl Switch {
     fn with_call(&mut self, key: CallKey, f: impl FnOnce(&mut Call, &mut World)) {
         let Some(call) = self.calls.get_mut(key) else { return };
         f(call, &mut self.world);
+        call.settle_slot(&mut self.world);
         let was_reported = call.reported;
         call.report(&mut self.world);
         let id = call.id;

@@ -185,6 +185,26 @@ impl World {
         self.subscriptions.touch(user, Package::Presence);
     }
 
+    /// Legs of a user that ring, by their tags.
+    pub fn ringing(&self, user: &str) -> impl Iterator<Item = Tag> + use<> {
+        let lines = self.subscriptions.lines.get(user).into_iter().flatten();
+        let rings = |line: &Line| line.state == LineState::Early && !line.initiator;
+        lines.filter(|(_, line)| rings(line)).map(|(tag, _)| *tag).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Somebody is parked in a slot from now on, or nobody is.
+    pub fn set_slot(&mut self, slot: &str, tag: Tag, line: Option<Line>) {
+        match line {
+            Some(line) => {
+                self.subscriptions.lines.entry(slot.to_owned()).or_default().insert(tag, line);
+            }
+            None => {
+                self.subscriptions.lines.remove(slot);
+            }
+        }
+        self.subscriptions.touch(slot, Package::Dialog);
+    }
+
     /// How many messages wait for a user; false if there is no such user.
     pub fn set_mailbox(&mut self, user: &str, counts: (u32, u32)) -> bool {
         let known = self.config.users.iter().any(|u| u.name == user);
@@ -206,7 +226,8 @@ impl World {
     pub fn reload_subscriptions(&mut self) {
         let config = std::sync::Arc::clone(&self.config);
         let has = |name: &str| config.users.iter().any(|u| u.name == name);
-        let gone = self.subscriptions.all.iter().filter(|(_, s)| !has(&s.watcher) || !has(&s.entity));
+        let known = |s: &Subscription| has(&s.watcher) && (has(&s.entity) || config.parking.has(&s.entity));
+        let gone = self.subscriptions.all.iter().filter(|(_, s)| !known(s));
         let gone: Vec<Tag> = gone.map(|(tag, _)| *tag).collect();
         gone.into_iter().for_each(|tag| self.notify(tag, Some("noresource")));
         self.subscriptions.mailboxes.retain(|user, _| has(user));
@@ -240,7 +261,10 @@ impl World {
         // Phones ask for their own messages and registrations at the domain, without a user.
         let own = matches!(package, Package::MessageSummary | Package::Reg);
         let name = if own && name.is_empty() { watcher.0.clone() } else { name };
-        let user = self.config.users.iter().find(|u| u.name == name).ok_or(404u16)?;
+        if package == Package::Dialog && self.config.parking.has(&name) {
+            return Ok(name);
+        }
+        let user = self.user(&name).ok_or(404u16)?;
         let may = if own { name == watcher.0 } else { user.context == watcher.1 };
         if may { Ok(name) } else { Err(403) }
     }

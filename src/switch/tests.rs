@@ -76,6 +76,7 @@ fn minimal() -> Config {
         pci: false,
         pay: Vec::new(),
         capture: Config::default().capture,
+        parking: Config::default().parking,
         hep: None,
         recording: Config::default().recording,
         node: "n".into(),

@@ -18,6 +18,10 @@ use crate::sip::wire::{HeaderName, Message, Uri};
 pub enum Wish {
     /// A party has sent a REFER; it has no answer yet.
     Refer { me: LegRef, to: Box<ReferTo> },
+    /// The caller, a user, wants to answer what rings at another user or in a group.
+    PickUp { call: CallKey, by: String, user: Option<String>, group: Option<String> },
+    /// The caller wants whoever is parked there.
+    Retrieve { call: CallKey, slot: String },
 }
 
 impl World {
@@ -36,6 +40,10 @@ impl Switch {
     pub(super) fn on_wish(&mut self, wish: Wish) {
         match wish {
             Wish::Refer { me, to } => self.on_refer(me, &to),
+            Wish::PickUp { call, by, user, group } => {
+                self.on_pickup(call, &by, user.as_deref(), group.as_deref());
+            }
+            Wish::Retrieve { call, slot } => self.on_retrieve(call, &slot),
         }
     }
 

@@ -210,6 +210,10 @@ pub struct World {
     tap_next: u64,
     pub subscriptions: Subscriptions,
     pub texts: super::message::Texts,
+    /// Parked calls, by slot.
+    pub parked: std::collections::BTreeMap<String, CallKey>,
+    /// What users have changed of where their calls go.
+    pub changed: std::collections::BTreeMap<String, super::availability::Changed>,
     /// What calls want that concerns others too.
     pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.
@@ -271,6 +275,8 @@ impl World {
             tap_next: 1,
             subscriptions: Subscriptions::default(),
             texts: super::message::Texts::default(),
+            parked: std::collections::BTreeMap::new(),
+            changed: std::collections::BTreeMap::new(),
             wishes: VecDeque::new(),
             awaited: super::web::Awaited::default(),
         }

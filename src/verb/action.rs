@@ -1,7 +1,7 @@
 //! What a script asks the switch to do, with every variable expanded, and how it went.
 
 use super::pay::Pay;
-use super::{Dequeue, Enqueue, Gather, Hook, Refer, Say, Sms, StatusHook, Unavailable};
+use super::{Dequeue, Enqueue, Feature, Gather, Hook, Refer, Say, Sms, StatusHook, Unavailable};
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
 use crate::base::yaml::write_duration;
@@ -52,6 +52,8 @@ pub enum Action {
     Refer(Box<Refer>),
     Sms(Box<Sms>),
     Unavailable(Box<Unavailable>),
+    /// Pickup, park, retrieve, forward.
+    Feature(Box<Feature>),
     Pause(Duration),
     Hangup {
         /// SIP reason phrase or cause for the other side; "" for none.
@@ -376,6 +378,7 @@ impl Action {
             Action::Refer(_) => "refer",
             Action::Sms(_) => "message",
             Action::Unavailable(_) => "unavailable",
+            Action::Feature(feature) => feature.verb(),
             Action::Pause(_) => "pause",
             Action::Hangup { .. } => "hangup",
             Action::Log(_) => "log",
@@ -392,6 +395,7 @@ impl Action {
             Action::Gather(gather) => gather.fields(&mut out),
             Action::Pay(pay) => pay.describe(&mut out),
             Action::Enqueue(enqueue) => enqueue.fields(&mut out),
+            Action::Feature(feature) => feature.fields(&mut out),
             Action::Dequeue(dequeue) => {
                 out.push(("queue", dequeue.name.clone()));
                 out.push(("timeout", write_duration(dequeue.timeout)));

@@ -3,6 +3,7 @@
 
 mod action;
 mod condition;
+mod feature;
 mod gather;
 mod hook;
 mod hours;
@@ -18,6 +19,7 @@ pub use action::{
     Record, RecordCall, Redirect, Strategy, Target, tone_name,
 };
 pub use condition::{Condition, Wrong};
+pub use feature::{Feature, Settings as FeatureSettings};
 pub use gather::{Gather, Listening, Prompt, Say};
 pub use hook::{Hook, StatusHook};
 pub use hours::{Dates, Hours, is_time_zone, parse_moment};

@@ -4,8 +4,8 @@ use super::condition::Condition;
 use super::pay::Pay;
 use super::text::{Text, variable_name};
 use super::{
-    AfterDial, Beep, Callee, ConferenceHooks, Dequeue, DialRecord, Enqueue, Gather, MediaMode, Outcome, Prompt, Record,
-    RecordCall, Redirect, Refer, Say, Sms, StatusHook, Strategy, Unavailable,
+    AfterDial, Beep, Callee, ConferenceHooks, Dequeue, DialRecord, Enqueue, Feature, Gather, MediaMode, Outcome,
+    Prompt, Record, RecordCall, Redirect, Refer, Say, Sms, StatusHook, Strategy, Unavailable,
 };
 use crate::base::time::Duration;
 use crate::media::command::Tone;
@@ -59,6 +59,7 @@ pub enum Verb {
     Refer(Box<Refer<Text>>),
     Sms(Box<Sms<Text>>),
     Unavailable(Box<Unavailable>),
+    Feature(Box<Feature<Text>>),
     Tone {
         tone: Tone,
         /// `None`: the configuration's.
@@ -178,6 +179,7 @@ impl Program {
             Verb::Play { file, .. } => file.as_literal(),
             Verb::Conference(conference) => conference.wait.as_ref()?.as_literal(),
             Verb::Enqueue(enqueue) => enqueue.music.as_ref()?.as_literal(),
+            Verb::Feature(feature) => feature.music()?.as_literal(),
             _ => None,
         });
         let asked = self.steps().flat_map(|step| match &step.verb {
@@ -232,6 +234,7 @@ impl Step {
             Verb::Gather { gather, .. } => drop(gather.map(&mut text)),
             Verb::Pay(pay) => drop(pay.map(&mut text)),
             Verb::Enqueue(enqueue) => drop(enqueue.map(&mut text)),
+            Verb::Feature(feature) => drop(feature.map(&mut text)),
             Verb::Dequeue(dequeue) => drop(dequeue.map(&mut text)),
             Verb::Redirect(redirect) => drop(redirect.map(&mut text)),
             Verb::Refer(refer) => drop(refer.map(&mut text)),

@@ -188,6 +188,7 @@ impl Script {
             Verb::Refer(refer) => Action::Refer(Box::new(refer.map(&mut |t| t.expand_uri(v)))),
             Verb::Sms(sms) => Action::Sms(Box::new(sms.map(&mut |t| t.expand(v)))),
             Verb::Unavailable(what) => Action::Unavailable(what.clone()),
+            Verb::Feature(feature) => Action::Feature(Box::new(feature.map(&mut |t| t.expand(v)))),
             Verb::Tone { tone, country, duration } => {
                 let country = country.clone().unwrap_or_else(|| Arc::from(""));
                 Action::Tone { tone: *tone, country, duration: *duration }
@@ -319,7 +320,9 @@ impl Script {
         match (block, what.0) {
             (Some(block), _) => self.cursor.0.push((block, 0)),
             (None, Action::Reject { .. } | Action::Hangup { .. }) => self.end(),
-            (None, Action::Dial(_) | Action::Dequeue(_)) if outcome == Outcome::Answered => self.end(),
+            (None, Action::Dial(_) | Action::Dequeue(_) | Action::Feature(_)) if outcome == Outcome::Answered => {
+                self.end()
+            }
             (None, _) => self.advance(),
         }
     }
@@ -343,6 +346,7 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
         | Action::Enqueue(_)
         | Action::Dequeue(_) => outcome != Outcome::Failed,
         Action::Leave | Action::Redirect(_) | Action::Refer(_) | Action::Sms(_) | Action::Unavailable(_) => false,
+        Action::Feature(feature) => feature.takes_time() && outcome != Outcome::Failed,
         Action::Pause(duration) => !duration.is_zero(),
         Action::Record(_) => outcome != Outcome::Failed,
         Action::Answer | Action::Reject { .. } | Action::RecordCall(..) | Action::Hangup { .. } | Action::Log(_) => {

@@ -103,7 +103,7 @@ fn step(stage: &mut Stage, line: &str) -> Result<(), String> {
                 in_dialog(stage, name, words[0], &words[1..])
             }
             "reINVITE" => in_dialog(stage, name, "INVITE", &words[1..]),
-            "CANCEL" => cancel(stage, name),
+            "CANCEL" => cancel(stage, name, &words[1..]),
             method => request(stage, name, method, &words[1..]),
         },
     };
@@ -340,11 +340,14 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
     Ok(())
 }
 
-fn cancel(stage: &mut Stage, name: &str) -> Result<(), String> {
+fn cancel(stage: &mut Stage, name: &str, words: &[&str]) -> Result<(), String> {
     let invite = stage.dialogs.get(name).and_then(|d| d.invite.clone()).ok_or("no INVITE to cancel")?;
     let mut m = Msg::request("CANCEL", invite.uri());
     for header in ["Via", "Max-Forwards", "From", "To", "Call-ID"] {
         m = m.with(header, invite.get(header));
+    }
+    if let ["reason", reason] = words {
+        m = m.with("Reason", reason);
     }
     stage.send(party_of(name), &m.with("CSeq", format!("{} CANCEL", invite.cseq().0)));
     Ok(())

@@ -32,6 +32,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
         pci: false,
         pay: Vec::new(),
         capture: Config::default().capture,
+        parking: Config::default().parking,
         hep: None,
         recording: Config::default().recording,
         node: name.into(),
@@ -120,6 +121,7 @@ pub fn user(name: &str, password: &str) -> User {
         refer: Default::default(),
         numbers: Vec::new(),
         availability: Default::default(),
+        pickup_groups: Vec::new(),
     }
 }
 

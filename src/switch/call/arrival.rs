@@ -30,6 +30,8 @@ pub enum Coming {
     Replaces(u8),
     /// Its INVITE is answered in the place of this leg, which rings.
     PicksUp(u8),
+    /// It is joined to leg 0, which is parked.
+    Retrieves,
 }
 
 /// A leg that arrives.
@@ -174,7 +176,12 @@ impl Call {
             Coming::Becomes => self.become_caller(w, index),
             Coming::Settles => self.on_settling(w, index),
             Coming::Replaces(old) => self.replace(w, old, index),
+            // Its own call has answered it already.
+            Coming::PicksUp(_) | Coming::Retrieves if !self.legs[usize::from(index)].is_asking() => {
+                self.ask_to_move(w, index)
+            }
             Coming::PicksUp(ringing) => self.pick_up(w, ringing, index),
+            Coming::Retrieves => self.retrieved(w, index),
         }
     }
 
@@ -203,6 +210,16 @@ impl Call {
             return true;
         }
         self.arrived(index);
+        match coming {
+            Coming::PicksUp(ringing) if !self.can_pick_up(ringing) => return self.too_late(w, index),
+            Coming::PicksUp(_) => self.picked_up(w, index),
+            Coming::Retrieves if !matches!(self.doing, Doing::Parked) => return self.too_late(w, index),
+            Coming::Retrieves => {
+                self.transfer_ends(200);
+                self.is_retrieved(w, index);
+            }
+            _ => {}
+        }
         if coming == Coming::Joins {
             self.doing = Doing::Bridged(index);
             self.dialled.leg = Some(index);
@@ -235,7 +252,9 @@ impl Call {
         match coming {
             Coming::Joins if self.transfer_failed(w, status) => {}
             Coming::Joins | Coming::Settles => self.finish(w, Ending::new(Class::Peer, "transfer_failed", status)),
-            Coming::Becomes | Coming::Replaces(_) | Coming::PicksUp(_) => self.transfer_ends(status),
+            Coming::Becomes | Coming::Replaces(_) | Coming::PicksUp(_) | Coming::Retrieves => {
+                self.transfer_ends(status)
+            }
         }
     }
 
@@ -303,8 +322,31 @@ impl Call {
 
     /// A new leg is answered in the place of one that rings.
     fn pick_up(&mut self, w: &mut World, ringing: u8, index: u8) {
+        if !self.can_pick_up(ringing) {
+            return self.arrival_failed(w, index, 481);
+        }
+        if !self.answer_arrival(w, index, Some(0)) {
+            return;
+        }
+        self.arrived(index);
+        self.picked_up(w, index);
+    }
+
+    fn can_pick_up(&self, ringing: u8) -> bool {
         let rings = matches!(self.doing, Doing::Dialing(_)) && self.aside.is_none() && !self.seeks_party();
-        if !rings || !self.legs.get(usize::from(ringing)).is_some_and(Leg::is_called) {
+        rings && self.legs.get(usize::from(ringing)).is_some_and(Leg::is_called)
+    }
+
+    fn picked_up(&mut self, w: &mut World, index: u8) {
+        self.transfer_ends(200);
+        self.cancel_timer(w, CallTimer::Ring);
+        self.abandon_attempts_but(w, index);
+        self.bridge(w, index);
+    }
+
+    /// A new leg is answered and joined to leg 0, which is parked.
+    fn retrieved(&mut self, w: &mut World, index: u8) {
+        if !matches!(self.doing, Doing::Parked) {
             return self.arrival_failed(w, index, 481);
         }
         if !self.answer_arrival(w, index, Some(0)) {
@@ -312,9 +354,14 @@ impl Call {
         }
         self.arrived(index);
         self.transfer_ends(200);
-        self.cancel_timer(w, CallTimer::Ring);
-        self.abandon_attempts_but(w, index);
-        self.bridge(w, index);
+        self.is_retrieved(w, index);
+    }
+
+    /// What a leg came for is over; true, for who asks whether it was an arrival.
+    fn too_late(&mut self, w: &mut World, index: u8) -> bool {
+        self.transfer_ends(481);
+        self.with_leg(w, index, |leg, ep, now| leg.hang_up(ep, now, 481, ""));
+        true
     }
 
     /// Answers the INVITE of a leg that arrives; false if it cannot be.

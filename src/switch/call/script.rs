@@ -4,7 +4,7 @@ use super::{CONFERRING, Call, Doing};
 use crate::event::{Class, Ending, Fact, Side, What};
 use crate::media::command::Hears;
 use crate::switch::world::{CallTimer, World};
-use crate::verb::{Action, Next, Outcome, Prompt, Redirect, Script, is_url};
+use crate::verb::{Action, Feature, Next, Outcome, Prompt, Redirect, Script, is_url};
 use crate::web::{Address, resolve};
 
 /// "Twiml verb not supported by this API version".
@@ -133,6 +133,7 @@ impl Call {
             | Action::Record(_)
             | Action::RecordCall(..)
             | Action::Conference(_)
+            | Action::Feature(_)
                 if self.aside.is_some() || self.waits() =>
             {
                 let when = if self.waits() { "in a queue" } else { "before both are joined" };
@@ -140,6 +141,8 @@ impl Call {
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
             }
+            Action::Feature(feature) if self.has_no_slot(w, &feature) => Some(Outcome::Failed),
+            Action::Feature(feature) if !matches!(*feature, Feature::Park { .. }) => self.feature(w, *feature),
             Action::Dial(dial) => self.dial(w, *dial),
             Action::RecordCall(asked, status) => Some(self.record_call(w, asked, status.map(|s| *s))),
             Action::Answer
@@ -153,6 +156,7 @@ impl Call {
             | Action::Record(_)
             | Action::Enqueue(_)
             | Action::Dequeue(_)
+            | Action::Feature(_)
             | Action::Conference(_) => {
                 if self.direct {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
@@ -220,6 +224,7 @@ impl Call {
                 | Action::Conference(_)
                 | Action::Enqueue(_)
                 | Action::Dequeue(_)
+                | Action::Feature(_)
                 | Action::Pay(_)
         ) {
             if !self.answer_caller(w, None) {
@@ -240,6 +245,15 @@ impl Call {
             return None;
         }
         self.begin(w, action)
+    }
+
+    fn feature(&mut self, w: &mut World, feature: Feature) -> Option<Outcome> {
+        match feature {
+            Feature::Pickup { user, group } => self.pick_up_elsewhere(w, user, group),
+            Feature::Retrieve { slot } => self.retrieve(w, slot),
+            Feature::Park { slot, timeout, music } => self.park(w, slot, timeout, music),
+            Feature::Forward(set) => self.set_forwarding(w, &set),
+        }
     }
 
     /// A document takes the place of this script.
@@ -290,6 +304,7 @@ impl Call {
             Action::Conference(conference) => self.join_conference(w, *conference),
             Action::Enqueue(enqueue) => self.enqueue(w, *enqueue),
             Action::Dequeue(dequeue) => self.dequeue(w, *dequeue),
+            Action::Feature(feature) => self.feature(w, *feature),
             _ => Some(Outcome::Done),
         }
     }

@@ -83,6 +83,7 @@ fn a_user_is_challenged_without_state_and_calls_as_itself() {
             refer: Default::default(),
             numbers: Vec::new(),
             availability: Default::default(),
+            pickup_groups: Vec::new(),
         }];
     });
     b.receive(CALLER, invite_from("<sip:alice@pbx.test>", ""));

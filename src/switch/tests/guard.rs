@@ -25,6 +25,7 @@ fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
             refer: Default::default(),
             numbers: Vec::new(),
             availability: Default::default(),
+            pickup_groups: Vec::new(),
         }];
         change(config);
     })

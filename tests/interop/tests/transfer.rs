@@ -10,7 +10,7 @@ use interop::sound::{likeness, melody};
 use interop::tandem::{Setup, Tandem};
 
 const USERS: &str = "  - { name: alice, password: secret, context: internal }\n  - { name: bob, password: secret, context: internal }\n  - { name: carol, password: secret, context: internal }\n";
-const DIALPLAN: &str = "contexts:\n  internal:\n    - { name: phones, match: { to: /^[a-z]+$/ }, do: [ { dial: { user: \"${to}\", timeout: 10s } } ] }\n";
+const DIALPLAN: &str = "contexts:\n  internal:\n    - { name: phones, match: { to: /^[a-z]+$/ }, do: [ { dial: { user: \"${to}\", timeout: 10s } } ] }\n    - { name: slots, match: { to: /^7\\d\\d$/ }, do: [ { retrieve: \"${to}\", on: { failed: [ { park: \"${to}\" } ] } } ] }\n";
 
 fn phone(user: &str, tandem: &Tandem, port: u16, plays: &[i16], folder: &Path) -> RunningPhone {
     let registrar = tandem.sip().to_string();
@@ -88,6 +88,20 @@ fn a_phone_transfers_without_asking() {
     std::thread::sleep(Duration::from_secs(1));
     office.bob.command("transfer", &format!("sip:carol@{}", office.tandem.sip()));
     office.check("blind", 1);
+}
+
+/// Bob sends alice to a slot, and carol takes her from there.
+#[test]
+#[ignore = "run by hand until it is proven on a busy machine"]
+fn a_phone_parks_a_call_and_another_retrieves_it() {
+    let office = office("transfer-park", 12);
+    office.bob.command("dial", &format!("sip:alice@{}", office.tandem.sip()));
+    office.bob.wait_established();
+    std::thread::sleep(Duration::from_secs(1));
+    office.bob.command("transfer", &format!("sip:701@{}", office.tandem.sip()));
+    office.bob.wait_hung_up();
+    office.carol.command("dial", &format!("sip:701@{}", office.tandem.sip()));
+    office.check("blind", 2);
 }
 
 /// The dialog of the first call that a phone has traced, as a URI carries it.

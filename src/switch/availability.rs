@@ -1,0 +1,112 @@
+//! What users have changed while we run of where their calls go: by a feature code, or by an operator. It stands above tandem.yaml
+//! until it is taken back or we start anew.
+
+use super::call::Call;
+use super::world::World;
+use crate::b2bua::leg::Peer;
+use crate::config::{Availability, is_dialled};
+use crate::event::{Side, What};
+use crate::verb::{FeatureSettings, Outcome};
+
+/// What a user has changed; `Some(None)`: there is none any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    always: Option<Option<String>>,
+    busy: Option<Option<String>>,
+    no_answer: Option<Option<String>>,
+    dnd: Option<bool>,
+}
+
+/// A number as it was given; "off" is none.
+fn number(text: Option<&String>) -> Result<Option<Option<String>>, String> {
+    match text.map(String::as_str) {
+        None => Ok(None),
+        Some("off") => Ok(Some(None)),
+        Some(text) if is_dialled(text) => Ok(Some(Some(text.to_owned()))),
+        Some(text) => Err(format!("\"{text}\" is no number")),
+    }
+}
+
+impl Changed {
+    fn take(&mut self, set: &FeatureSettings) -> Result<(), String> {
+        let (always, busy, no_answer) =
+            (number(set.always.as_ref())?, number(set.busy.as_ref())?, number(set.no_answer.as_ref())?);
+        for (place, new) in [(&mut self.always, always), (&mut self.busy, busy), (&mut self.no_answer, no_answer)] {
+            if new.is_some() {
+                *place = new;
+            }
+        }
+        self.dnd = set.dnd.or(self.dnd);
+        Ok(())
+    }
+}
+
+impl World {
+    /// Where a user's calls go, as in force.
+    pub fn availability(&self, user: &str) -> Option<Availability> {
+        let mut own = self.user(user)?.availability.clone();
+        let Some(changed) = self.changed.get(user) else { return Some(own) };
+        let forward = &mut own.forward;
+        for (place, new) in [
+            (&mut forward.always, &changed.always),
+            (&mut forward.busy, &changed.busy),
+            (&mut forward.no_answer, &changed.no_answer),
+        ] {
+            if let Some(new) = new {
+                place.clone_from(new);
+            }
+        }
+        own.dnd = changed.dnd.unwrap_or(own.dnd);
+        Some(own)
+    }
+
+    /// Changes it; the reason if that cannot be.
+    pub fn change_availability(&mut self, user: &str, set: &FeatureSettings) -> Result<(), String> {
+        if self.user(user).is_none() {
+            return Err(format!("there is no user {user}"));
+        }
+        let mut changed = self.changed.get(user).cloned().unwrap_or_default();
+        changed.take(set)?;
+        self.changed.insert(user.to_owned(), changed);
+        Ok(())
+    }
+}
+
+impl Call {
+    /// The step `forward`.
+    pub fn set_forwarding(&mut self, w: &mut World, set: &FeatureSettings) -> Option<Outcome> {
+        let done = match self.legs.first().map(|leg| leg.peer.clone()) {
+            Some(Peer::User(name)) => w.change_availability(&name, set),
+            _ => Err("who calls is no user".to_owned()),
+        };
+        match done {
+            Ok(()) => Some(Outcome::Done),
+            Err(why) => {
+                self.note(w, Side::Call, What::Note(why.into()));
+                Some(Outcome::Failed)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_stays_as_it_is() {
+        let set = |always: &str, busy: &str, dnd| FeatureSettings {
+            always: (!always.is_empty()).then(|| always.to_owned()),
+            busy: (!busy.is_empty()).then(|| busy.to_owned()),
+            no_answer: None,
+            dnd,
+        };
+        let mut changed = Changed::default();
+        assert_eq!(changed.take(&set("200", "", None)), Ok(()));
+        assert_eq!(changed.take(&set("", "off", Some(true))), Ok(()));
+        let both = Changed { always: Some(Some("200".into())), busy: Some(None), no_answer: None, dnd: Some(true) };
+        assert_eq!(changed, both);
+        assert!(changed.take(&set("2 0", "", Some(false))).is_err());
+        assert_eq!(changed, both, "nothing of what is refused is taken");
+    }
+}
