@@ -13,6 +13,7 @@
 //! scripts or other legs: bodies pass through it as bytes.
 
 mod bye;
+mod cause;
 mod expiry;
 mod info;
 mod moving;
@@ -139,10 +140,8 @@ pub enum Heard {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     Nothing,
-    /// The peer hung up; it has its 200, the leg is gone. `reason` is the Reason header's value or "".
-    Bye {
-        reason: String,
-    },
+    /// The peer hung up; it has its 200, the leg is gone.
+    Bye,
     /// PRACK with a description: the answer to our offer, or an offer. Answer with [`Leg::answer_prack`].
     Pracked {
         body: Body,
@@ -200,6 +199,9 @@ pub struct Leg {
     contacts: Vec<String>,
     /// Reason of the responses to the INVITE (RFC 3326); "" if they have none.
     reason: Box<str>,
+    /// Q.850 causes: the peer's, and the other side's that it is told.
+    cause_heard: Option<u8>,
+    cause_told: Option<u8>,
     prack_out: Option<reliable::Prack>,
     expiry: expiry::Expiry,
     /// The re-INVITE under way that refreshes the session.
@@ -249,6 +251,8 @@ impl Leg {
             early: Vec::new(),
             contacts: Vec::new(),
             reason: "".into(),
+            cause_heard: None,
+            cause_told: None,
             prack_out: None,
             expiry: expiry::Expiry::default(),
             refreshing: None,
@@ -410,6 +414,7 @@ impl Leg {
                         // What it is answered with (RFC 3261 §9.2), unless something else crossed: a record may be made before.
                         self.status = 487;
                         let reason = if reason.is_empty() { String::new() } else { bye::reason_of(reason) };
+                        let reason = self.reasons(reason);
                         ep.cancel(now.mono, &self.dialog, id, &reason);
                     }
                     None => self.gone(now),

@@ -71,6 +71,8 @@ pub enum TransferKind {
     Pickup,
     Parked,
     Retrieved,
+    /// A user has its calls go elsewhere, always or by this cause.
+    Forwarded(&'static str),
 }
 
 impl TransferKind {
@@ -83,6 +85,7 @@ impl TransferKind {
             TransferKind::Pickup => "pickup",
             TransferKind::Parked => "parked",
             TransferKind::Retrieved => "retrieved",
+            TransferKind::Forwarded(why) => why,
         }
     }
 }

@@ -181,7 +181,19 @@ mod tests {
         assert_eq!(at(&plan, "/$defs/queue/properties/workflow"), json!("/$defs/queue/properties/workflow"));
         assert_eq!(
             at(&plan, "/$defs/step/anyOf/0/enum"),
-            json!(["answer", "reject", "echo", "leave", "record", "record_call", "hangup", "gather", "pay", "pickup", "park"])
+            json!([
+                "answer",
+                "reject",
+                "echo",
+                "leave",
+                "record",
+                "record_call",
+                "hangup",
+                "gather",
+                "pay",
+                "pickup",
+                "park"
+            ])
         );
     }
 }

@@ -48,6 +48,7 @@ pub use follow::{Dialled, recording_url};
 pub use queued::{Left, Linked, Queued, Taking};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+pub use transfer::TRANSFERS_MAX;
 use transfer::Transfer;
 
 /// The group of every call whose script may lead into a conference; no call has this key.

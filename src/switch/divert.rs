@@ -8,7 +8,7 @@ use super::world::{CallTimer, World};
 use crate::b2bua::hunt::Track;
 use crate::b2bua::leg::Peer;
 use crate::config::Diversions;
-use crate::event::{Side, What};
+use crate::event::{Side, TransferCdr, TransferKind, What};
 use crate::sip::wire::Message;
 use crate::verb::Dial;
 use std::sync::Arc;
@@ -36,6 +36,18 @@ impl Why {
             Why::DoNotDisturb => "do-not-disturb",
             Why::Unavailable => "unavailable",
             Why::Deflected => "deflection",
+        }
+    }
+
+    /// As the record of a call names it.
+    const fn recorded(self) -> &'static str {
+        match self {
+            Why::Always => "forwarded_always",
+            Why::Busy => "forwarded_busy",
+            Why::NoAnswer => "forwarded_no_answer",
+            Why::DoNotDisturb => "forwarded_dnd",
+            Why::Unavailable => "forwarded_unavailable",
+            Why::Deflected => "forwarded_deflected",
         }
     }
 
@@ -170,9 +182,20 @@ impl Call {
             Ok(tracks) => (String::new(), Some(tracks)),
             Err(fault) => (format!(": not done, {fault}"), None),
         };
+        if tracks.is_some() {
+            self.note_forwarded(w, name, to, why);
+        }
         let text = format!("{name} forwards to {to} ({}){text}", why.as_str());
         self.note(w, Side::Call, What::Note(text.into()));
         tracks
+    }
+
+    /// Keeps for the record who has sent the call where.
+    pub fn note_forwarded(&mut self, w: &World, by: &str, to: &str, why: Why) {
+        if self.transfers.len() < super::call::TRANSFERS_MAX {
+            let (kind, by, to) = (TransferKind::Forwarded(why.recorded()), by.to_owned(), to.to_owned());
+            self.transfers.push(TransferCdr { at: w.now.wall, kind, by, to, status: 200, call: None });
+        }
     }
 
     /// A user's phone has refused: where the user has such calls sent, once none of its other phones rings.

@@ -63,6 +63,9 @@ impl Call {
             match tracks {
                 Ok(tracks) if !tracks.is_empty() => {
                     self.told_at(w, index, &format!("redirected to {contact}"));
+                    if let (Peer::User(name), Some(uri)) = (peer, Uri::parse(contact)) {
+                        self.note_forwarded(w, name, &uri.user_decoded(), Why::Deflected);
+                    }
                     if let Doing::Dialing(dialing) = &mut self.doing {
                         dialing.add(tracks);
                     }

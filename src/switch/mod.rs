@@ -275,7 +275,7 @@ impl Switch {
                 self.on_request(id, &request, flow);
             }
             Event::Request { id, request, flow } => self.on_dialog_request(id, &request, flow),
-            Event::Cancelled { id, cancel: _ } => self.on_cancelled(id),
+            Event::Cancelled { id, cancel } => self.on_cancelled(id, &cancel),
             Event::Ack { ack, flow } => self.on_ack(&ack, flow),
             Event::Response { id, response, flow } => self.on_response(id, &response, flow),
             Event::StrayResponse { response, flow } => self.on_stray(&response, flow),
@@ -323,12 +323,16 @@ impl Switch {
         });
     }
 
-    fn on_cancelled(&mut self, id: ServerId) {
+    fn on_cancelled(&mut self, id: ServerId, cancel: &Message) {
         let Some(me) = self.world.server(id) else { return };
         self.with_call(me.call, |call, w| {
             let source = call.legs[0].dialog().flow().peer;
             call.received(w, me.leg, "CANCEL".to_owned(), 0, source);
-            let cancelled = call.with_leg(w, me.leg, |leg, ep, now| leg.on_cancelled(ep, now));
+            let cancelled = call.with_leg(w, me.leg, |leg, ep, now| {
+                leg.hear_cause(cancel);
+                leg.on_cancelled(ep, now)
+            });
+            call.pass_cause(w, me.leg);
             if cancelled == Some(true) && !call.arrival_lost(w, me.leg) {
                 call.finish(w, Ending::new(Class::Caller, "cancelled", 487));
             }

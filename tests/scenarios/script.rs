@@ -11,12 +11,13 @@ use tandem::switch::{Operator, Originate, Runs};
 use tandem::verb::Target;
 
 /// Words that put the next word into a header.
-const HEADERS: [(&str, &str); 5] = [
+const HEADERS: [(&str, &str); 6] = [
     ("contact", "Contact"),
     ("supported", "Supported"),
     ("expires", "Session-Expires"),
     ("min-se", "Min-SE"),
     ("allow", "Allow"),
+    ("reason", "Reason"),
 ];
 
 /// Between two lines of a script.

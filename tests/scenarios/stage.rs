@@ -502,6 +502,9 @@ fn describe(msg: &Msg) -> String {
     if (300..400).contains(&msg.status()) {
         text += &format!(" {}", msg.get("Contact"));
     }
+    if let Some((_, cause)) = msg.get("Reason").split_once("Q.850;cause=") {
+        text += &format!(" (cause {cause})");
+    }
     if msg.get("Reason").contains("cause=200") {
         text += " (answered elsewhere)";
     }

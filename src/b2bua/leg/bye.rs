@@ -52,12 +52,13 @@ impl Leg {
         self.state = State::Closing;
         self.ended.get_or_insert(now);
         let authorization = self.authorization(ep, Method::Bye);
+        let reason = self.reasons(reason.map_or(String::new(), reason_of));
         ep.request(now.mono, &mut self.dialog, Method::Bye, MAX_FORWARDS, |mut w| {
             for (name, value) in authorization {
                 w = w.header(name, value);
             }
-            if let Some(text) = reason {
-                w = w.header(HeaderName::Reason, reason_of(text));
+            if !reason.is_empty() {
+                w = w.header(HeaderName::Reason, reason);
             }
             w.finish()
         })
@@ -74,11 +75,12 @@ impl Leg {
             ep.transactions.acked(now.mono, invite);
         }
         self.drop_reoffer(ep, now);
+        self.hear_cause(request);
         let was_closing = self.state == State::Closing;
         self.gone(now);
         if was_closing {
             return Asked::Nothing;
         }
-        Asked::Bye { reason: request.header(HeaderName::Reason).unwrap_or_default().to_owned() }
+        Asked::Bye
     }
 }

@@ -120,6 +120,7 @@ impl Leg {
                 if (300..400).contains(&status) {
                     self.contacts = contacts_of(response);
                 }
+                self.hear_cause(response);
                 self.gone(now);
                 Heard::Refused { status, reason: response.reason().to_owned() }
             }

@@ -47,7 +47,7 @@ impl Leg {
     /// Refuses the INVITE. The leg is gone; the transaction layer sees to the ACK.
     pub fn refuse(&mut self, ep: &mut Endpoint, now: Now, status: u16, reason: &str) {
         let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
-        let told = &self.reason;
+        let told = &self.reasons(self.reason.to_string());
         ep.respond(now.mono, id, status, reason, Some(self.dialog.local_tag()), |w| match status {
             500 | 503 => reasoned(w.header(HeaderName::RetryAfter, 5), told).finish(),
             300..=399 => {

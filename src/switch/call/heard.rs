@@ -1,7 +1,7 @@
 //! What legs and media tell the call.
 
 use super::{Call, Doing};
-use crate::b2bua::leg::{Asked, Heard};
+use crate::b2bua::leg::{Asked, Heard, Leg};
 use crate::event::{Class, Ending, Side, What};
 use crate::media::command::{self as media, PlayId};
 use crate::switch::transfer::Wish;
@@ -11,11 +11,14 @@ use std::net::SocketAddr;
 
 impl Call {
     pub fn on_asked(&mut self, w: &mut World, index: u8, asked: Asked) {
+        if matches!(asked, Asked::Bye) {
+            self.pass_cause(w, index);
+        }
         match asked {
             Asked::Nothing => {}
-            Asked::Bye { reason: _ } if self.seeks_party() => self.on_refused(w, index, 487, ""),
-            Asked::Bye { reason: _ } if index == 0 => self.finish(w, Ending::new(self.class_of_party(), "hangup", 0)),
-            Asked::Bye { reason: _ } => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
+            Asked::Bye if self.seeks_party() => self.on_refused(w, index, 487, ""),
+            Asked::Bye if index == 0 => self.finish(w, Ending::new(self.class_of_party(), "hangup", 0)),
+            Asked::Bye => self.on_leg_lost(w, index, Ending::new(Class::Callee, "hangup", 0)),
             Asked::Pracked { body } => self.on_pracked(w, index, &body),
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Refer(to) => w.wish(Wish::Refer { me: LegRef { call: self.key, leg: index }, to }),
@@ -28,8 +31,15 @@ impl Call {
         match heard {
             Heard::Nothing | Heard::Ended => {}
             Heard::Progress { status, body } => self.on_progress(w, index, status, body),
-            Heard::Answered { body } => self.on_answered(w, index, body),
-            Heard::Refused { status, reason } => self.on_refused(w, index, status, &reason),
+            Heard::Answered { body } => {
+                // What others have refused with is not why this one will end.
+                self.legs.iter_mut().for_each(|leg| leg.tell_cause(None));
+                self.on_answered(w, index, body);
+            }
+            Heard::Refused { status, reason } => {
+                self.pass_cause(w, index);
+                self.on_refused(w, index, status, &reason);
+            }
             Heard::Referred { status } => self.on_referred(w, index, status),
             Heard::Refreshed => self.refresh_media(w, index),
             Heard::Reoffered { status, body } => {
@@ -40,6 +50,18 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// The cause that a leg's peer has given is told to whoever loses its call by that (RFC 3326 §2).
+    pub fn pass_cause(&mut self, w: &mut World, index: u8) {
+        let cause = self.legs.get(usize::from(index)).and_then(Leg::cause);
+        if let Some(cause) = cause {
+            self.note(w, Side::Leg(index), What::Note(format!("Q.850 cause {cause}").into()));
+        }
+        // Of those who ring side by side, none ends since another has refused.
+        let loses = |leg: &&mut Leg| leg.index != index && leg.is_alive() && (index == 0 || leg.index == 0);
+        let others = self.legs.iter_mut().filter(loses);
+        others.for_each(|leg| leg.tell_cause(cause));
     }
 
     /// A leg that was up is gone or going: the caller's ends the call, the joined one's leaves the rest to the script.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// How long one who has transferred its call may take to hang up by itself.
 const LEAVES_AFTER: Duration = Duration::from_secs(2);
 /// Transfers that the record of one call keeps.
-const TRANSFERS_MAX: usize = 32;
+pub const TRANSFERS_MAX: usize = 32;
 
 /// A transfer under way. The party that is transferred is leg 0.
 #[derive(Debug)]
