@@ -90,7 +90,8 @@ fn answer(packet: &Packet<'_>, name: &str, kind: Kind) -> Said {
                 _ => {
                     if let RData::CNAME(next) = &found.rdata {
                         ttl = ttl.min(found.ttl);
-                        alias = Some(text(&next.0)).filter(|next| is_plain(next));
+                        // An alias of the root leads nowhere.
+                        alias = Some(text(&next.0)).filter(|next| !next.is_empty() && is_plain(next));
                     }
                 }
             }
