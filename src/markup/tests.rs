@@ -48,6 +48,7 @@ fn verbs_become_steps() {
     check("<Reject/>", &["reject status=603"], &[]);
     check("<Reject reason='busy'/>", &["reject status=486"], &[]);
     check("<Leave/><Hangup/><Say>no</Say>", &["leave", "hangup"], &[]);
+    check("<Hangup/>", &["answer", "hangup"], &[]);
     check("<Echo/>", &["answer", "echo"], &[]);
     check("<Sms to='+1'>hi</Sms>", &["message text=hi to=+1"], &[]);
     check("<Refer><Sip>sip:a@b</Sip></Refer>", &["answer", "refer uri=sip:a@b"], &[]);

@@ -155,7 +155,13 @@ impl Compiler<'_> {
                 let status = if reason == "busy" { 486 } else { 603 };
                 self.step(node, Verb::Reject { status, reason: Text::default() });
             }
-            "Hangup" => self.step(node, Verb::Hangup { reason: Text::default() }),
+            "Hangup" => {
+                // As published: a document that only hangs up has answered; who does not want that rejects.
+                if self.steps.is_empty() {
+                    self.answer(node);
+                }
+                self.step(node, Verb::Hangup { reason: Text::default() });
+            }
             "Leave" => self.step(node, Verb::Leave),
             "Echo" => self.answered(node, Verb::Echo { duration: None }),
             "Enqueue" => self.enqueue(node),
