@@ -26,6 +26,7 @@ pub mod net;
 pub mod outside;
 pub mod rates;
 pub mod recording;
+mod resident;
 pub mod run;
 pub mod schema;
 pub mod speech;

@@ -24,6 +24,7 @@ use super::net::tls::Tls;
 use super::net::{self, Bound, Limits, Streams, advertised, describe, raise_open_files};
 use super::outside::Outside;
 use super::recording::{self, folder::OnDisk};
+use super::resident;
 use super::speech;
 use super::store::{self, Recordings, Sqlite};
 use super::web;
@@ -65,6 +66,7 @@ pub fn run(file: &Path, format: Option<logs::Format>, level: &str) -> u8 {
         let trace = std::backtrace::Backtrace::force_capture();
         tracing::error!(target: "bug", thread, %trace, "{panic}");
     }));
+    resident::keep();
     let loaded = match files::load(file) {
         Ok(loaded) => loaded,
         Err(faults) => {

@@ -154,7 +154,6 @@ fn rules(app: &App) -> String {
 }
 
 #[test]
-#[ignore = "not proven on a busy machine: /metrics was not answered in one run of three"]
 fn a_thousand_hostile_servers_hold_up_nobody_else() {
     let app = App::start(&[("/busy", "<Reject reason=\"busy\"/>")]);
     let more = "web: { allow_private: [127.0.0.0/8] }\n";
