@@ -3,7 +3,7 @@
 //! An answer is believed if it comes from the address that was asked, to the port that asked (a new one each time), with the number and
 //! the question that were sent. What else comes is ignored while time is left: it may be forged to end the question early.
 
-mod message;
+pub mod message;
 mod system;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("yaml_dialplan", parsers::yaml_dialplan),
     ("markup", parsers::markup),
     ("wav", parsers::wav),
+    ("dns", parsers::dns),
     ("switch_packet", switch::packets),
 ];
 

@@ -10,7 +10,9 @@ use tandem::dialplan::{CallFacts, Dialplan, Names};
 use tandem::rtp::srtp::{KeySource, Keys, Master, OVERHEAD_MAX, Session, Suite};
 use tandem::rtp::{packet, rtcp, telephone_event};
 use tandem::sdp::{self, AudioFormat, Crypto, Direction, LocalAudio, Order, SessionDescription};
+use tandem::shell::dns::message::{self, Reading, Said};
 use tandem::sip::auth::{Challenger, DigestClient, Policy, Tries};
+use tandem::sip::locate::{Answer, Kind, Record};
 use tandem::sip::wire::{Framer, HeaderName, Message, NameAddr, Params, Uri, Via, Writer};
 
 const SOURCE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5060);
@@ -267,5 +269,44 @@ pub fn wav(data: &[u8]) {
         let read = tandem::shell::media::prompt::read(&path);
         assert!(read.is_ok() || read.is_err_and(|e| !e.to_string().is_empty()));
         let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// What a name server says to a question of ours: only records of the kind, only names that can be asked for again.
+pub fn dns(data: &[u8]) {
+    const NAME: &str = "a.example";
+    let Some((choice, message)) = data.split_first() else { return };
+    let kind = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Naptr][usize::from(choice % 4)];
+    // Most of what comes would fail by its number and its question alone.
+    let Some(question) = message::write(7, NAME, kind) else { return };
+    let mut whole = question;
+    if choice & 4 != 0 {
+        whole.clear();
+        whole.extend_from_slice(message);
+    } else {
+        // The question stays; flags, counts of records and what follows come from the input.
+        let (head, rest) = message.split_at(message.len().min(10));
+        for (place, octet) in [2, 3, 6, 7, 8, 9, 10, 11].into_iter().zip(head) {
+            whole[place] = if place == 2 { octet | 0x80 } else { *octet };
+        }
+        whole.extend_from_slice(rest);
+    }
+    let plain = |name: &str| name.len() <= 253 && !name.contains(|c: char| c.is_control() || c == ' ');
+    match message::read(&whole, 7, NAME, kind) {
+        Reading::Said(Said::Answer(Answer::Found { records, .. })) => {
+            assert!(!records.is_empty());
+            for record in records {
+                match record {
+                    Record::Address(ip) => assert_eq!(ip.is_ipv4(), kind == Kind::A),
+                    Record::Srv { target, .. } => assert!(kind == Kind::Srv && plain(&target)),
+                    Record::Naptr { replacement, .. } => assert!(kind == Kind::Naptr && plain(&replacement)),
+                }
+            }
+        }
+        Reading::Said(Said::Alias(name)) => {
+            assert!(plain(&name) && !name.is_empty());
+            let _ = message::write(8, &name, kind);
+        }
+        _ => {}
     }
 }
