@@ -6,6 +6,7 @@ pub mod baresip;
 pub mod carriers;
 pub mod kamailio;
 pub mod lossy;
+pub mod node;
 pub mod process;
 pub mod rtp;
 pub mod scratch;

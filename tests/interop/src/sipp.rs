@@ -14,6 +14,8 @@ use crate::process::{Process, until};
 pub enum Step {
     /// Sends INVITE with an SDP offer.
     Invite,
+    /// Sends INVITE without a description: the answer offers.
+    InviteLate,
     /// Sends INVITE again with the answer to the digest challenge that came last.
     InviteWithDigest,
     /// Waits for a response with this code.
@@ -22,6 +24,8 @@ pub enum Step {
     May(u16),
     /// Sends ACK for a 2xx.
     Ack,
+    /// Sends ACK for a 2xx that offers, with the answer.
+    AckSdp(&'static str),
     /// Sends ACK for a final response that is no 2xx: in the INVITE's transaction.
     AckFailure,
     /// Sends CANCEL for the INVITE.
@@ -192,6 +196,7 @@ impl<'a> Sipp<'a> {
     fn step(&self, index: usize, step: Step) -> String {
         match step {
             Step::Invite => self.begin(index, &self.request("INVITE", "", "sendrecv")),
+            Step::InviteLate => self.begin(index, &self.request("INVITE", "", "")),
             Step::InviteWithDigest => send(true, &self.request("INVITE", "[authentication]\n", "sendrecv")),
             Step::Reinvite(direction) => self.begin(index, &self.request("re-INVITE", "", direction)),
             Step::Bye => self.begin(index, &self.request("BYE", "", "")),
@@ -200,9 +205,10 @@ impl<'a> Sipp<'a> {
                 let extra = format!("Content-Type: application/{kind}\nContent-Length: [len]\n\n{body}");
                 self.begin(index, &self.request("INFO", "", "").replace("Content-Length: 0\n\n", &extra))
             }
-            Step::Ack => {
+            Step::Ack | Step::AckSdp(_) => {
                 let of = self.transaction(index, "ack").unwrap_or_default();
-                send(false, &self.request("ACK", "", "")).replacen("<send", &format!("<send{of}"), 1)
+                let direction = if let Step::AckSdp(direction) = step { direction } else { "" };
+                send(false, &self.request("ACK", "", direction)).replacen("<send", &format!("<send{of}"), 1)
             }
             Step::AckFailure => send(false, &self.in_transaction(index, "ACK")),
             Step::Cancel => send(true, &self.in_transaction(index, "CANCEL")),
@@ -260,7 +266,8 @@ impl<'a> Sipp<'a> {
     /// That a step is of the transaction of the request before it. Else SIPp takes a 200 to INVITE that comes again for the
     /// answer to its BYE, and doesn't send ACK again.
     fn transaction(&self, index: usize, role: &str) -> Option<String> {
-        let begins = |s: &Step| matches!(s, Step::Invite | Step::Reinvite(_) | Step::Bye | Step::Info(..));
+        let begins =
+            |s: &Step| matches!(s, Step::Invite | Step::InviteLate | Step::Reinvite(_) | Step::Bye | Step::Info(..));
         let at = self.steps[..index].iter().rposition(begins).filter(|_| self.tells_transactions())?;
         Some(format!(" {role}_txn=\"t{at}\""))
     }
@@ -322,7 +329,8 @@ impl<'a> Sipp<'a> {
         let transport = if self.tcp { "TCP" } else { "UDP" };
         let tag = if name == "ACK" { "[peer_tag_param]" } else { "" };
         // SIPp makes a branch from the step's number in the scenario.
-        let is_invite = |s: &Step| matches!(s, Step::Invite | Step::InviteWithDigest | Step::Reinvite(_));
+        let is_invite =
+            |s: &Step| matches!(s, Step::Invite | Step::InviteLate | Step::InviteWithDigest | Step::Reinvite(_));
         let back = self.steps[..index].iter().rev().position(is_invite).map_or(0, |distance| distance + 1);
         format!(
             "{name} sip:[service]@[remote_ip]:[remote_port] SIP/2.0\n\

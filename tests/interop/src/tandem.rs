@@ -122,6 +122,11 @@ impl Tandem {
         SocketAddr::new(self.sip.ip(), self.sip.port() + 1)
     }
 
+    /// Where its HTTP answers.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     pub fn is_media_port(&self, port: u16) -> bool {
         (self.ports.0..=self.ports.1).contains(&port)
     }

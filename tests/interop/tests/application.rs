@@ -3,12 +3,11 @@
 
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use interop::baresip::Phone;
 use interop::carriers::Carriers;
+use interop::node;
 use interop::process::{Process, until};
 use interop::rtp::RtpEnd;
 use interop::scratch::free_ports;
@@ -21,23 +20,6 @@ use serde_json::Value;
 const USERS: &str = "  - { name: alice, password: a, context: from-carrier }\n";
 const ANSWERED: [Step; 5] = [Step::Invite, Step::May(100), Step::May(180), Step::Expect(200), Step::Ack];
 
-/// Node's modules with the SDK in them; `None` where there is neither npm nor a network.
-fn modules() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
-    let folder = root.join("target/node-api");
-    let modules = folder.join("node_modules");
-    if !modules.join("twilio/package.json").is_file() {
-        let version = std::fs::read_to_string(root.join("tests/api/node-sdk")).ok()?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
-        let made = npm.arg(&folder).arg(format!("twilio@{}", version.trim())).status();
-        if !made.is_ok_and(|status| status.success()) {
-            return None;
-        }
-    }
-    Command::new("node").arg("--version").output().ok().map(|_| modules)
-}
-
 /// The application and the switch in front of it.
 struct House {
     stage: Carriers,
@@ -47,10 +29,7 @@ struct House {
 impl House {
     /// `None` where the SDK cannot be had.
     fn open(name: &str) -> Option<House> {
-        let Some(modules) = modules() else {
-            eprintln!("SKIPPED: there is no Node with Twilio's SDK");
-            return None;
-        };
+        let modules = node::modules()?;
         let app = SocketAddr::from(([127, 0, 0, 1], free_ports(1)));
         let rules = format!(
             "    - {{ match: {{ to: \"team\" }}, do: [ {{ markup: \"http://{app}/team\" }} ] }}\n    \
@@ -61,10 +40,9 @@ impl House {
              type: generic, url: \"http://{app}/gateway\", username: shop, password: secret }}\n"
         );
         let stage = Carriers::with(name, &rules, &Setup { more: &more, users: USERS, ..Setup::default() });
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("node/app.js");
-        let mut node = Command::new("node");
-        node.arg(script).env("NODE_PATH", modules).env("TOKEN", TOKEN).env("PORT", app.port().to_string());
-        let house = House { app: Process::start("node", &mut node, stage.scratch.path()), stage };
+        let port = app.port().to_string();
+        let app = node::start("app", &modules, &[("TOKEN", TOKEN), ("PORT", &port)], stage.scratch.path());
+        let house = House { app, stage };
         house.asked("ready", 1);
         Some(house)
     }

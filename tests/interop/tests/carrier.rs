@@ -107,6 +107,34 @@ fn u_law_is_transcoded_to_a_law() {
 }
 
 #[test]
+fn a_caller_that_offers_nothing_is_offered_something() {
+    let stage = Carriers::new("late-offer", TO_FAR);
+    let (song_a, song_b) = (melody(15, 2), melody(16, 2));
+    let steps = [
+        Step::InviteLate,
+        Step::May(100),
+        Step::May(180),
+        Step::Expect(200),
+        Step::AckSdp("sendrecv"),
+        Step::Pause(4_000),
+        Step::Bye,
+        Step::Expect(200),
+    ];
+    let (caller, callee) = (stage.caller("200", &steps), stage.callee(ANSWER));
+    let (near, far) = (stage.sound(&caller, &song_a, 0), stage.sound(&callee, &song_b, 0));
+    let mut callee = stage.start(&callee);
+    let mut caller = stage.start(&caller);
+    far.send_to(callee.wait_media(1));
+    near.send_to(caller.wait_media(1));
+    let record = stage.finish(&mut caller, &mut [&mut callee]);
+    assert!(callee.messages().contains("m=audio"), "the far side is offered at once");
+    heard_well("near", &near.stop(), &song_b);
+    heard_well("far", &far.stop(), &song_a);
+    assert_eq!(ending(&record), ("caller", "hangup"), "{record}");
+    stage.tandem.assert_nothing_left();
+}
+
+#[test]
 fn early_media_reaches_the_caller_before_the_answer() {
     let stage = Carriers::new("early", TO_FAR);
     let song = melody(15, 2);
