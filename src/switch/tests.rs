@@ -8,6 +8,7 @@ mod guard;
 mod identity;
 mod markup;
 mod markup_effects;
+mod markup_nouns;
 mod names;
 mod pay;
 mod pci;

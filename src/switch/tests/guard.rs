@@ -7,10 +7,15 @@ use crate::base::rng::Rng;
 use crate::config::{User, UserSecret};
 use crate::sip::auth::{DigestClient, Tries};
 
-const PHONE: &str = "192.0.2.7:5062";
+pub(super) const PHONE: &str = "192.0.2.7:5062";
 
 fn guarded(change: impl FnOnce(&mut Config)) -> Bench {
-    bench(DIAL, |config| {
+    house(DIAL, change)
+}
+
+/// A switch that alice may register with, and one trunk.
+pub(super) fn house(plan: &str, change: impl FnOnce(&mut Config)) -> Bench {
+    bench(plan, |config| {
         config.trunks = vec![trunk_with(&[CALLEE], None)];
         let secret = UserSecret::Password(Secret::new("wonder".into()));
         let (name, context) = ("alice".into(), "any".into());
@@ -40,7 +45,7 @@ fn register(n: usize, agent: &str, authorization: &str) -> String {
 }
 
 /// The next REGISTER of a phone with this password.
-fn with_password(b: &mut Bench, from: &str, n: &mut usize, password: &str) -> u16 {
+pub(super) fn with_password(b: &mut Bench, from: &str, n: &mut usize, password: &str) -> u16 {
     *n += 2;
     b.receive(from, register(*n, "phone", ""));
     let mut alice = DigestClient::new("alice", Secret::new(password.into()));

@@ -7,7 +7,7 @@ use crate::media::command::{Event as Heard, Hears};
 use crate::speech;
 use crate::web::{Callback, Content, Event, Fault, Fetch, Method as Verb, Order, Page, Reason, Want};
 
-const APP: &str =
+pub(super) const APP: &str =
     "contexts:\n  any:\n    - do: [ { markup: { url: \"http://a.test/app/voice?x=1\", fallback: /spare } } ]\n";
 
 /// A call that has asked for its first document.
