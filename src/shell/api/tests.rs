@@ -119,7 +119,7 @@ pub struct Served {
     address: std::net::SocketAddr,
     condition: Arc<Condition>,
     pub authorization: String,
-    folder: std::path::PathBuf,
+    pub folder: std::path::PathBuf,
 }
 
 pub fn serve_api() -> Served {

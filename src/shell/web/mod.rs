@@ -24,6 +24,7 @@ mod sound;
 mod tests;
 mod url;
 
+pub use signature::sha256_hex;
 pub use sound::to_wav;
 #[cfg(test)]
 pub use sound::wav;

@@ -15,14 +15,19 @@ pub fn of_form(token: &str, url: &str, parameters: &Parameters) -> String {
     sign(token, &text)
 }
 
-/// Of any other body: it goes into the address as `bodySHA256`, which is asked for and signed so.
-#[cfg_attr(not(test), expect(dead_code, reason = "no body but a form is sent yet"))]
-pub fn of_body(token: &str, url: &str, body: &[u8]) -> (String, String) {
-    let digest = Sha256::digest(body).iter().fold(String::with_capacity(64), |mut hex, octet| {
+/// SHA-256 of some octets, in hexadecimal.
+pub fn sha256_hex(octets: &[u8]) -> String {
+    Sha256::digest(octets).iter().fold(String::with_capacity(64), |mut hex, octet| {
         use std::fmt::Write;
         let _ = write!(hex, "{octet:02x}");
         hex
-    });
+    })
+}
+
+/// Of any other body: it goes into the address as `bodySHA256`, which is asked for and signed so.
+#[cfg_attr(not(test), expect(dead_code, reason = "no body but a form is sent yet"))]
+pub fn of_body(token: &str, url: &str, body: &[u8]) -> (String, String) {
+    let digest = sha256_hex(body);
     let mark = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{mark}bodySHA256={digest}");
     let signature = sign(token, &url);

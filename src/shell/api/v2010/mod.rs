@@ -152,15 +152,25 @@ impl Rest {
     }
 }
 
+/// How a key's secret is kept: SHA-256, since it is 128 random bits that nobody can try through.
+fn hash_of(secret: &str) -> String {
+    crate::shell::web::sha256_hex(secret.as_bytes())
+}
+
 /// The account that a key or a subaccount opens with this token.
 fn opened(setting: &Setting, token: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_str(&setting.body).ok()?;
-    let (secret, account) = match setting.kind.as_str() {
+    let hashed = hash_of(token);
+    let (kept, given, account) = match setting.kind.as_str() {
         "Accounts" if body["status"] != "active" => return None,
-        "Accounts" => (body["auth_token"].as_str()?, &setting.sid),
-        _ => (body["secret"].as_str()?, &setting.account),
+        "Accounts" => (body["auth_token"].as_str()?, token, &setting.sid),
+        // Keys that were made before secrets were kept as hashes lie there as they are.
+        _ => match body["secret_sha256"].as_str() {
+            Some(kept) => (kept, &*hashed, &setting.account),
+            None => (body["secret"].as_str()?, token, &setting.account),
+        },
     };
-    constant_time_eq(secret.as_bytes(), token.as_bytes()).then(|| account.clone())
+    constant_time_eq(kept.as_bytes(), given.as_bytes()).then(|| account.clone())
 }
 
 /// Every request below `/2010-04-01`.

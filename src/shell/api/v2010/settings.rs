@@ -115,7 +115,8 @@ fn show(kind: &Kind, setting: &Setting) -> Value {
     let mut body: Map<String, Value> = serde_json::from_str(kind.says).unwrap_or_default();
     let own: Map<String, Value> = serde_json::from_str(&setting.body).unwrap_or_default();
     let is_hidden = |name: &str| {
-        name == "secret" || kind.parameters.iter().any(|p| p.takes == Takes::Hidden && field(p.name) == name)
+        matches!(name, "secret" | "secret_sha256")
+            || kind.parameters.iter().any(|p| p.takes == Takes::Hidden && field(p.name) == name)
     };
     body.extend(own.into_iter().filter(|(name, _)| !is_hidden(name)));
     body.insert("sid".into(), setting.sid.as_str().into());
@@ -202,6 +203,7 @@ impl Place {
                 return Err(Failure::bad(20_001, "this account has as many of these as it may have"));
             }
             let mut body = Map::new();
+            let mut secret = None;
             take(self.kind, &self.ask.form, &mut body, true)?;
             let sid = match self.kind.maps {
                 Some((parameter, mapped)) => self.mapped(store, parameter, mapped, &mut body)?,
@@ -215,7 +217,9 @@ impl Place {
             };
             self.refuse_second(store, &body)?;
             if self.kind.prefix == "SK" {
-                body.insert("secret".into(), new_sid("")?.into());
+                let made = new_sid("")?;
+                body.insert("secret_sha256".into(), super::hash_of(&made).into());
+                secret = Some(made);
             }
             let now = wall();
             let setting = Setting {
@@ -229,9 +233,9 @@ impl Place {
             };
             store.put(&setting)?;
             let mut shown = show(self.kind, &setting);
-            if let (Some(secret), Some(object)) = (body.get("secret"), shown.as_object_mut()) {
-                // Told this once, and never again.
-                object.insert("secret".into(), secret.clone());
+            if let (Some(secret), Some(object)) = (secret, shown.as_object_mut()) {
+                // Told this once, and never again: only its hash is kept.
+                object.insert("secret".into(), secret.into());
             }
             if self.kind.key == "outgoing_caller_ids" {
                 // The operator of a switch of its own need not prove a number: the code is for clients that expect one.

@@ -138,7 +138,14 @@ fn keys_and_subaccounts_open_what_is_theirs() {
         assert_eq!(ask("GET", path, authorization, "").0, status, "{path} {authorization}");
     }
     let (_, again) = ask("GET", &format!("{BASE}/Keys/{key_sid}.json"), &served.authorization, "");
-    assert!(again["secret"].is_null(), "told once");
+    assert!(again["secret"].is_null() && again["secret_sha256"].is_null(), "told once");
+    let files = std::fs::read_dir(&served.folder).expect("the store's folder").map_while(Result::ok);
+    let store: Vec<u8> = files.flat_map(|file| std::fs::read(file.path()).unwrap_or_default()).collect();
+    let stands = |text: &str| store.windows(text.len()).any(|w| w == text.as_bytes());
+    assert!(
+        !text(&key, "secret").is_empty() && stands(&key_sid) && !stands(&text(&key, "secret")),
+        "nobody who reads the store has it"
+    );
     let path = format!("/2010-04-01/Accounts/{sub_sid}.json");
     assert_eq!(ask("POST", &path, &served.authorization, "Status=suspended").1["status"], "suspended");
     assert_eq!(ask("GET", &of_sub, &by_sub, "").0, 401);
