@@ -187,6 +187,7 @@ fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
         include_str!("../switch/tests/markup.rs"),
         include_str!("../switch/tests/queue.rs"),
         include_str!("../switch/tests/markup_effects.rs"),
+        include_str!("../switch/tests/markup_nouns.rs"),
         include_str!("../switch/tests/speech.rs"),
     ]
     .concat();
