@@ -1,12 +1,15 @@
 //! Dialogs of the simulated peers: what a caller and a callee do, sampled, and what they are owed.
 
 mod called;
+mod press;
+
+pub use press::By;
 
 use super::party::{Key, Kind, Party, T1, T1_64, T2};
 use super::sdp::{Sdp, Way};
 use super::setup::DOMAIN;
 use super::text::Msg;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use tandem::base::time::{Duration, Instant};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -14,6 +17,7 @@ pub enum LegTimer {
     Cancel,
     Hangup,
     Reinvite(Change),
+    Press(char),
     Ack,
     Progress,
     Final,
@@ -58,6 +62,9 @@ pub struct CallPlan {
     pub ack: AckStyle,
     pub bye_before_ack: bool,
     pub reinvites: Vec<(Duration, Change)>,
+    /// From the answer, in order.
+    pub keys: Vec<(Duration, char)>,
+    pub by: By,
     /// The INVITE has no session description; the ACK answers the 200's (RFC 3261 §14.2).
     pub offerless: bool,
     /// CANCEL even before any provisional response, against RFC 3261 §9.1.
@@ -73,6 +80,8 @@ impl CallPlan {
             ack: AckStyle::Prompt,
             bye_before_ack: false,
             reinvites: Vec::new(),
+            keys: Vec::new(),
+            by: By::Event,
             offerless: false,
             eager_cancel: false,
         }
@@ -147,6 +156,10 @@ pub struct Leg {
     sdp: Sdp,
     reinvite: bool,
     retries: u32,
+    /// Keys whose INFO waits for the one under way.
+    infos: VecDeque<(u32, char)>,
+    info_waits: bool,
+    presses: u32,
 }
 
 const OVERDUE: Duration = Duration::from_secs(400);
@@ -191,6 +204,9 @@ impl Party {
             sdp,
             reinvite: false,
             retries: 0,
+            infos: VecDeque::new(),
+            info_waits: false,
+            presses: 0,
         });
         self.after(OVERDUE, Key::Leg(n, LegTimer::Overdue));
         n
@@ -260,6 +276,7 @@ impl Party {
                 }
                 self.legs[leg].state = State::Ended;
             }
+            ("INFO", _) if msg.status() >= 200 => self.info_answered(leg, msg.status()),
             ("CANCEL", _) if msg.status() >= 300 && msg.status() != 481 => {
                 self.blame(self.legs[leg].created, msg.call_id(), format!("{} to CANCEL", msg.status()));
             }
@@ -353,6 +370,9 @@ impl Party {
         for (delay, change) in plan.reinvites {
             self.after(delay, Key::Leg(leg, LegTimer::Reinvite(change)));
         }
+        for (delay, key) in plan.keys {
+            self.after(delay, Key::Leg(leg, LegTimer::Press(key)));
+        }
     }
 
     fn send_ack(&mut self, leg: usize, cseq: u32) {
@@ -420,7 +440,11 @@ impl Party {
             return;
         }
         let other = self.legs.iter().rfind(|o| {
-            o.call_id != l.call_id && !o.remote_tag.is_empty() && matches!(o.state, State::Answered | State::Proceeding)
+            // Nobody else comes into a call of the application's: its keys are those of one caller.
+            o.plan.to != "app"
+                && o.call_id != l.call_id
+                && !o.remote_tag.is_empty()
+                && matches!(o.state, State::Answered | State::Proceeding)
         });
         let whom = match (change, other) {
             (Change::Transfer(n), _) => format!("<sip:{}@{DOMAIN}>", WHERE_TO[usize::from(n) % WHERE_TO.len()]),
@@ -502,6 +526,7 @@ impl Party {
             "INVITE" if request.tag_of_to().is_empty() => l.state = State::Ended,
             "INVITE" if l.state == State::Answered => self.send_bye(leg),
             "BYE" => l.state = State::Ended,
+            "INFO" => self.info_answered(leg, 0),
             _ => {}
         }
     }
@@ -515,6 +540,7 @@ impl Party {
             }
             (LegTimer::Cancel, State::Answered) => self.hang_up(leg),
             (LegTimer::Hangup, State::Answered) => self.hang_up(leg),
+            (LegTimer::Press(key), _) => self.press(leg, key),
             (LegTimer::Reinvite(change), _) => self.send_reinvite(leg, change),
             (LegTimer::Ack, _) => self.send_ack(leg, self.legs[leg].invite.cseq().0),
             (LegTimer::Progress, State::Proceeding) => self.progress(leg),

@@ -1,9 +1,12 @@
 //! The switch in a simulated world, in control mode: media and store are stubs, time costs nothing, everything comes from a seed.
 //!
 //! `SEED=7 cargo test --test sim` runs one world and draws it (`WHOLE=1`: with registrations and pings); `SEEDS=10000` runs more than the usual 1,000.
+//! In half of the worlds some calls run scripts of a web server (`app`), and a model (`keys`) says which gather gets which digits.
 
+mod app;
 mod books;
 mod digest;
+mod keys;
 mod ladder;
 mod legs;
 mod media;
@@ -36,6 +39,7 @@ fn run(seed: u64) -> World {
             }
             w.show_stuck(n);
         }
+        w.app_rest();
     }
     w
 }
@@ -69,9 +73,10 @@ fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
-/// Runs seeds on all cores; failures in order of their seeds, how many events there were, and how much was refused by switches that were late.
-fn check_all(seeds: &[u64]) -> (Vec<Failure>, [u64; 2]) {
-    let (next, events, shed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+/// Runs seeds on all cores; failures in order of their seeds, how many events there were, how much was refused by switches that were late,
+/// how often a gather told something, and how many digits.
+fn check_all(seeds: &[u64]) -> (Vec<Failure>, [u64; 4]) {
+    let (next, sums) = (AtomicU64::new(0), [const { AtomicU64::new(0) }; 4]);
     let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     std::thread::scope(|scope| {
@@ -80,8 +85,10 @@ fn check_all(seeds: &[u64]) -> (Vec<Failure>, [u64; 2]) {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     match check(*seed, seed % 10 == 0) {
                         Ok(w) => {
-                            events.fetch_add(w.steps, Ordering::Relaxed);
-                            shed.fetch_add(w.shed(), Ordering::Relaxed);
+                            let [gathers, digits] = w.app.gathered;
+                            for (sum, n) in sums.iter().zip([w.steps, w.shed(), gathers, digits]) {
+                                sum.fetch_add(n, Ordering::Relaxed);
+                            }
                         }
                         Err(f) => failures.lock().expect("no panic holds it").push(f),
                     }
@@ -91,7 +98,7 @@ fn check_all(seeds: &[u64]) -> (Vec<Failure>, [u64; 2]) {
     });
     let mut failures = failures.into_inner().expect("no panic held it");
     failures.sort_by_key(|f| f.seed);
-    (failures, [events.into_inner(), shed.into_inner()])
+    (failures, sums.map(AtomicU64::into_inner))
 }
 
 /// Prints the first failure in full and the others by what broke.
@@ -132,11 +139,15 @@ fn every_seed_keeps_the_invariants() {
         return;
     }
     let seeds: Vec<u64> = (1..=env("SEEDS").unwrap_or(1_000)).collect();
-    let (failures, [events, shed]) = check_all(&seeds);
+    let (failures, [events, shed, gathers, digits]) = check_all(&seeds);
     let (old, _) = check_all(regressions::SEEDS.iter().map(|(seed, _)| *seed).collect::<Vec<_>>().as_slice());
     std::panic::set_hook(panics);
     tell(&failures, seeds.len());
     tell(&old, regressions::SEEDS.len());
     assert!(shed > 0 || seeds.len() < 100, "no world was late");
-    println!("= {} worlds, {events} events, {shed} requests refused by switches that were late", seeds.len());
+    assert!(digits > 0 || seeds.len() < 100, "no gather got a digit");
+    println!(
+        "= {} worlds, {events} events, {shed} requests refused by switches that were late, {gathers} gathers told of {digits} digits",
+        seeds.len()
+    );
 }

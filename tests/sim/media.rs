@@ -12,7 +12,7 @@ struct StubLeg {
     address: Option<SocketAddr>,
     playing: Option<PlayId>,
     sounds: bool,
-    remote: Option<IpAddr>,
+    remote: Option<SocketAddr>,
 }
 
 pub struct MediaStub {
@@ -62,9 +62,18 @@ impl MediaStub {
         ids.get(self.rng.below(ids.len() as u64) as usize).copied()
     }
 
+    /// The leg that is to hear a peer at this address.
+    pub fn leg_from(&self, peer: SocketAddr) -> Option<LegId> {
+        self.legs.iter().find(|(_, l)| l.remote == Some(peer)).map(|(id, _)| *id)
+    }
+
+    pub fn is_open(&self, leg: LegId) -> bool {
+        self.legs.contains_key(&leg)
+    }
+
     /// Legs that will hear nothing any more, because their peer is gone.
     pub fn legs_towards(&self, peers: &[IpAddr]) -> Vec<LegId> {
-        let gone = |l: &StubLeg| l.remote.is_some_and(|ip| peers.contains(&ip));
+        let gone = |l: &StubLeg| l.remote.is_some_and(|at| peers.contains(&at.ip()));
         self.legs.iter().filter(|(_, l)| gone(l)).map(|(id, _)| *id).collect()
     }
 
@@ -100,7 +109,7 @@ impl MediaStub {
                 }
                 self.hear(leg, &state.hears);
                 if let Some(l) = self.legs.get_mut(&leg) {
-                    l.remote = state.remote_rtp.map(|a| a.ip());
+                    l.remote = state.remote_rtp;
                     l.sounds = state.receiving && state.rtp_timeout.is_some() && state.remote_rtp.is_some();
                 }
             }

@@ -19,6 +19,12 @@ pub const T1_64: Duration = Duration::from_secs(32);
 pub enum Act {
     Send(Bytes),
     Timer(Duration, Key),
+    /// A key is pressed, with the number of the press, and sounds from this address.
+    Press {
+        call_id: String,
+        media: SocketAddr,
+        key: (u32, char),
+    },
     /// A promise of the switch is broken.
     Fault {
         call_id: String,

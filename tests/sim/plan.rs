@@ -107,9 +107,11 @@ pub fn sample(seed: u64) -> World {
         }
         // A world has few messages, so late is slow here: from 100 ms on, and all is refused at half a second.
         config.sip.guard.late = Duration::from_secs(1);
+        // Digits are secret in some worlds: each is sealed, and told to its action alone.
+        config.pci = seed % 10 == 3;
         sample_limits(&mut config, &mut node_rng);
         let trunks: Vec<String> = config.trunks.iter().map(|t| t.name.clone()).collect();
-        let text = rules(&mut node_rng, &users, &trunks, direct);
+        let text = rules(&mut node_rng, &users, &trunks, direct) + super::app::RULE;
         let addresses = node_addresses(n);
         let setup = Setup {
             config: Arc::new(config),
@@ -124,6 +126,7 @@ pub fn sample(seed: u64) -> World {
     sample_calls(&mut w, &mut rng);
     sample_faults(&mut w, &mut rng);
     sample_transfers(&mut w, seed);
+    super::app::sample(&mut w, seed);
     w
 }
 

@@ -1,5 +1,6 @@
 //! The world: nodes, peers and the network between them, on one seeded event heap.
 
+use super::app::{self, Answer, App, Press};
 use super::books::{Books, Target, digest};
 use super::ladder::{Ladder, Rung};
 use super::media::Back;
@@ -19,7 +20,9 @@ use tandem::base::time::{Duration, Instant, Now, Wall};
 use tandem::event::{CallId, Fact};
 use tandem::media::command::{Event as MediaEvent, LegId, PlayId};
 use tandem::sip::transport::{Flow, ListenerId, Transport};
+use tandem::speech;
 use tandem::switch::{Input, Operator, Output};
+use tandem::web::FetchId;
 
 /// 2026-11-23T10:00:00-05:00, a Monday.
 const WALL_START: i64 = 1_795_446_000_000_000;
@@ -34,6 +37,9 @@ pub enum What {
     Stored { node: usize, epoch: u32, call: CallId },
     Broken { node: usize, epoch: u32, flow: Flow },
     Disturb { party: usize },
+    Press(Press),
+    Web { node: usize, epoch: u32, id: FetchId, answer: Box<Answer> },
+    Speech { node: usize, epoch: u32, event: speech::Event },
     Chaos(Chaos),
 }
 
@@ -93,6 +99,9 @@ pub struct World {
     pub parties: Vec<Party>,
     pub net: Net,
     pub books: Books,
+    pub app: App,
+    /// Of the application and what speaks; apart, so that worlds without it are as before.
+    pub app_rng: Rng,
     pub ladder: Ladder,
     pub faults: Vec<Fault>,
     /// Over everything that the switches put out.
@@ -129,6 +138,8 @@ impl World {
             parties: Vec::new(),
             net: Net::default(),
             books: Books::default(),
+            app: App::default(),
+            app_rng: Rng::from_seed(seed ^ 0x61_7070),
             ladder: Ladder::default(),
             faults: Vec::new(),
             hash: 0,
@@ -238,6 +249,13 @@ impl World {
                 self.parties[party].disturb(self.now);
                 self.act(party);
             }
+            What::Press(press) if self.nodes[press.node].epoch == press.epoch => self.app_pressed(press),
+            What::Web { node, epoch, id, answer } if self.nodes[node].epoch == epoch => {
+                self.app_answers(node, epoch, id, *answer);
+            }
+            What::Speech { node, epoch, event } if self.nodes[node].epoch == epoch => {
+                self.feed(node, Input::Speech(event));
+            }
             What::Chaos(chaos) => self.chaos(chaos),
             _ => {}
         }
@@ -245,7 +263,7 @@ impl World {
 
     /// One step of a switch, and all that follows from it at once.
     pub fn feed(&mut self, n: usize, input: Input) {
-        let now = self.clock();
+        let (now, info) = (self.clock(), app::info(&input));
         let mut outs = Vec::new();
         let Some(switch) = self.nodes[n].switch.as_mut() else { return };
         let made = catch_unwind(AssertUnwindSafe(|| {
@@ -255,6 +273,9 @@ impl World {
                 assert!(outs.len() < 10_000, "10,000 outputs from one input");
             }
         }));
+        if let Some(info) = info {
+            self.info_taken(info, &outs);
+        }
         for out in outs {
             self.output(n, out);
         }
@@ -283,6 +304,7 @@ impl World {
         for what in self.nodes[n].check() {
             self.fault("", what);
         }
+        self.app_check();
     }
 
     fn output(&mut self, n: usize, out: Output) {
@@ -298,9 +320,14 @@ impl World {
             }
             // Nobody records here: a recorder that is silent must hold no call up.
             Output::Record(order) => self.mix(digest(format!("{order:?}").as_bytes())),
-            // Nobody fetches or speaks either.
-            Output::Web(order) => self.mix(digest(format!("{order:?}").as_bytes())),
-            Output::Speech(order) => self.mix(digest(format!("{order:?}").as_bytes())),
+            Output::Web(order) => {
+                self.mix(digest(format!("{order:?}").as_bytes()));
+                self.app_order(n, order);
+            }
+            Output::Speech(order) => {
+                self.mix(digest(format!("{order:?}").as_bytes()));
+                self.app_speech(n, order);
+            }
             // Nobody answers: no name is called here.
             Output::Identity(_) => {}
             Output::Resolve(query) => self.mix(digest(format!("{query:?}").as_bytes())),
@@ -345,6 +372,7 @@ impl World {
             self.fault(&call_id, what);
         }
         if let Some(call) = ended {
+            self.app_ended(call);
             // The store fails at times and is tried again: the acknowledgement comes late.
             let late = if self.rng.chance(100) { 5_000 } else { 20 };
             let (delay, epoch) = (Duration::from_millis(self.rng.below(late) + 1), self.nodes[n].epoch);
@@ -434,6 +462,7 @@ impl World {
                 Act::Timer(delay, key) => self.schedule(delay, What::Timer { party, key }),
                 Act::Fault { call_id, what } => self.fault(&call_id, what),
                 Act::Send(bytes) => self.party_sends(party, bytes),
+                Act::Press { call_id, media, key } => self.app_press(party, call_id, media, key),
             }
         }
     }
@@ -481,6 +510,7 @@ impl World {
         match chaos {
             Chaos::Crash(n) => {
                 self.nodes[n].crash();
+                self.app_crashed(n);
                 for other in (0..self.nodes.len()).filter(|o| *o != n) {
                     self.schedule(Duration::from_secs(30), What::Chaos(Chaos::Deaf(other, n)));
                 }
