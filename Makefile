@@ -35,10 +35,11 @@ demo: build
 	@$(STEP) phone .ci/apt baresip-core
 	@CONFIG=$(CONFIG) tests/peers/demo.sh
 
-# An application on Node is called too; where npm cannot be had, its test says so and is left out.
+# An application on Node is called too, and a page in Chromium; where these cannot be had, their tests say so and are left out.
 packages:
 	@$(STEP) packages .ci/apt $(TEST_PACKAGES)
 	@command -v npm >/dev/null || $(STEP) node .ci/apt nodejs npm || true
+	@command -v chromium >/dev/null || $(STEP) chromium .ci/apt chromium || true
 
 test: rust packages
 	@begin=$$SECONDS; \

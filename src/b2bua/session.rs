@@ -21,6 +21,8 @@ use std::net::SocketAddr;
 
 /// Milliseconds of sound per packet that we wish for.
 const PTIME_MS: u16 = 20;
+/// Characters of a warning.
+const WARNING_MAX: usize = 200;
 
 /// Why a description cannot be used: the status that says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +58,8 @@ pub struct Session {
     proposed: Option<Box<SessionDescription>>,
     /// The peer did not change its codec when it was asked to: it is not asked again before it offers something itself.
     keeps: bool,
+    /// Why the peer's last offer was not taken.
+    fault: Option<Box<sdp::NegotiationFault>>,
     /// Instead of sound.
     fax: fax::Fax,
     hears: Hears,
@@ -148,10 +152,25 @@ impl Session {
     }
 
     /// Whether the peer's offer, if it made one, is protected as it must be: known before anybody else's phone rings.
-    pub fn admit(&self) -> Result<(), Unacceptable> {
+    pub fn admit(&mut self) -> Result<(), Unacceptable> {
         let Some(offer) = &self.offered else { return Ok(()) };
         let admitted = sdp::admits(offer, &self.security.keys(), self.security.takes_plain());
-        admitted.map_err(|fault| Unacceptable(fault.status()))
+        admitted.map_err(|fault| self.refused(fault))
+    }
+
+    fn refused(&mut self, fault: sdp::NegotiationFault) -> Unacceptable {
+        let status = fault.status();
+        self.fault = Some(Box::new(fault));
+        Unacceptable(status)
+    }
+
+    /// What a refusal of the peer's offer tells it more: the value of a Warning header (RFC 3261 §20.43).
+    pub fn warning(&self) -> Option<String> {
+        let fault = self.fault.as_deref()?;
+        // Names in it are the peer's own words.
+        let is_plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        let text: String = fault.to_string().chars().filter(is_plain).take(WARNING_MAX).collect();
+        Some(format!("{} tandem \"{text}\"", fault.warn_code()))
     }
 
     /// A fresh offer to a called party: codecs that the other party has, and those that we can transcode for it.
@@ -204,7 +223,11 @@ impl Session {
         let like = like.and_then(|s| s.agreed.as_ref()).map(|a| &a.send);
         if let Some(offer) = &self.offered {
             let local = self.local_audio(for_answer(&self.limit, like), true);
-            let mut answer = sdp::answer(offer, &local).map_err(|fault| Unacceptable(fault.status()))?;
+            let mut answer = match sdp::answer(offer, &local) {
+                Ok(answer) => answer,
+                Err(fault) => return Err(self.refused(fault)),
+            };
+            self.fault = None;
             if let Some(previous) = &self.ours {
                 answer.description.supersede(previous);
             }

@@ -1,5 +1,6 @@
 //! Changing a session: re-INVITE and UPDATE in either direction (RFC 3261 §14, RFC 3311).
 
+use super::uas::warned;
 use super::{Asked, Heard, Leg, Reoffer, State, body_of, offer_of, too_short};
 use crate::b2bua::endpoint::{ALLOW, Body, Endpoint, MAX_FORWARDS, SUPPORTED, finish, unsupported};
 use crate::base::time::Now;
@@ -80,8 +81,15 @@ impl Leg {
     }
 
     pub fn refuse_reoffer(&mut self, ep: &mut Endpoint, now: Now, status: u16) {
-        if let Some(reoffer) = self.reoffer_in.take() {
-            ep.refuse(now.mono, reoffer.id, status, "");
+        let Some(reoffer) = self.reoffer_in.take() else { return };
+        match self.session.warning().filter(|_| status == 488) {
+            Some(warning) => {
+                let tag = Some(self.dialog.local_tag());
+                ep.respond(now.mono, reoffer.id, status, "", tag, |w| warned(w, Some(&warning)).finish());
+            }
+            None => {
+                ep.refuse(now.mono, reoffer.id, status, "");
+            }
         }
     }
 

@@ -11,6 +11,11 @@ pub(super) fn reasoned(writer: Writer, reason: &str) -> Writer {
     if reason.is_empty() { writer } else { writer.header(HeaderName::Reason, reason) }
 }
 
+/// Puts the Warning in, if there is one.
+pub(super) fn warned(writer: Writer, warning: Option<&str>) -> Writer {
+    warning.into_iter().fold(writer, |w, text| w.header(HeaderName::Warning, text))
+}
+
 impl Leg {
     /// Answers the INVITE with 200; not before the PRACK of a provisional response that carried our description (RFC 3262 §3).
     pub fn accept(&mut self, ep: &mut Endpoint, now: Now, body: Option<&Body>) {
@@ -48,12 +53,13 @@ impl Leg {
     pub fn refuse(&mut self, ep: &mut Endpoint, now: Now, status: u16, reason: &str) {
         let (State::Pending, Some(id)) = (self.state, self.invite_in) else { return };
         let told = &self.reasons(self.reason.to_string());
+        let warning = self.session.warning().filter(|_| status == 488);
         ep.respond(now.mono, id, status, reason, Some(self.dialog.local_tag()), |w| match status {
             500 | 503 => reasoned(w.header(HeaderName::RetryAfter, 5), told).finish(),
             300..=399 => {
                 self.contacts.iter().fold(w, |w, uri| w.header(HeaderName::Contact, format!("<{uri}>"))).finish()
             }
-            _ => reasoned(w, told).finish(),
+            _ => warned(reasoned(w, told), warning.as_deref()).finish(),
         });
         self.status = status;
         self.gone(now);

@@ -4,6 +4,8 @@
 pub mod app;
 pub mod baresip;
 pub mod carriers;
+pub mod certificates;
+pub mod chromium;
 pub mod kamailio;
 pub mod lossy;
 pub mod node;

@@ -8,7 +8,7 @@ use crate::process::Process;
 use crate::scratch::top;
 
 /// Packages beside Twilio's SDK, whose version stands in tests/api/node-sdk.
-const PACKAGES: [(&str, &str); 2] = [("jssip", "3.13.8"), ("jssip-node-websocket", "3.0.0")];
+const PACKAGES: [(&str, &str); 3] = [("jssip", "3.13.8"), ("jssip-node-websocket", "3.0.0"), ("esbuild", "0.27.2")];
 static INSTALLS: Mutex<()> = Mutex::new(());
 
 /// Node's modules with the packages in them; `None`, with a line that says so, where there is neither npm nor a network.
@@ -29,6 +29,27 @@ pub fn modules() -> Option<PathBuf> {
         }
     }
     Some(modules)
+}
+
+/// JsSIP in one file that a page can load, as `JsSIP`; `None` as of [`modules`].
+pub fn jssip_for_browsers() -> Option<PathBuf> {
+    let modules = modules()?;
+    let _one = INSTALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let bundle = modules.join("jssip-for-browsers.js");
+    if !bundle.is_file() {
+        let made = bundle.with_extension(std::process::id().to_string());
+        let mut esbuild = Command::new(modules.join("esbuild/bin/esbuild"));
+        esbuild.arg(modules.join("jssip")).args([
+            "--bundle",
+            "--format=iife",
+            "--global-name=JsSIP",
+            "--log-level=error",
+        ]);
+        esbuild.arg(format!("--outfile={}", made.display()));
+        assert!(esbuild.status().is_ok_and(|status| status.success()), "JsSIP is bundled");
+        std::fs::rename(&made, &bundle).expect("the bundle has its name");
+    }
+    Some(bundle)
 }
 
 /// Runs tests/interop/node/NAME.js.

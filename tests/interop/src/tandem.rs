@@ -4,10 +4,13 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio_rustls::rustls::ClientConfig;
 
+use crate::certificates;
 use crate::process::{Process, on_cores, until};
 use crate::scratch::{free_ports, top};
 
@@ -27,6 +30,8 @@ pub struct Setup<'a> {
     pub more: &'a str,
     /// Keys of `sip.tls`; where there are any, TLS is listened to beside the rest ([`Tandem::tls`]).
     pub tls: &'a str,
+    /// HTTP speaks TLS, with `host.pem` and `host.key` of the folder, which `ca.pem` vouches for (`certificates::write`).
+    pub https: bool,
     /// Lines of `sip:`, indented by two.
     pub sip: &'a str,
     /// Pairs of RTP and RTCP ports that the switch has.
@@ -51,6 +56,7 @@ impl Default for Setup<'_> {
             dialplan: "contexts: {}\n",
             more: "",
             tls: "",
+            https: false,
             sip: "",
             pairs: 50,
             ip: "127.0.0.1",
@@ -70,6 +76,8 @@ pub struct Tandem {
     config: PathBuf,
     sip: SocketAddr,
     http: SocketAddr,
+    /// Who vouches for its HTTP, where that speaks TLS.
+    trust: Option<Arc<ClientConfig>>,
     ports: (u16, u16),
 }
 
@@ -93,6 +101,9 @@ impl Tandem {
         let (sip, http) = (SocketAddr::new(ip, port), SocketAddr::from(([127, 0, 0, 1], port + 2)));
         let ports = (media, media + 2 * setup.pairs - 1);
         let config = folder.join("tandem.yaml");
+        if setup.https {
+            certificates::write(folder);
+        }
         std::fs::write(&config, configuration(setup, sip, http, ports)).expect("tandem.yaml is written");
         std::fs::write(folder.join("dialplan.yaml"), setup.dialplan).expect("the dialplan is written");
         let program = setup.program.map_or_else(program, |path| top().join(path));
@@ -102,12 +113,13 @@ impl Tandem {
             command.args(["--log-level", level]);
         }
         let process = Process::start("tandem", &mut command, folder);
-        let mut tandem = Tandem { process, program, config, sip, http, ports };
+        let trust = setup.https.then(|| certificates::trust(&folder.join("ca.pem")));
+        let mut tandem = Tandem { process, program, config, sip, http, trust, ports };
         let ready = until(Duration::from_secs(10), || {
             if let Some(status) = tandem.process.ended() {
                 panic!("tandem ended with {status}:\n{}", tandem.process.tail());
             }
-            matches!(http_get(http, "/readyz"), Ok((200, _))).then_some(())
+            matches!(tandem.http_get("/readyz"), Ok((200, _))).then_some(())
         });
         assert!(ready.is_some(), "tandem is not ready after 10 s:\n{}", tandem.process.tail());
         tandem
@@ -146,7 +158,7 @@ impl Tandem {
 
     /// A GET with the switch's own credentials. Panics on any answer but 200.
     pub fn get(&self, path: &str) -> String {
-        match http_get(self.http, path) {
+        match self.http_get(path) {
             Ok((200, body)) => body,
             answer => panic!("GET {path}: {answer:?}\n{}", self.process.tail()),
         }
@@ -233,10 +245,11 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
         "" => (String::new(), String::new()),
         keys => (format!(", \"tls://{secure}\""), format!("  tls: {{ {keys} }}\n")),
     };
+    let https = if setup.https { "  tls: { certificate: host.pem, key: host.key }\n" } else { "" };
     format!(
         "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"{listen}]\n{tls}{}\
          media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n\
-         http:\n  listen: {http}\n  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
+         http:\n  listen: {http}\n{https}  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
         setup.sip,
         sip.ip(),
@@ -248,25 +261,36 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     )
 }
 
-/// Status and body, or why nobody answers.
-fn http_get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
-    let began = Instant::now();
-    let failed = |step: &str, e: std::io::Error| format!("{step} failed after {} ms: {e}", began.elapsed().as_millis());
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1));
-    let mut stream = stream.map_err(|e| failed("the connection", e))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|e| failed("a timeout", e))?;
-    let credentials = base64(format!("{ACCOUNT}:{TOKEN}").as_bytes());
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).map_err(|e| failed("the request", e))?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).map_err(|e| failed(&format!("reading, after {} bytes,", answer.len()), e))?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("an answer without a status")?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok((status, if chunked { unchunk(body) } else { body.to_owned() }))
+/// A connection, with TLS or without.
+trait Wire: Read + Write {}
+impl<T: Read + Write> Wire for T {}
+
+impl Tandem {
+    /// Status and body, or why nobody answers.
+    fn http_get(&self, path: &str) -> Result<(u16, String), String> {
+        let (began, address) = (Instant::now(), self.http);
+        let failed =
+            |step: &str, e: std::io::Error| format!("{step} failed after {} ms: {e}", began.elapsed().as_millis());
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+        let stream = stream.map_err(|e| failed("the connection", e))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|e| failed("a timeout", e))?;
+        let mut stream: Box<dyn Wire> = match &self.trust {
+            Some(trust) => Box::new(certificates::secured(stream, address.ip(), trust)),
+            None => Box::new(stream),
+        };
+        let credentials = base64(format!("{ACCOUNT}:{TOKEN}").as_bytes());
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).map_err(|e| failed("the request", e))?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map_err(|e| failed(&format!("reading, after {} bytes,", answer.len()), e))?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("an answer without a status")?;
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        Ok((status, if chunked { unchunk(body) } else { body.to_owned() }))
+    }
 }
 
 fn unchunk(mut body: &str) -> String {
@@ -279,7 +303,7 @@ fn unchunk(mut body: &str) -> String {
     whole
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -2,39 +2,21 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::sync::Arc;
 
 use interop::baresip::Phone;
+use interop::certificates;
 use interop::scratch::{Scratch, free_ports};
 use interop::sound::{likeness, melody};
 use interop::tandem::{Setup, Tandem};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const TLS: &str = "certificate: host.pem, key: host.key";
 const DIALPLAN: &str = "contexts:\n  internal:\n    - { name: phones, match: { to: /^[a-z]+$/ }, do: [ { dial: { user: \"${to}\", timeout: 10s } } ] }\n";
-
-/// An authority, and a certificate of it for 127.0.0.1.
-fn certify(folder: &Path) {
-    let mut params = CertificateParams::new([]).expect("an authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let host = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a host").signed_by(&key, &ca);
-    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a certificate is written");
-    write("ca.pem", &ca.pem());
-    write("host.pem", &host.expect("a certificate").pem());
-    write("host.key", &key.serialize_pem());
-}
 
 /// baresip (OpenSSL) registers and is called over the connection that it opened; both hear each other.
 #[test]
 fn two_phones_call_over_tls() {
     let scratch = Scratch::new("tls-phones");
-    certify(scratch.path());
+    certificates::write(scratch.path());
     let users = "  - { name: alice, password: secret-a, context: internal }\n  - { name: bob, password: secret-b, context: internal }\n";
     let tandem = Tandem::start(scratch.path(), &Setup { users, dialplan: DIALPLAN, tls: TLS, ..Setup::default() });
     let registrar = tandem.tls().to_string();
@@ -85,17 +67,12 @@ const OPTIONS: &str = "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0
 #[test]
 fn an_idle_tls_connection_takes_at_most_40_kb() {
     let scratch = Scratch::new("tls-idle");
-    certify(scratch.path());
+    certificates::write(scratch.path());
     let tandem = Tandem::start(scratch.path(), &Setup { tls: TLS, ..Setup::default() });
-    let text = std::fs::read(scratch.path().join("ca.pem")).expect("the authority");
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&text).expect("a certificate")).expect("a root");
-    let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+    let trust = certificates::trust(&scratch.path().join("ca.pem"));
     let connect = || {
-        let name = ServerName::try_from("127.0.0.1").expect("an address");
-        let client = ClientConnection::new(Arc::clone(&config), name).expect("a client");
         let stream = TcpStream::connect(tandem.tls()).expect("the switch listens");
-        let mut stream = StreamOwned::new(client, stream);
+        let mut stream = certificates::secured(stream, tandem.tls().ip(), &trust);
         stream.write_all(OPTIONS.as_bytes()).expect("the handshake is done");
         let mut answer = [0; 2048];
         let n = stream.read(&mut answer).expect("an answer");
@@ -116,7 +93,7 @@ fn an_idle_tls_connection_takes_at_most_40_kb() {
 #[test]
 fn a_reload_refuses_a_certificate_without_its_key() {
     let scratch = Scratch::new("tls-reload");
-    certify(scratch.path());
+    certificates::write(scratch.path());
     let tandem = Tandem::start(scratch.path(), &Setup { tls: TLS, ..Setup::default() });
     let key = std::fs::read(scratch.path().join("host.key")).expect("a key");
     std::fs::write(scratch.path().join("host.key"), "none\n").expect("a file is written");
@@ -126,6 +103,6 @@ fn a_reload_refuses_a_certificate_without_its_key() {
         "{status} {text}"
     );
     std::fs::write(scratch.path().join("host.key"), key).expect("a file is written");
-    certify(scratch.path());
+    certificates::write(scratch.path());
     assert_eq!(tandem.command(&["reload"]).0, 0);
 }
