@@ -187,7 +187,9 @@ impl Endpoint {
     }
 
     fn via(&self, flow: Flow, branch: &str) -> String {
-        format!("{};branch={branch};rport", self.sent_by(flow))
+        // The peer may send its own requests on the connection, if our certificate proves us to it (RFC 5923 §5.1).
+        let alias = if flow.transport == Transport::Tls { ";alias" } else { "" };
+        format!("{};branch={branch};rport{alias}", self.sent_by(flow))
     }
 
     /// Our Via on a flow, up to its parameters.

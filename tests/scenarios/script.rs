@@ -11,7 +11,8 @@ use tandem::switch::{Operator, Originate, Runs};
 use tandem::verb::Target;
 
 /// Words that put the next word into a header.
-const HEADERS: [(&str, &str); 6] = [
+const HEADERS: [(&str, &str); 7] = [
+    ("service-route", "Service-Route"),
     ("contact", "Contact"),
     ("supported", "Supported"),
     ("expires", "Session-Expires"),

@@ -496,6 +496,11 @@ fn describe(msg: &Msg) -> String {
         text += &format!(" [{}]", msg.body.trim_start_matches("SIP/2.0 ").trim());
     }
     text += &told(msg);
+    let routes: Vec<&str> =
+        msg.headers.iter().filter(|(name, _)| name == "Route").map(|(_, route)| route.as_str()).collect();
+    if !routes.is_empty() {
+        text += &format!(" by {}", routes.join(", "));
+    }
     if !msg.get("Replaces").is_empty() {
         text += " (replaces)";
     }

@@ -4,17 +4,19 @@
 //! queue, and one that does not drain is closed, for SIP over a stream repeats nothing.
 
 mod accept;
+mod alias;
 mod converse;
 
 pub use accept::listen;
 pub use converse::prepare;
 
-use super::tls::Tls;
+use super::tls::{Chain, Tls};
 use crate::shell::mail::Mail;
 use crate::sip::transport::{Flow, ListenerId, NameId, Transport};
 use crate::switch::Input;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +71,8 @@ struct Peer {
     /// The name that it has proved, if it was asked for one.
     name: Option<NameId>,
     jobs: mpsc::Sender<Job>,
+    /// Other flows that it serves, by its peer's wish and proof.
+    aliases: Vec<Flow>,
     /// Our end, once it stands.
     local: Option<SocketAddr>,
     /// Messages were sent on it by its peer's address: its failure is told under that flow too.
@@ -84,6 +88,10 @@ impl Peer {
             None => flow,
         }
     }
+
+    fn places(&self) -> impl Iterator<Item = Flow> + use<'_> {
+        std::iter::once(self.place()).chain(self.aliases.iter().copied())
+    }
 }
 
 #[derive(Default)]
@@ -94,10 +102,23 @@ struct Table {
 }
 
 impl Table {
+    /// Lets a connection serve other flows; one that serves them already keeps them.
+    fn alias(&mut self, connection: u64, places: Vec<Flow>) {
+        let Some(peer) = self.by_id.get_mut(&connection) else { return };
+        for place in places {
+            if let Entry::Vacant(free) = self.by_place.entry(place) {
+                free.insert(connection);
+                peer.aliases.push(place);
+            }
+        }
+    }
+
     fn remove(&mut self, connection: u64) -> Option<Peer> {
         let peer = self.by_id.remove(&connection)?;
-        if self.by_place.get(&peer.place()) == Some(&connection) {
-            self.by_place.remove(&peer.place());
+        for place in peer.places() {
+            if self.by_place.get(&place) == Some(&connection) {
+                self.by_place.remove(&place);
+            }
         }
         Some(peer)
     }
@@ -129,12 +150,24 @@ pub struct Line {
 pub struct Reports {
     shared: Arc<Shared>,
     pub flow: Flow,
+    /// What the peer of a connection that we accepted showed of itself.
+    shown: Option<Arc<Chain>>,
 }
 
 impl Reports {
     /// Hands a whole message over; false: the switch is gone.
     pub async fn received(&self, bytes: Bytes) -> bool {
         self.shared.mail.stream(Input::Received { flow: self.flow, bytes }).await
+    }
+
+    /// The first message may say that the connection serves our requests too.
+    pub fn first(&self, bytes: &Bytes) {
+        let Some(chain) = &self.shown else { return };
+        let places = alias::aliases(&self.shared.tls, chain, self.flow, bytes);
+        if !places.is_empty() {
+            tracing::info!(peer = %self.flow.peer, "TLS: requests to this peer leave on the connection that it opened (alias)");
+            self.shared.table().alias(self.flow.connection, places);
+        }
     }
 
     /// The connection stands, and this is our end of it.
@@ -160,10 +193,12 @@ impl Line {
 
     /// Ends the connection's life: nobody finds it any more, and the switch is told.
     pub async fn fail(self) {
-        let Reports { shared, flow } = self.reports;
+        let Reports { shared, flow, .. } = self.reports;
         let gone = shared.table().remove(flow.connection);
         if let Some(peer) = gone.filter(|p| p.by_peer) {
-            shared.mail.stream(Input::FlowFailed { flow: peer.place() }).await;
+            for place in peer.places() {
+                shared.mail.stream(Input::FlowFailed { flow: place }).await;
+            }
         }
         shared.mail.stream(Input::FlowFailed { flow }).await;
     }
@@ -188,11 +223,11 @@ impl Shared {
         table.last += 1;
         let (connection, name) = (table.last, flow.name());
         let flow = Flow { connection, ..flow };
-        let peer = Peer { flow, name, jobs, local: None, by_peer };
+        let peer = Peer { flow, name, jobs, aliases: Vec::new(), local: None, by_peer };
         table.by_place.insert(peer.place(), connection);
         table.by_id.insert(connection, peer);
         drop(table);
-        Some(Line { reports: Reports { shared: Arc::clone(self), flow }, jobs: inbox })
+        Some(Line { reports: Reports { shared: Arc::clone(self), flow, shown: None }, jobs: inbox })
     }
 }
 
@@ -280,7 +315,7 @@ impl Streams {
 
 /// Opens a connection of ours and talks on it.
 async fn dial(line: Line, local: Option<SocketAddr>, name: Option<NameId>) {
-    let Reports { shared, flow } = line.reports.clone();
+    let Reports { shared, flow, .. } = line.reports.clone();
     let (limits, peer) = (shared.limits, flow.peer);
     let stream = match timeout(limits.connect, open(local, peer)).await {
         Ok(Ok(stream)) => stream,

@@ -13,19 +13,25 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Certificates that a peer showed, its own first.
+pub type Chain = [CertificateDer<'static>];
 
 /// A connection whose handshake is over, from the server's side.
 pub type Accepted = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
 /// TLS 1.2 (RFC 5246) and 1.3 (RFC 8446); what is older is broken (RFC 8996).
 static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+/// Trunks' names that one connection is asked for at most.
+const NAMES_MAX: usize = 256;
 /// A chain, or a list of authorities, in certificates and in octets.
 const CERTIFICATES_MAX: usize = 1_000;
 const FILE_MAX: u64 = 4 << 20;
@@ -56,6 +62,8 @@ pub struct Material {
     names: HashMap<NameId, String>,
     /// By the host of a trunk's target, in lower case; the first trunk's where two have the same host.
     trunks: HashMap<String, Arc<ClientConfig>>,
+    /// By the same hosts: who is believed to be that trunk; none where anybody is.
+    verifiers: HashMap<String, Arc<dyn ServerCertVerifier>>,
     others: Option<Arc<ClientConfig>>,
 }
 
@@ -101,6 +109,22 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// Names of trunks that a peer could prove.
+    pub fn names(&self) -> Vec<String> {
+        let material = self.now();
+        material.names.values().filter(|host| material.verifiers.contains_key(*host)).take(NAMES_MAX).cloned().collect()
+    }
+
+    /// Whether who shows `chain` would be taken for the trunk at `host` if we had connected to it.
+    pub fn proves(&self, chain: &Chain, host: &str) -> bool {
+        let material = self.now();
+        let Some(verifier) = material.verifiers.get(host) else { return false };
+        let (Some((own, others)), Ok(name)) = (chain.split_first(), ServerName::try_from(host)) else { return false };
+        verifier.verify_server_cert(own, others, &name, &[], UnixTime::now()).is_ok()
+    }
+}
+
 /// A chain and its private key.
 pub type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
@@ -123,6 +147,9 @@ pub fn authorities(place: Place, path: &Path, now: SystemTime) -> Result<Vec<Cer
     loader.certificates(&place, path).ok_or(loader.faults)
 }
 
+/// For connections of ours, and who is believed at their other end.
+type Client = (Arc<ClientConfig>, Arc<dyn ServerCertVerifier>);
+
 struct Loader {
     now: SystemTime,
     provider: Arc<CryptoProvider>,
@@ -138,21 +165,25 @@ impl Loader {
         });
         let section = [Key::Name("http"), Key::Name("tls")];
         let http = config.http.tls.as_ref().and_then(|own| self.server(&section, own, None));
-        let (mut trunks, mut names) = (HashMap::new(), HashMap::new());
+        let (mut trunks, mut names, mut verifiers) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (n, trunk) in config.trunks.iter().enumerate() {
             let hosts = || trunk.targets.iter().filter_map(|t| Uri::parse(&t.uri)).map(|uri| host_of(&uri));
             names.extend(hosts().map(|host| (NameId::of(&host), host)));
             let Some(tls) = &trunk.tls else { continue };
             let section = [Key::Name("trunks"), Key::Item(n), Key::Name("tls")];
-            let Some(client) = self.client(&section, tls) else { continue };
-            for host in hosts() {
-                trunks.entry(host).or_insert_with(|| Arc::clone(&client));
+            let Some((client, verifier)) = self.client(&section, tls) else { continue };
+            for host in hosts().filter(|host| !trunks.contains_key(host)).collect::<Vec<_>>() {
+                trunks.insert(host.clone(), Arc::clone(&client));
+                if tls.verify {
+                    verifiers.insert(host, Arc::clone(&verifier));
+                }
             }
         }
         let listens = config.sip.listen.iter().any(|l| l.scheme.as_str() == Transport::Tls.as_param());
         let plain = TrunkTls { ca: None, pins: Vec::new(), own: None, verify: true };
         let others = if listens { self.client(&[Key::Name("sip"), Key::Name("tls")], &plain) } else { None };
-        Material { sip, http, names, trunks, others }
+        let others = others.map(|(client, _)| client);
+        Material { sip, http, names, trunks, verifiers, others }
     }
 
     fn server(
@@ -191,7 +222,7 @@ impl Loader {
         Some(Arc::new(config))
     }
 
-    fn client(&mut self, section: &[Key], tls: &TrunkTls) -> Option<Arc<ClientConfig>> {
+    fn client(&mut self, section: &[Key], tls: &TrunkTls) -> Option<Client> {
         let roots = match (&tls.ca, tls.verify, tls.pins.is_empty()) {
             (Some(path), true, _) => Some(self.roots(&within(section, "ca"), path)?),
             (None, true, true) => Some(system_roots()),
@@ -203,11 +234,11 @@ impl Loader {
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider));
         let builder = builder.with_protocol_versions(VERSIONS).ok()?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-        let Some(own) = &tls.own else { return Some(Arc::new(builder.with_no_client_auth())) };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::clone(&verifier));
+        let Some(own) = &tls.own else { return Some((Arc::new(builder.with_no_client_auth()), verifier)) };
         let (chain, key) = self.own(section, own)?;
         match builder.with_client_auth_cert(chain, key) {
-            Ok(config) => Some(Arc::new(config)),
+            Ok(config) => Some((Arc::new(config), verifier)),
             Err(e) => self.fault(within(section, "certificate"), e.to_string(), "expected a usable certificate"),
         }
     }

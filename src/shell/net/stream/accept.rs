@@ -71,8 +71,9 @@ async fn shake_hands(shared: Arc<Shared>, flow: Flow, stream: TcpStream, place: 
         Err(_) => return tracing::info!(peer = %flow.peer, "TLS: a peer's handshake took too long"),
     };
     drop(place);
-    let Some(line) = enter(&shared, flow) else { return };
+    let Some(mut line) = enter(&shared, flow) else { return };
     line.reports.stands(local);
+    line.reports.shown = stream.get_ref().1.peer_certificates().map(Into::into);
     let (reading, writing) = tokio::io::split(stream);
     converse::converse(line, reading, writing).await;
 }

@@ -73,12 +73,15 @@ async fn pull<R: AsyncRead + Unpin>(half: &mut R, framer: &mut Framer) -> io::Re
 }
 async fn read<R: AsyncRead + Unpin>(reports: &Reports, mut half: R, own: mpsc::Sender<Own>) {
     let mut framer = Framer::default();
-    let mut patience = reports.limits().first_message;
+    let (mut patience, mut is_first) = (reports.limits().first_message, true);
     loop {
         let Ok(Ok(1..)) = timeout(patience, pull(&mut half, &mut framer)).await else { return };
         loop {
             match framer.next_message() {
                 Ok(Some(bytes)) => {
+                    if std::mem::take(&mut is_first) {
+                        reports.first(&bytes);
+                    }
                     patience = reports.limits().idle;
                     if !reports.received(bytes).await {
                         return;

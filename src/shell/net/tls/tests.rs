@@ -149,6 +149,7 @@ struct Ends {
     runtime: tokio::runtime::Runtime,
     server: Tls,
     client: Streams,
+    listening: Streams,
     heard: Mailbox,
     told: Mailbox,
     address: SocketAddr,
@@ -166,10 +167,10 @@ impl Ends {
         let bound = bind(&[listen]).unwrap();
         let address = bound.listeners[0].2;
         let ((in_mail, heard), (out_mail, told), tls) = (mail().unwrap(), mail().unwrap(), material(server));
-        let _listening = Streams::new(in_mail, limits, bound.streams, tls.clone()).unwrap();
+        let listening = Streams::new(in_mail, limits, bound.streams, tls.clone()).unwrap();
         let client = Streams::new(out_mail, limits, Vec::new(), material(client)).unwrap();
         drop(_inside);
-        Ends { runtime, server: tls, client, heard, told, address }
+        Ends { runtime, server: tls, client, listening, heard, told, address }
     }
 
     /// Sends by address or by a name; whether it arrives.
@@ -218,6 +219,51 @@ fn a_peer_is_verified_by_authority_name_pin_and_certificate() {
     for (sip, trunk, name, want) in rows {
         let mut ends = Ends::new(&folder.config(sip, ""), &folder.config(HOST, &trunk), Limits::default());
         assert_eq!(ends.arrives(name), want, "{sip} | {trunk} | {name:?}");
+    }
+}
+
+#[test]
+fn a_trunks_own_connection_serves_our_requests_if_it_proves_the_trunk() {
+    let folder = Folder::new("alias");
+    folder.authority("a", (2020, 4000));
+    folder.authority("b", (2020, 4000));
+    let mutual = format!("{HOST}, client_ca: b.pem");
+    let rows = [
+        // Whom the server takes for its trunk, Via's sent-by, by which name it calls, whether the connection serves.
+        ("ca: b.pem", "127.0.0.1:7061;alias", None, true),
+        ("ca: b.pem", "127.0.0.1:7061;alias", Some("localhost"), true),
+        ("ca: b.pem", "localhost:7061;alias", Some("localhost"), true),
+        ("ca: b.pem", "LOCALHOST:7061;branch=z9hG4bK1;alias", Some("localhost"), true),
+        ("ca: b.pem", "localhost:7061;alias", None, true),
+        // Not wished, another port, another's address, another's name, another authority's certificate, anybody's.
+        ("ca: b.pem", "127.0.0.1:7061", None, false),
+        ("ca: b.pem", "127.0.0.1:7062;alias", None, false),
+        ("ca: b.pem", "127.0.0.2:7061;alias", None, false),
+        ("ca: b.pem", "elsewhere.example:7061;alias", Some("localhost"), false),
+        ("ca: a.pem", "127.0.0.1:7061;alias", None, false),
+        ("verify: false", "127.0.0.1:7061;alias", None, false),
+    ];
+    for (trunk, sent_by, name, want) in rows {
+        let own = "ca: a.pem, certificate: b-host.pem, key: b-host.key";
+        let mut ends = Ends::new(&folder.config(&mutual, trunk), &folder.config(HOST, own), Limits::default());
+        let text = format!(
+            "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TLS {sent_by}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\n\
+             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        let there = Flow { listener: ListenerId(0), transport: Transport::Tls, peer: ends.address, connection: 0 };
+        assert!(ends.client.send(there, Bytes::from(text)));
+        let Some(Input::Received { .. }) = ends.runtime.block_on(ends.heard.streams.recv()) else {
+            panic!("{sent_by}")
+        };
+        let peer = "127.0.0.1:7061".parse().unwrap();
+        let back = Flow { peer, ..there };
+        let back = name.map_or(back, |name| back.to_named(NameId::of(name)));
+        assert_eq!(ends.listening.local(back).is_some(), want, "{trunk} {sent_by} {name:?}");
+        if want {
+            assert!(ends.listening.send(back, Bytes::from_static(MESSAGE.as_bytes())));
+            let heard = ends.runtime.block_on(ends.told.streams.recv());
+            assert!(matches!(heard, Some(Input::Received { .. })), "{sent_by}");
+        }
     }
 }
 
