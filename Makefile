@@ -17,7 +17,7 @@ help:
 	@echo "make bench     calls a second, CPU a call and a packet, latency, memory; beside Kamailio and rtpengine"
 	@echo "make soak      10,000 calls at 100 a second through a network that loses 2 % of the packets; 10,000 simulated worlds"
 	@echo "make coverage-markup  which elements and attributes of markup are tested, and by what"
-	@echo "make api       the Python and Node SDKs of Twilio against a running switch (needs PyPI and npm; SPEC=twilio_api_v2010.json validates the answers)"
+	@echo "make api       the Python and Node SDKs of Twilio against a running switch (needs PyPI and npm; SPEC=twilio_api_v2010.json validates the answers and runs schemathesis)"
 	@echo "make captures  write pcap-fixtures/ again (needs the right to capture on lo)"
 
 rust:

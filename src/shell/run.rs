@@ -236,6 +236,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let api = Arc::new(Api {
         mail: mail.clone(),
         store: store::file(&loaded.config.data_dir),
+        realm: loaded.config.sip.domain.clone(),
         condition: Arc::clone(&condition),
         recordings: recording::Settings::of(&loaded.config),
         credentials: files::credentials(&loaded.config.http),
@@ -266,7 +267,7 @@ fn capture(loaded: &Loaded, listeners: &[Listener], secrecy: &Secrecy) -> std::i
 
 /// What the REST interface has been told.
 fn known(config: &Config) -> crate::switch::Settings {
-    store::known(&store::file(&config.data_dir)).unwrap_or_else(|fault| {
+    store::known(&store::file(&config.data_dir), &config.sip.domain).unwrap_or_else(|fault| {
         tracing::warn!(%fault, "the settings of the REST interface cannot be read");
         Default::default()
     })

@@ -3,7 +3,7 @@
 mod attempts;
 mod shown;
 
-pub use attempts::{phones_of, redirected_attempts, trunk_attempts, uri_attempts};
+pub use attempts::{contacts_of, phones_of, redirected_attempts, trunk_attempts, uri_attempts};
 pub use shown::escape_user;
 
 use self::shown::outgoing;
@@ -187,6 +187,7 @@ impl Call {
                 Target::Uri(uri) if own_user(w, uri).is_some() => {
                     self.user_tracks(w, &own_user(w, uri).unwrap_or_default())
                 }
+                Target::Uri(uri) if let Some(tracks) = w.domain_tracks(uri) => tracks,
                 Target::Uri(uri) => {
                     Some(uri_attempts(w, uri)).filter(|a| !a.is_empty()).map(Track::new).into_iter().collect()
                 }

@@ -23,6 +23,9 @@ impl World {
     /// Credentials come first, since a phone and a trunk may share an address; then a phone that is registered on this very flow, or
     /// calls as a user of our domain, is challenged; then the trunk over whose registration it came, then the one whose source it is; then `sip.anonymous_context`.
     pub fn identify(&mut self, id: ServerId, request: &Message, flow: Flow) -> Option<Known> {
+        if let Some(at_domain) = self.identify_at_domain(id, request, flow) {
+            return at_domain;
+        }
         match self.verify(request) {
             Ok(known) => {
                 self.proven(flow);

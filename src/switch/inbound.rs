@@ -30,6 +30,7 @@ impl Switch {
             Method::Invite => self.on_invite(id, request, flow),
             Method::Register => self.world.on_register(id, request, flow),
             Method::Options => self.world.on_options(id),
+            Method::Subscribe | Method::Publish if self.refuse_at_domain(id, request) => {}
             Method::Subscribe => self.world.on_subscribe(id, request, flow),
             Method::Publish => self.world.on_publish(id, request, flow),
             Method::Message => self.on_message(id, request, flow),
@@ -46,7 +47,7 @@ impl Switch {
             return;
         }
         let w = &mut self.world;
-        let sticky = matches!(known.peer, Peer::User(_));
+        let sticky = matches!(known.peer, Peer::User(_)) || w.domain_of_context(&known.context).is_some();
         let dialled = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
         let limit = match w.admit(&known.peer) {
             Err(_) if w.is_emergency(&dialled) => Ok(()),
@@ -263,7 +264,8 @@ impl Call {
 
     /// An application that the REST API has for the number takes what no rule of the dialplan does; false if there is none.
     fn answer_by_number(&mut self, w: &mut World) -> bool {
-        let Some(Answering { mut script, rule, why, status }) = w.number_for(&self.to, w.now.wall) else {
+        let found = w.domain_answers(&self.context, w.now.wall).or_else(|| w.number_for(&self.to, w.now.wall));
+        let Some(Answering { mut script, rule, why, status }) = found else {
             return false;
         };
         for (name, value) in [("call_id", self.id.to_string()), ("from", self.from.clone()), ("to", self.to.clone())] {

@@ -11,6 +11,7 @@ mod describe;
 mod dialing;
 mod digits;
 mod divert;
+mod domains;
 mod forward;
 mod guard;
 mod identify;
@@ -57,6 +58,7 @@ pub use io::{
 pub use registrant::RegistrationState;
 pub use trunks::Figures;
 
+pub use domains::DomainSetting;
 pub use originate::{MachineAsk, Originate, Runs};
 pub use pay::assisted::PaymentAsk;
 pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};

@@ -15,6 +15,9 @@ use crate::sip::wire::Message;
 impl World {
     /// A user proves to be the one whose address of record To names, and binds contacts to it (RFC 3261 §10.3).
     pub fn on_register(&mut self, id: ServerId, request: &Message, flow: Flow) {
+        if self.register_at_domain(id, request, flow) {
+            return;
+        }
         let aor = match self.verify(request) {
             Ok(known) => match known.peer {
                 Peer::User(name) => {
@@ -38,7 +41,12 @@ impl World {
             self.counters.messages_denied += 1;
             return self.refuse(id, (403, ""), request);
         }
-        let result = self.registrar.register(self.now.mono, &aor, request, flow);
+        self.bind(id, &aor, request, flow);
+    }
+
+    /// Binds the contacts of a REGISTER whose sender has proven to be it.
+    pub fn bind(&mut self, id: ServerId, aor: &str, request: &Message, flow: Flow) {
+        let result = self.registrar.register(self.now.mono, aor, request, flow);
         let tag = self.ep.new_tag();
         match result {
             Ok(reply) => {

@@ -1,6 +1,7 @@
 //! What the REST API keeps in the store and calls must know of; replaced whole when it changes.
 
 use super::Switch;
+use super::domains::DomainSetting;
 use super::io::Reply;
 use super::queue::QueueId;
 use super::world::World;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub queues: Vec<QueueSetting>,
     /// Numbers whose calls an application answers, by their digits ([`digits_of`]).
     pub numbers: BTreeMap<String, NumberSetting>,
+    /// Domains where phones call and register, by their names in lower case.
+    pub domains: BTreeMap<String, Arc<DomainSetting>>,
 }
 
 /// What becomes of a call to a number for which the dialplan has no rule.
@@ -50,6 +53,8 @@ impl Switch {
     /// What the store holds; before the first call, and whenever it changes.
     pub fn set_settings(&mut self, settings: Settings) {
         self.world.settings = settings;
+        let file = self.world.config.sip.domain.to_ascii_lowercase();
+        self.world.settings.domains.remove(&file);
         self.world.queues_set();
     }
 }
@@ -68,17 +73,27 @@ impl World {
         let digits = digits_of(to);
         // An extension is no number of anybody's by its digits alone.
         let setting = self.settings.numbers.get(&digits).filter(|_| !digits.is_empty())?;
-        let hook = |address: &Address| Hook::new(Text::literal(&address.url), address.method);
-        let to = Redirect { to: hook(&setting.voice), fallback: setting.fallback.as_ref().map(hook) };
-        let mut program = Program::default();
-        let step = Step { verb: Verb::Redirect(to), on: Vec::new(), at: setting.sid.as_str().into() };
-        let entry = program.add(vec![step]);
-        let url = super::web::without_secrets(&setting.voice.url);
-        Some(Answering {
-            script: Script::new(Arc::new(program), entry, at),
-            rule: setting.sid.clone(),
-            why: format!("no rule of the dialplan takes it; the number {} is answered by {url}", setting.sid),
-            status: setting.status.clone(),
-        })
+        let addresses = (&setting.voice, setting.fallback.as_ref(), setting.status.as_ref());
+        Some(answering(&setting.sid, "number", addresses, at))
+    }
+}
+
+/// A script that asks an application: its address, where else to ask, and who is told how it went.
+pub(super) fn answering(
+    sid: &str,
+    what: &str,
+    (voice, fallback, status): (&Address, Option<&Address>, Option<&Address>),
+    at: Wall,
+) -> Answering {
+    let hook = |address: &Address| Hook::new(Text::literal(&address.url), address.method);
+    let to = Redirect { to: hook(voice), fallback: fallback.map(hook) };
+    let mut program = Program::default();
+    let entry = program.add(vec![Step { verb: Verb::Redirect(to), on: Vec::new(), at: sid.into() }]);
+    let url = super::web::without_secrets(&voice.url);
+    Answering {
+        script: Script::new(Arc::new(program), entry, at),
+        rule: sid.to_owned(),
+        why: format!("no rule of the dialplan takes it; the {what} {sid} is answered by {url}"),
+        status: status.cloned(),
     }
 }

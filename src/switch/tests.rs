@@ -3,6 +3,7 @@
 mod carrier;
 mod conference;
 mod digits;
+mod domains;
 mod edge;
 mod guard;
 mod identity;

@@ -250,10 +250,11 @@ impl Call {
     /// The parameters that each request carries, by Twilio's "TwiML Voice: request parameters".
     pub fn parameters(&self, w: &World) -> Parameters {
         let config = &w.config;
-        let (from, to) = if matches!(self.source, Peer::Trunk(_)) {
-            (self.from.clone(), self.to.clone())
-        } else {
-            (shown(&self.from, config), shown(&self.to, config))
+        let domain = w.domain_of_context(&self.context);
+        let (from, to) = match (&self.source, domain) {
+            (Peer::Trunk(_), _) => (self.from.clone(), self.to.clone()),
+            (_, Some(at)) => (format!("sip:{}@{}", self.from, at.name), format!("sip:{}@{}", self.to, at.name)),
+            _ => (shown(&self.from, config), shown(&self.to, config)),
         };
         let mut all: Vec<(&str, String)> = vec![
             ("CallSid", self.id.to_string()),
@@ -277,7 +278,9 @@ impl Call {
             all.push(("SipCallId", leg.dialog().call_id().to_owned()));
             all.push(("SipSourceIp", leg.dialog().flow().peer.ip().to_canonical().to_string()));
         }
-        if matches!(self.source, Peer::User(_)) {
+        if let Some(domain) = domain {
+            all.extend([("SipDomain", domain.name.clone()), ("SipDomainSid", domain.sid.clone())]);
+        } else if matches!(self.source, Peer::User(_)) {
             all.push(("SipDomain", config.sip.domain.clone()));
         }
         if let Some(by) = self.answered_by {

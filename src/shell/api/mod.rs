@@ -41,6 +41,8 @@ pub struct Api {
     pub mail: Mail,
     /// The database's file.
     pub store: PathBuf,
+    /// `sip.domain`: the realm for which passwords of phones are hashed.
+    pub realm: String,
     pub condition: Arc<Condition>,
     /// Where recordings lie and what opens them.
     pub recordings: super::recording::Settings,

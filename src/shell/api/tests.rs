@@ -136,6 +136,7 @@ pub fn serve_api() -> Served {
     let api = Api {
         mail,
         store,
+        realm: "pbx.example.com".into(),
         condition: Arc::clone(&condition),
         recordings: crate::shell::recording::Settings::of(&config(&folder)),
         credentials: Some(credentials),

@@ -1,14 +1,18 @@
 //! What the REST interface keeps, as calls know of it.
 
 use super::{Fault, Setting, Settings};
-use crate::switch::{self, NumberSetting, QueueSetting, digits_of};
+use crate::base::pii::Secret;
+use crate::config::Network;
+use crate::sip::auth::Algorithm;
+use crate::switch::{self, DomainSetting, NumberSetting, QueueSetting, digits_of};
 use crate::web::{Address, Method};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-/// What lies in the store of a switch; rows that cannot be read are left out.
-pub fn known(path: &Path) -> Result<switch::Settings, Fault> {
+/// What lies in the store of a switch; rows that cannot be read are left out. `realm` is what passwords were hashed for.
+pub fn known(path: &Path, realm: &str) -> Result<switch::Settings, Fault> {
     let store = Settings::open(path)?;
     let applications: BTreeMap<String, Value> =
         store.all("Applications")?.iter().filter_map(|s| Some((s.sid.clone(), body(s)?))).collect();
@@ -16,6 +20,7 @@ pub fn known(path: &Path) -> Result<switch::Settings, Fault> {
     Ok(switch::Settings {
         queues: store.all("Queues")?.iter().filter_map(queue).collect(),
         numbers: numbers.iter().filter_map(|s| number(s, &applications)).collect(),
+        domains: domains(&store, realm)?,
     })
 }
 
@@ -54,4 +59,93 @@ fn number(setting: &Setting, applications: &BTreeMap<String, Value>) -> Option<(
             status: address(said, "status_callback", "status_callback_method"),
         },
     ))
+}
+
+/// H(username:realm:password), as SIP's digests take it.
+pub fn ha1(username: &str, realm: &str, password: &str) -> String {
+    Algorithm::Md5.ha1(username, realm, password)
+}
+
+/// What lists and mappings hold, by the number of whose they are.
+type Parts = BTreeMap<String, Vec<Setting>>;
+
+fn parts(store: &Settings, kind: &str) -> Result<Parts, Fault> {
+    let mut parts = Parts::new();
+    for setting in store.all(kind)? {
+        parts.entry(setting.parent.clone()).or_default().push(setting);
+    }
+    Ok(parts)
+}
+
+fn domains(store: &Settings, realm: &str) -> Result<BTreeMap<String, Arc<DomainSetting>>, Fault> {
+    let all = store.all("SIP/Domains")?;
+    if all.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let users = users(store, realm)?;
+    let networks: BTreeMap<String, Vec<Network>> = parts(store, "SIP/IpAccessControlLists/IpAddresses")?
+        .into_iter()
+        .map(|(list, addresses)| (list, addresses.iter().filter_map(network).collect()))
+        .collect();
+    let mapped = |kind: &str| parts(store, &format!("SIP/Domains/{kind}"));
+    let (plain, plain_nets) = (mapped("CredentialListMappings")?, mapped("IpAccessControlListMappings")?);
+    let calls = mapped("Auth/Calls/CredentialListMappings")?;
+    let nets = mapped("Auth/Calls/IpAccessControlListMappings")?;
+    let registrations = mapped("Auth/Registrations/CredentialListMappings")?;
+    let made = all.iter().filter_map(|setting| {
+        let body = body(setting)?;
+        let of = |maps: [&Parts; 2]| -> Option<Vec<String>> {
+            let lists: Vec<String> =
+                maps.iter().filter_map(|m| m.get(&setting.sid)).flatten().map(|s| s.sid.clone()).collect();
+            (!lists.is_empty()).then_some(lists)
+        };
+        let union = |lists: Vec<String>| {
+            lists.iter().filter_map(|l| users.get(l)).flatten().map(|(n, h)| (n.clone(), h.clone())).collect()
+        };
+        let none = Parts::new();
+        let name = body["domain_name"].as_str()?.to_ascii_lowercase();
+        let domain = DomainSetting {
+            sid: setting.sid.clone(),
+            voice: address(&body, "voice_url", "voice_method"),
+            fallback: address(&body, "voice_fallback_url", "voice_fallback_method"),
+            status: address(&body, "voice_status_callback_url", "voice_status_callback_method"),
+            registers: body["sip_registration"] == true,
+            calls: of([&plain, &calls]).map(union),
+            registrations: of([&registrations, &none]).map(union),
+            networks: of([&plain_nets, &nets])
+                .map(|lists| lists.iter().filter_map(|l| networks.get(l)).flatten().copied().collect()),
+            name: name.clone(),
+        };
+        Some((name, Arc::new(domain)))
+    });
+    // Of two of one name the first that was made stays.
+    let mut found = BTreeMap::new();
+    for (name, domain) in made {
+        found.entry(name).or_insert(domain);
+    }
+    Ok(found)
+}
+
+/// Who is on each credential list. A password of before hashes were kept is hashed now, and forgotten.
+fn users(store: &Settings, realm: &str) -> Result<BTreeMap<String, Vec<(String, Secret)>>, Fault> {
+    let mut users = BTreeMap::<String, Vec<(String, Secret)>>::new();
+    for mut setting in store.all("SIP/CredentialLists/Credentials")? {
+        let Some(mut own) = body(&setting) else { continue };
+        let Some(name) = own["username"].as_str().map(str::to_owned) else { continue };
+        if let Some(password) = own["password"].as_str().map(str::to_owned) {
+            own["ha1"] = ha1(&name, realm, &password).into();
+            own.as_object_mut().map(|own| own.remove("password"));
+            setting.body = own.to_string();
+            store.put(&setting)?;
+        }
+        let Some(hash) = own["ha1"].as_str() else { continue };
+        users.entry(setting.parent).or_default().push((name, Secret::new(hash.to_owned())));
+    }
+    Ok(users)
+}
+
+fn network(setting: &Setting) -> Option<Network> {
+    let body = body(setting)?;
+    let prefix = body["cidr_prefix_length"].as_u64().and_then(|n| u8::try_from(n).ok());
+    Some(Network { address: body["ip_address"].as_str()?.parse().ok()?, prefix: prefix.unwrap_or(32) })
 }

@@ -13,7 +13,7 @@ mod view;
 mod when;
 
 pub use export::{Broken, Format, export, write_cdrs};
-pub use known::known;
+pub use known::{ha1, known};
 pub use query::{Filter, Page, Reader, StoredCall};
 pub use recordings::{Recordings, Stored};
 pub use settings::{CallFilter, Setting, Settings, Span};

@@ -15,10 +15,15 @@ const WAYS_MAX: usize = 8;
 
 /// All contacts of a registered user, each on the flow on which it registered.
 pub fn phones_of(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
+    contacts_of(w, name, &Peer::User(name.to_owned()))
+}
+
+/// All contacts of an address of record, which is called as this party.
+pub fn contacts_of(w: &mut World, name: &str, peer: &Peer) -> Vec<Track<Attempt>> {
     let codecs = w.config.media.codecs.clone();
     let bindings = w.registrar.lookup(w.now.mono, name);
     let attempt = |b: &Binding| Attempt {
-        peer: Peer::User(name.to_owned()),
+        peer: peer.clone(),
         uri: b.contact.expose().clone(),
         flow: b.flow,
         sticky: true,

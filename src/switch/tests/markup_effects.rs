@@ -79,7 +79,7 @@ impl Bench {
         callback.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    fn operate(&mut self, ask: Operator) {
+    pub(super) fn operate(&mut self, ask: Operator) {
         self.input(Input::Operator { id: 9, ask });
     }
 }

@@ -164,6 +164,15 @@ impl Tandem {
         }
     }
 
+    /// Makes a resource below the account of the REST interface; what is answered.
+    pub fn post_form(&self, collection: &str, form: &[(&str, &str)]) -> Value {
+        let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/{collection}.json");
+        let (status, text) = self.http_ask("POST", &path, &body.join("&")).expect("an answer");
+        assert!(status == 200 || status == 201, "POST {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("POST {path}: {e}: {text}"))
+    }
+
     pub fn get_json(&self, path: &str) -> Value {
         let body = self.get(path);
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("GET {path}: {e}: {body}"))
@@ -261,6 +270,11 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     )
 }
 
+fn encoded(text: &str) -> String {
+    let each = |b: u8| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") };
+    text.bytes().map(each).collect()
+}
+
 /// A connection, with TLS or without.
 trait Wire: Read + Write {}
 impl<T: Read + Write> Wire for T {}
@@ -268,6 +282,10 @@ impl<T: Read + Write> Wire for T {}
 impl Tandem {
     /// Status and body, or why nobody answers.
     fn http_get(&self, path: &str) -> Result<(u16, String), String> {
+        self.http_ask("GET", path, "")
+    }
+
+    fn http_ask(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), String> {
         let (began, address) = (Instant::now(), self.http);
         let failed =
             |step: &str, e: std::io::Error| format!("{step} failed after {} ms: {e}", began.elapsed().as_millis());
@@ -280,7 +298,9 @@ impl Tandem {
         };
         let credentials = base64(format!("{ACCOUNT}:{TOKEN}").as_bytes());
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).map_err(|e| failed("the request", e))?;
         let mut answer = Vec::new();

@@ -13,11 +13,13 @@ pub struct Failure {
     status: StatusCode,
     code: u32,
     message: String,
+    /// What a path takes that does not take what was asked.
+    allow: Option<&'static str>,
 }
 
 impl Failure {
     pub fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Failure {
-        Failure { status, code, message: message.into() }
+        Failure { status, code, message: message.into(), allow: None }
     }
 
     pub fn bad(code: u32, message: impl Into<String>) -> Failure {
@@ -36,6 +38,11 @@ impl Failure {
 
     pub fn method() -> Failure {
         Failure::new(StatusCode::METHOD_NOT_ALLOWED, 20_004, "Method not allowed")
+    }
+
+    /// 405 with `Allow`, which RFC 9110 §15.5.6 requires.
+    pub fn not_of(allow: &'static str) -> Failure {
+        Failure { allow: Some(allow), ..Failure::method() }
     }
 
     pub fn denied() -> Failure {
@@ -65,6 +72,9 @@ impl IntoResponse for Failure {
             && let Ok(challenge) = "Basic realm=\"Twilio API\"".parse()
         {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
         }
         response
     }

@@ -11,6 +11,7 @@ mod payments;
 mod placing;
 mod queues;
 mod recordings;
+mod routes;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -85,8 +86,8 @@ impl Rest {
         if ask.method == Method::GET {
             return;
         }
-        let path = self.api.store.clone();
-        let known = tokio::task::spawn_blocking(move || crate::shell::store::known(&path)).await;
+        let (path, realm) = (self.api.store.clone(), self.api.realm.clone());
+        let known = tokio::task::spawn_blocking(move || crate::shell::store::known(&path, &realm)).await;
         match known {
             Ok(Ok(settings)) => _ = self.operate(Operator::Settings(Box::new(settings))).await,
             Ok(Err(fault)) => tracing::warn!(%fault, "the settings of the REST interface cannot be read"),
@@ -181,6 +182,8 @@ pub async fn enter(State(rest): State<Arc<Rest>>, request: Request) -> Response 
 async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
     let full = head.uri.path().to_owned();
+    // Who asks for the head of an answer gets that of GET's; the server leaves the body out.
+    let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
     let authorization = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if authorization.is_empty() && rest.api.credentials.is_none() && super::auth::is_from_page(&head) {
         return Err(Failure::new(StatusCode::FORBIDDEN, 20_003, "a web page may not give orders here"));
@@ -190,7 +193,7 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
         Some((path, "json")) => (path, None),
         Some((path, kind @ ("wav" | "mp3" | "ogg"))) => (path, Some(kind.to_owned())),
         // Without a suffix a recording is its sound.
-        _ if full.contains("/Recordings/RE") && head.method == Method::GET => (full.as_str(), Some(String::new())),
+        _ if full.contains("/Recordings/RE") && method == Method::GET => (full.as_str(), Some(String::new())),
         _ => (full.as_str(), None),
     };
     let below = path.strip_prefix("/2010-04-01/Accounts").ok_or_else(|| Failure::not_found(&full))?;
@@ -212,8 +215,12 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
     if !segments.is_empty() {
         rest.may(&own, &account, &full).await?;
     }
-    let ask = Ask { method: head.method, path: path.to_owned(), account, query, form };
+    let ask = Ask { method, path: path.to_owned(), account, query, form };
     let parts: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
+    let allowed = routes::methods(&parts).ok_or_else(|| Failure::not_found(&full))?;
+    if !allowed.split(", ").any(|method| method == ask.method.as_str()) {
+        return Err(Failure::not_of(allowed));
+    }
     match (segments.len(), media) {
         (0, None) => accounts::all(rest, &ask, &own).await,
         (1, None) => accounts::one(rest, &ask).await,

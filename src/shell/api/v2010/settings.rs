@@ -115,7 +115,7 @@ fn show(kind: &Kind, setting: &Setting) -> Value {
     let mut body: Map<String, Value> = serde_json::from_str(kind.says).unwrap_or_default();
     let own: Map<String, Value> = serde_json::from_str(&setting.body).unwrap_or_default();
     let is_hidden = |name: &str| {
-        matches!(name, "secret" | "secret_sha256")
+        matches!(name, "secret" | "secret_sha256" | "ha1")
             || kind.parameters.iter().any(|p| p.takes == Takes::Hidden && field(p.name) == name)
     };
     body.extend(own.into_iter().filter(|(name, _)| !is_hidden(name)));
@@ -142,8 +142,14 @@ fn show(kind: &Kind, setting: &Setting) -> Value {
 
 /// Answers a request to one of the table's paths; `None`: the path is none of them.
 pub async fn answer(rest: &Rest, ask: &Ask, segments: &[&str]) -> Option<Result<Response, Failure>> {
+    let (segments, only) = match segments {
+        [numbers @ "IncomingPhoneNumbers", "Local"] => (&[*numbers][..], Some("local")),
+        [numbers @ "IncomingPhoneNumbers", "Mobile"] => (&[*numbers][..], Some("mobile")),
+        [numbers @ "IncomingPhoneNumbers", "TollFree"] => (&[*numbers][..], Some("toll-free")),
+        _ => (segments, None),
+    };
     let (kind, parent, own) = of_path(segments)?;
-    let here = Place { kind, parent: parent.to_owned(), ask: ask.clone() };
+    let here = Place { kind, parent: parent.to_owned(), ask: ask.clone(), only };
     Some(match (ask.method.clone(), own) {
         (Method::GET, None) => here.list(rest).await,
         (Method::POST, None) => here.create(rest).await,
@@ -168,7 +174,7 @@ pub fn take_queue(form: &Form, body: &mut Map<String, Value>) -> Result<(), Fail
 
 pub async fn create_queue(rest: &Rest, ask: &Ask) -> Result<Response, Failure> {
     let Some(kind) = queues() else { return Err(ask.not_found()) };
-    Place { kind, parent: String::new(), ask: ask.clone() }.create(rest).await
+    Place { kind, parent: String::new(), ask: ask.clone(), only: None }.create(rest).await
 }
 
 /// A collection, and what is asked of it.
@@ -176,6 +182,8 @@ struct Place {
     kind: &'static Kind,
     parent: String,
     ask: Ask,
+    /// Numbers of one type.
+    only: Option<&'static str>,
 }
 
 impl Place {
@@ -185,8 +193,9 @@ impl Place {
             self.check_parent(store)?;
             let names: Vec<String> = self.kind.filters.iter().map(|name| field(name)).collect();
             let given = self.kind.filters.iter().zip(&names);
-            let wanted: Vec<(&str, &str)> =
+            let mut wanted: Vec<(&str, &str)> =
                 given.filter_map(|(name, field)| Some((field.as_str(), self.ask.query.some(name)?))).collect();
+            wanted.extend(self.only.map(|kind| ("type", kind)));
             let of = (&*name_of(self.kind), &*self.ask.account, &*self.parent);
             let found = store.list(of, &wanted, (paging.limit(), paging.offset()))?;
             let shown = found.iter().map(|s| show(self.kind, s)).collect();
@@ -196,6 +205,7 @@ impl Place {
     }
 
     async fn create(self, rest: &Rest) -> Result<Response, Failure> {
+        let realm = rest.api.realm.clone();
         rest.store(move |store| {
             self.check_parent(store)?;
             let (kind, account) = (name_of(self.kind), &self.ask.account);
@@ -205,6 +215,9 @@ impl Place {
             let mut body = Map::new();
             let mut secret = None;
             take(self.kind, &self.ask.form, &mut body, true)?;
+            if self.kind.key == "incoming_phone_numbers" {
+                body.insert("type".into(), self.only.unwrap_or("local").into());
+            }
             let sid = match self.kind.maps {
                 Some((parameter, mapped)) => self.mapped(store, parameter, mapped, &mut body)?,
                 None if self.kind.key == "queues" => {
@@ -216,6 +229,8 @@ impl Place {
                 None => new_sid(self.kind.prefix)?,
             };
             self.refuse_second(store, &body)?;
+            self.refuse_file_domain(&realm, &body)?;
+            hash_password(&mut body, &realm);
             if self.kind.prefix == "SK" {
                 let made = new_sid("")?;
                 body.insert("secret_sha256".into(), super::hash_of(&made).into());
@@ -232,6 +247,7 @@ impl Place {
                 body: Value::Object(body.clone()).to_string(),
             };
             store.put(&setting)?;
+            self.tell_domain(store)?;
             let mut shown = show(self.kind, &setting);
             if let (Some(secret), Some(object)) = (secret, shown.as_object_mut()) {
                 // Told this once, and never again: only its hash is kept.
@@ -275,11 +291,16 @@ impl Place {
             _ => return Ok(()),
         };
         let Some(text) = body.get(name).and_then(Value::as_str) else { return Ok(()) };
-        let of = (&*name_of(self.kind), &*self.ask.account, &*self.parent);
-        match store.list(of, &[(name, text)], (1, 0))?.is_empty() {
-            true => Ok(()),
-            false => Err(Failure::bad(code, what)),
-        }
+        let kind = name_of(self.kind);
+        let is_taken = match self.kind.key {
+            // Phones name a domain without its account.
+            "domains" => store.all(&kind)?.iter().any(|s| {
+                let own: Value = serde_json::from_str(&s.body).unwrap_or_default();
+                own["domain_name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(text))
+            }),
+            _ => !store.list((&kind, &self.ask.account, &self.parent), &[(name, text)], (1, 0))?.is_empty(),
+        };
+        if is_taken { Err(Failure::bad(code, what)) } else { Ok(()) }
     }
 
     /// Parts need what they are parts of.
@@ -304,10 +325,18 @@ impl Place {
     }
 
     async fn update(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
+        let realm = rest.api.realm.clone();
         rest.store(move |store| {
             let mut setting = self.find(store, &sid)?;
             let mut body: Map<String, Value> = serde_json::from_str(&setting.body).unwrap_or_default();
+            let username = body.get("username").cloned();
             take(self.kind, &self.ask.form, &mut body, false)?;
+            if let Some(name) = username {
+                // The hash is of this name: it stays.
+                body.insert("username".into(), name);
+            }
+            self.refuse_file_domain(&realm, &body)?;
+            hash_password(&mut body, &realm);
             (setting.body, setting.updated) = (Value::Object(body).to_string(), wall());
             store.put(&setting)?;
             Ok(ok(&show(self.kind, &setting)))
@@ -317,9 +346,47 @@ impl Place {
 
     async fn remove(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
         rest.store(move |store| match store.remove(&name_of(self.kind), &self.ask.account, &self.parent, &sid)? {
-            true => Ok(gone()),
+            true => self.tell_domain(store).map(|()| gone()),
             false => Err(self.ask.not_found()),
         })
         .await
     }
+
+    /// A domain's `auth_type` follows from what is mapped on it.
+    fn tell_domain(&self, store: &Settings) -> Result<(), Failure> {
+        if self.kind.maps.is_none() {
+            return Ok(());
+        }
+        let Some(mut domain) = store.get("SIP/Domains", &self.ask.account, "", &self.parent)? else { return Ok(()) };
+        let mut of = Vec::new();
+        for (name, tail) in [("IP_ACL", "IpAccessControlListMappings"), ("CREDENTIAL_LIST", "CredentialListMappings")] {
+            for kind in [format!("SIP/Domains/{tail}"), format!("SIP/Domains/Auth/Calls/{tail}")] {
+                if store.count(&kind, &self.ask.account, &self.parent)? > 0 && !of.contains(&name) {
+                    of.push(name);
+                }
+            }
+        }
+        let mut body: Map<String, Value> = serde_json::from_str(&domain.body).unwrap_or_default();
+        body.insert("auth_type".into(), of.join(",").into());
+        domain.body = Value::Object(body).to_string();
+        Ok(store.put(&domain)?)
+    }
+
+    /// What the files say wins.
+    fn refuse_file_domain(&self, file: &str, body: &Map<String, Value>) -> Result<(), Failure> {
+        let is_its = |name: &str| name.eq_ignore_ascii_case(file);
+        match body.get("domain_name").and_then(Value::as_str) {
+            Some(name) if is_its(name) => {
+                Err(Failure::bad(21_232, format!("{name} is sip.domain of tandem.yaml: what the files say wins")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// No password is kept: what digests need of it is.
+fn hash_password(body: &mut Map<String, Value>, realm: &str) {
+    let Some(Value::String(password)) = body.remove("password") else { return };
+    let name = body.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
+    body.insert("ha1".into(), crate::shell::store::ha1(&name, realm, &password).into());
 }
