@@ -36,9 +36,12 @@ pub fn accepts(writer: Writer) -> Writer {
     writer.header(HeaderName::Accept, "application/sdp, multipart/mixed").raw_header("Accept-Encoding", "identity")
 }
 
-/// Writes what a 200 to OPTIONS says of us (RFC 3261 §11.2).
+/// What a text may be, as a 415 to a MESSAGE says it.
+pub const TEXT_TYPES: &str = "text/*, message/cpim, message/imdn+xml, application/im-iscomposing+xml";
+
+/// Writes what a 200 to OPTIONS says of us (RFC 3261 §11.2): texts are taken too (RFC 3428 §9).
 pub fn capabilities(writer: Writer) -> Writer {
-    let writer = accepts(writer.header(HeaderName::Allow, ALLOW));
+    let writer = accepts(writer.header(HeaderName::Allow, ALLOW)).header(HeaderName::Accept, TEXT_TYPES);
     writer.raw_header("Accept-Language", "en").header(HeaderName::Supported, SUPPORTED)
 }
 

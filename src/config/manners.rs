@@ -25,18 +25,27 @@ pub enum Identity {
     Rpid,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerId {
     /// Where its callers' numbers stand; From if that is missing.
     pub from: Identity,
     /// Beside From, where ours go; `Identity::From`: nowhere.
     pub send: Option<Identity>,
+    /// It is within our trust domain (RFC 3325 §2.4): what it asserts is believed, and it is told what is withheld, marked as private.
+    /// Otherwise From names its callers, and `from` is that.
+    pub trusted: bool,
     /// Withheld numbers are shown to it all the same.
     pub shows_withheld: bool,
     /// User of From, whoever calls; the caller's number then goes by `send` alone.
     pub user: Option<String>,
     /// Domain of From; `None`: `sip.domain`.
     pub domain: Option<String>,
+}
+
+impl Default for CallerId {
+    fn default() -> CallerId {
+        CallerId { from: Identity::Pai, send: None, trusted: true, shows_withheld: false, user: None, domain: None }
+    }
 }
 
 /// A number that matches is written anew.
@@ -148,6 +157,12 @@ pub static CALLER_ID: Shape = Shape {
     doc: "",
     keys: &[
         key("from", IDENTITY, "pai", "Which header of its INVITEs names the caller; From if that is missing."),
+        key(
+            "trust",
+            Type::Bool,
+            "true",
+            "false: it is outside our trust domain (RFC 3325): From names its callers, whatever `from` says, what it asserts is not passed on, and withheld numbers are not told to it.",
+        ),
         key("send", IDENTITY, "from", "How the caller is told to it: in From alone, or in this header too."),
         key(
             "privacy",
@@ -237,7 +252,8 @@ pub fn read(reader: &mut Reader, f: &Fields<'_>, patterns: &mut Vec<Named>) -> M
         headers_in: header_rules(reader, &headers, "inbound"),
         headers_out: header_rules(reader, &headers, "outbound"),
         caller_id: CallerId {
-            from: identity(&caller, "from"),
+            from: if caller.flag("trust") { identity(&caller, "from") } else { Identity::From },
+            trusted: caller.flag("trust"),
             send: Some(identity(&caller, "send")).filter(|i| *i != Identity::From),
             shows_withheld: caller.text("privacy") == Some("ignore"),
             user: own("user"),

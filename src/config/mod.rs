@@ -1,6 +1,7 @@
 //! What operators wrote in `tandem.yaml`, typed. Reading files and secrets from the environment is the shell's.
 
 mod availability;
+pub mod byoc;
 mod edge;
 pub mod identity;
 mod manners;
@@ -335,6 +336,7 @@ pub struct Trunk {
     /// `None`: verified by the system's roots.
     pub tls: Option<TrunkTls>,
     pub identity: identity::TrunkIdentity,
+    pub byoc: byoc::Byoc,
 }
 
 #[derive(Clone, Debug, PartialEq)]

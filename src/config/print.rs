@@ -310,6 +310,8 @@ fn trunk(trunk: &Trunk) -> Value {
     ];
     m.extend(credentials("auth", &trunk.auth));
     m.extend(credentials("inbound_auth", &trunk.inbound_auth));
+    m.extend(trunk.byoc.domain.as_ref().map(|domain| ("domain", text(domain))));
+    m.extend(trunk.byoc.disaster.as_ref().map(|disaster| ("disaster", text(disaster.as_str()))));
     m.push(("register", trunk.register.as_ref().map_or(Value::Bool(false), register)));
     m.push(("limits", map([("calls", trunk.calls_max.into()), ("cps", trunk.cps_max.into())])));
     m.extend(manners(&trunk.manners));
@@ -353,6 +355,7 @@ fn manners(manners: &Manners) -> Vec<(&'static str, Value)> {
     let mut caller_id = vec![
         ("from", text(caller.from.as_str())),
         ("send", text(caller.send.map_or("from", crate::config::Identity::as_str))),
+        ("trust", caller.trusted.into()),
         ("privacy", text(if caller.shows_withheld { "ignore" } else { "honour" })),
     ];
     caller_id.extend(caller.user.iter().map(|user| ("user", text(user))));

@@ -345,6 +345,7 @@ impl Found {
             refer: f.text("refer").and_then(Refer::from_name).unwrap_or_default(),
             dtmf: dtmf(f),
             pci: f.flag("pci"),
+            byoc: super::byoc::read(f),
             tls: f.get("tls").map(|node| self.trunk_tls(&Fields::of(node, &shapes::TRUNK_TLS))),
             identity: {
                 let own = f.get("identity").unwrap_or(&EMPTY);

@@ -314,6 +314,8 @@ pub static TRUNK: Shape = Shape {
             "",
             "What it answers to ours, when its source is not in `inbound`.",
         ),
+        super::byoc::DOMAIN,
+        super::byoc::DISASTER,
         key(
             "register",
             Type::Short(&super::edge::REGISTER, "enabled"),

@@ -108,6 +108,8 @@ pub struct Call {
     /// The caller's number is known to us and shown to nobody (RFC 3325 §7).
     pub withheld: bool,
     pub to: String,
+    /// Number and name that the calling user wishes to be shown with, and may be.
+    pub preferred: Option<(String, String)>,
     /// Outbound: the switch placed it.
     pub direction: Direction,
     /// Who called; of a call of ours, who is called.
@@ -199,6 +201,7 @@ impl Call {
             from: String::new(),
             from_name: String::new(),
             withheld: false,
+            preferred: None,
             to: String::new(),
             direction,
             source,

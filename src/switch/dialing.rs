@@ -333,10 +333,10 @@ impl Call {
     ) {
         let Some(policy) = w.trunks.get(trunk).map(|t| &t.manners.caller_id) else { return };
         let is_hidden = self.withheld && caller_id.is_none() && !policy.shows_withheld;
-        if is_hidden && policy.send != Some(Identity::Pai) {
+        if is_hidden && (policy.send != Some(Identity::Pai) || !policy.trusted) {
             return;
         }
-        let caller = caller_id.unwrap_or(&self.from).to_owned();
+        let caller = caller_id.unwrap_or(self.caller().0).to_owned();
         let named = Named { trunk, caller: &caller, called, is_set: caller_id.is_some(), attest };
         for (name, value) in self.attest(w, leg.dialog().local_tag(), &named) {
             leg.add_header(&name, value);

@@ -42,7 +42,7 @@ impl World {
             return Some(known);
         }
         if !self.claims_to_be_user(request, flow) {
-            if let Some(trunk) = self.trunk_of_source(flow.peer.ip()) {
+            if let Some(trunk) = self.trunk_of_request(flow.peer.ip(), request) {
                 return Some(Known { peer: Peer::Trunk(trunk.name.clone()), context: trunk.context.clone() });
             }
             if let Some(context) = &self.config.sip.anonymous_context {

@@ -4,13 +4,12 @@ use super::Switch;
 use super::call::Call;
 use super::guard::Offence;
 use super::identify::Known;
-use super::manners::{Way, caller_of, seen};
-use super::message::TEXT_TYPES;
+use super::manners::{Way, caller_of, preferred, seen};
 use super::settings::Answering;
 use super::web::Signalled;
 use super::web_status::Watch;
 use super::world::{LegRef, World};
-use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, accepts, capabilities, unsupported};
+use crate::b2bua::endpoint::{ALLOW, MAX_FORWARDS, TEXT_TYPES, accepts, capabilities, unsupported};
 use crate::b2bua::leg::{Leg, Peer, offer_of, too_short};
 use crate::dialplan::{CallFacts, Proof};
 use crate::event::{CallId, Class, Ending, Fact, Side, What};
@@ -231,6 +230,7 @@ impl Call {
             self.from = from.parsed_uri().map_or(String::new(), |u| u.user_decoded().into_owned());
             self.from_name = from.display().into_owned();
         }
+        let trunk_trusted = trunk.is_some_and(|t| t.manners.caller_id.trusted);
         self.withheld = is_withheld(request);
         self.diversions = super::divert::diversions_of(request);
         if let Peer::User(name) = &known.peer {
@@ -242,6 +242,7 @@ impl Call {
             if let Some(display) = w.user(name).and_then(|u| u.display.clone()) {
                 self.from_name = display;
             }
+            self.preferred = w.user(name).and_then(|user| preferred(user, request));
         }
         self.to = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
         if let Peer::Trunk(trunk) = &known.peer
@@ -255,7 +256,7 @@ impl Call {
             self.to = w.manners.number(trunk, Way::In, &self.to);
             self.from = w.manners.number(trunk, Way::In, &self.from);
         }
-        self.kept = w.manners.kept(request);
+        self.kept = w.manners.kept(request, trunk_trusted);
         self.context = known.context.clone();
         self.signalled = Signalled::read(request, matches!(known.peer, Peer::Trunk(_)));
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));

@@ -2,14 +2,17 @@
 
 use super::dialing::escape_user;
 use super::world::World;
-use crate::config::identity::Sign;
-use crate::config::{Config, HeaderRule, Identity, Manners, NumberRule};
+use crate::config::identity::{Sign, is_among};
+use crate::config::{Config, HeaderRule, Identity, Manners, NumberRule, User};
 use crate::sip::wire::{HeaderName, Message, NameAddr};
 use crate::verb::Pattern;
 use std::collections::BTreeMap;
 
 /// Headers of a caller that are kept for those who are called, at most.
 const KEPT_MAX: usize = 32;
+
+/// Headers that say who calls; only those within the trust domain are believed.
+const IDENTITIES: [&str; 3] = ["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"];
 
 type Headers = Vec<(String, String)>;
 
@@ -67,9 +70,12 @@ impl AllManners {
         found.map_or_else(|| number.to_owned(), |(groups, to)| filled(to, &groups))
     }
 
-    /// The headers of an INVITE that some trunk's rules pass on.
-    pub fn kept(&self, invite: &Message) -> Headers {
-        let passes = |name: &str| self.passed.iter().any(|p| p.eq_ignore_ascii_case(name));
+    /// The headers of an INVITE that some trunk's rules pass on. What somebody outside the trust domain says of who calls is not among
+    /// them (RFC 3325 §5).
+    pub fn kept(&self, invite: &Message, trusted: bool) -> Headers {
+        let is_claim = |name: &str| IDENTITIES.iter().any(|i| i.eq_ignore_ascii_case(name));
+        let passes =
+            |name: &str| self.passed.iter().any(|p| p.eq_ignore_ascii_case(name)) && (trusted || !is_claim(name));
         let found = invite.fields().filter(|(name, _)| passes(name)).take(KEPT_MAX);
         found.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -134,6 +140,18 @@ pub fn caller_of(identity: Identity, invite: &Message) -> Option<NameAddr<'_>> {
     named.and_then(NameAddr::parse).or(invite.from())
 }
 
+/// Number and name that a user wishes to be shown with (P-Preferred-Identity, RFC 3325 §9.2), if it is one of the user's own.
+pub fn preferred(user: &User, request: &Message) -> Option<(String, String)> {
+    let wishes = request.headers(HeaderName::PPreferredIdentity).filter_map(NameAddr::parse);
+    let mut named = wishes.filter_map(|wish| {
+        let number = wish.parsed_uri()?.user_decoded().into_owned();
+        Some((number, wish.display().into_owned()))
+    });
+    let (number, name) =
+        named.find(|(number, _)| *number == user.name || !number.is_empty() && is_among(&user.numbers, number))?;
+    Some((number, if name.is_empty() { user.display.clone().unwrap_or_default() } else { name }))
+}
+
 /// Who calls, as a called party may be told.
 pub struct Caller<'a> {
     pub number: &'a str,
@@ -167,7 +185,7 @@ impl World {
             verstat => format!("{shown}{}", address(&format!("{number};verstat={verstat}"))),
         };
         let mut headers = Vec::new();
-        match policy.send {
+        match policy.send.filter(|_| policy.trusted || !withheld) {
             Some(Identity::Pai) => headers.push(("P-Asserted-Identity".into(), identity)),
             Some(Identity::Rpid) => {
                 let privacy = if withheld { "full" } else { "off" };
@@ -176,7 +194,7 @@ impl World {
             }
             _ => {}
         }
-        if withheld && policy.send == Some(Identity::Pai) {
+        if withheld && policy.send == Some(Identity::Pai) && policy.trusted {
             headers.push(("Privacy".into(), "id".into()));
         }
         (from, headers)

@@ -103,9 +103,6 @@ pub fn refusal_of_text(request: &Message) -> Option<(u16, &'static str)> {
     (!request.body().is_empty() && !TYPES.iter().any(is_text)).then_some((415, ""))
 }
 
-/// As a 415 to a MESSAGE says it.
-pub const TEXT_TYPES: &str = "text/*, message/cpim, message/imdn+xml, application/im-iscomposing+xml";
-
 impl Switch {
     pub(super) fn on_message(&mut self, id: ServerId, request: &Message, flow: Flow) {
         if let Some(refusal) = refusal_of_text(request) {
@@ -134,7 +131,11 @@ impl World {
                 return self.refuse(id, (status, ""), request);
             }
         };
-        let kept = self.manners.kept(request);
+        let is_trusted = match &known.peer {
+            Peer::Trunk(name) => self.trunks.get(name).is_some_and(|t| t.manners.caller_id.trusted),
+            _ => false,
+        };
+        let kept = self.manners.kept(request, is_trusted);
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
         let passed =
             PASSED.iter().filter_map(|name| Some(((*name).to_owned(), request.header_named(name)?.to_owned())));
@@ -169,7 +170,9 @@ impl World {
             Peer::User(user) => {
                 let shown = self.user(user).and_then(|u| u.display.clone());
                 let name = shown.or((number == *user).then_some(name)).unwrap_or_default();
-                Sender { number: user.clone(), name, withheld }
+                let wish = self.user(user).and_then(|user| manners::preferred(user, request));
+                let (number, name) = wish.unwrap_or((user.clone(), name));
+                Sender { number, name, withheld }
             }
             Peer::Trunk(trunk) => Sender { number: self.manners.number(trunk, Way::In, &number), name, withheld },
             Peer::Uri(_) => Sender { number, name, withheld },

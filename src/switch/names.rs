@@ -22,6 +22,10 @@ const WAIT: Duration = Duration::from_secs(4);
 /// How soon a registration or a ping is tried again whose name is being asked for.
 pub const SOON: Duration = Duration::from_millis(200);
 
+fn has(list: &[(IpAddr, Instant)], ip: IpAddr) -> bool {
+    list.iter().any(|(known, _)| *known == ip.to_canonical())
+}
+
 /// What is kept of names between inputs.
 #[derive(Default)]
 pub struct Names {
@@ -86,13 +90,15 @@ impl World {
         }
     }
 
-    /// The trunk that an address is a source of: by its networks, then by the names of its hosts.
-    pub fn trunk_of_source(&self, ip: IpAddr) -> Option<&Trunk> {
-        self.trunks.by_source(ip).or_else(|| {
-            let has = |list: &[(IpAddr, Instant)]| list.iter().any(|(known, _)| *known == ip.to_canonical());
-            let (name, _) = self.names.sources.iter().find(|(_, list)| has(list))?;
-            self.trunks.get(name)
-        })
+    /// The trunk that a request comes from: of those whose source it is the one whose domain it names, else one that has no domain.
+    pub fn trunk_of_request(&self, ip: IpAddr, request: &Message) -> Option<&Trunk> {
+        let host = Uri::parse(request.request_uri()).map(|uri| uri.host);
+        let resolved = |t: &Trunk| self.names.sources.get(&t.name).is_some_and(|list| has(list, ip));
+        let from = |t: &&Trunk| t.inbound.iter().any(|n| n.contains(ip)) || resolved(t);
+        let names = |domain: &str| host.is_some_and(|host| host.eq_ignore_ascii_case(domain));
+        let mut all = self.config.trunks.iter().filter(from);
+        let own = all.clone().find(|t| t.byoc.domain.as_deref().is_some_and(names));
+        own.or_else(|| all.find(|t| t.byoc.domain.is_none()))
     }
 
     /// Where a URI is reached, for people.

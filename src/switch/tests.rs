@@ -47,6 +47,7 @@ fn setup(plan: &str) -> Setup {
 
 fn minimal() -> Config {
     let trunk = Trunk {
+        byoc: Default::default(),
         rates: None,
         weight: 1,
         health: crate::config::Health::default(),

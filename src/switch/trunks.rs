@@ -13,7 +13,6 @@ use crate::event::Fact;
 use crate::rates::Standing;
 pub use health::Figures;
 use health::{Change, Measured};
-use std::net::IpAddr;
 
 /// How often a target that is down is asked whether it is back.
 const PROBE: Duration = Duration::from_secs(10);
@@ -82,10 +81,6 @@ impl Trunks {
             }
             self.0.push(state);
         }
-    }
-
-    pub fn by_source(&self, ip: IpAddr) -> Option<&Trunk> {
-        self.0.iter().map(|s| &s.config).find(|t| t.inbound.iter().any(|n| n.contains(ip)))
     }
 
     pub fn by_username(&self, username: &str) -> Option<&Trunk> {

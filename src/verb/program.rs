@@ -110,6 +110,29 @@ pub struct DialStep {
     pub callees: Vec<Callee>,
 }
 
+impl DialStep {
+    /// Rings one SIP URI for a minute.
+    pub fn to_uri(uri: &str) -> DialStep {
+        DialStep {
+            targets: vec![TargetStep { weight: 1, kind: TargetKind::Uri(Text::literal(uri)) }],
+            strategy: Strategy::Sequential,
+            weighted: false,
+            timeout: Duration::from_secs(60),
+            caller_id: None,
+            caller_name: None,
+            attest: None,
+            media: MediaMode::Anchored,
+            codecs: Vec::new(),
+            time_limit: None,
+            ringback: None,
+            record: None,
+            headers: Vec::new(),
+            after: AfterDial::default(),
+            callees: Vec::new(),
+        }
+    }
+}
+
 /// `conference` before its variables are expanded.
 #[derive(Debug)]
 pub struct ConferenceStep {

@@ -13,6 +13,8 @@
 //! user bob dnd: true                a user's own words, beside name, password and context
 //! sip guard: { requests: 5/s }      words of the sip section
 //! user bob numbers: [+1555]         words of a user
+//! page http://a.example/voice <Response/>    what an application answers; nobody answers elsewhere
+//! show From Privacy                 headers that the ladder prints below each request, and answer to OPTIONS, that has them
 //! over alice tls                    a phone or trunk by a stream of its own: tcp, tls, ws
 //! nat alice                         its Via and Contact name an address that nobody reaches
 //! name srv _sip._udp.a.example 10,1,5060,b.a.example     what name servers say: naptr, srv, a, aaaa
@@ -24,6 +26,7 @@
 //! alice: ACK | BYE | CANCEL | reINVITE [hold] [pcma] [port] | PRACK [sdp] [wrong] | UPDATE [sdp]
 //! operator: place bob echo           a call of our own to bob, or +1999 by acme and beta; then what the dialplan says of `echo`
 //! operator: redirect echo            the call of ours does what the dialplan says of `echo` from now on
+//! alice: INFO digit 5                a key that is pressed
 //! alice: MESSAGE bob new says hello   a text; `type image/png`: of another kind
 //! operator: hangup
 //! operator: late 60                 what comes has waited 60 ms for the switch
@@ -34,7 +37,7 @@
 //! binding` calls the Contact that the switch has registered.
 //!
 //! `alice/2` is alice's second dialog. Words after a request: `auth` answers the last challenge, `nosdp`, `stale`, a codec
-//! (`pcma`), `caller NUMBER`, `token WHAT` (an Identity header: A, B, C, or stale, stranger, elsewhere, forged, base, div, broken, again), `require TAG`, `supported TAG`, `expires SESSION-EXPIRES`, `min-se MIN-SE`, `allow METHOD`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
+//! (`pcma`), `caller NUMBER`, `with Name:value` (a header; `~` is a space), `token WHAT` (an Identity header: A, B, C, or stale, stranger, elsewhere, forged, base, div, broken, again), `require TAG`, `supported TAG`, `expires SESSION-EXPIRES`, `min-se MIN-SE`, `allow METHOD`, `forwards N`, `srtp`, `srtp4` (by tag 4), `rekey`, `plain`. Phones are alice, bob, carol; trunks
 //! acme, beta, gamma (which asks for credentials); anybody else is a stranger. A refusal is acknowledged by itself; the
 //! network is instant and loses nothing.
 

@@ -44,6 +44,9 @@ pub fn run(text: &str) -> Result<String, String> {
     let cards = cards.map(|(name, rows)| (name.into(), rows.into())).collect();
     let words = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
     let mut stage = stage::new(&limits, &srtp, (&trunks, &users), &cards, (words("sip "), words("config ")));
+    let pages = text.lines().filter_map(|l| l.strip_prefix("page ")).filter_map(|l| l.split_once(' '));
+    stage.pages = pages.map(|(url, page)| (url.into(), page.into())).collect();
+    stage.shows = words("show ").split(' ').map(str::to_owned).collect();
     let mut head = String::new();
     let ways = text.lines().filter(|l| ["over ", "nat ", "name "].iter().any(|word| l.starts_with(word)));
     for line in ways {
@@ -57,9 +60,12 @@ pub fn run(text: &str) -> Result<String, String> {
         if line.starts_with('#') {
             head += &format!("{line}\n");
         } else if !line.is_empty()
-            && !["limit ", "srtp ", "trunk ", "rates ", "config ", "sip ", "user ", "over ", "nat ", "name "]
-                .iter()
-                .any(|word| line.starts_with(word))
+            && ![
+                "limit ", "srtp ", "trunk ", "rates ", "config ", "sip ", "user ", "over ", "nat ", "name ", "show ",
+                "page ",
+            ]
+            .iter()
+            .any(|word| line.starts_with(word))
         {
             step(&mut stage, line).map_err(|e| format!("line {}: {e}: {line}\n{}", n + 1, stage.ladder()))?;
         }
@@ -173,6 +179,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     let uri = match (method, user) {
         ("REGISTER", _) | (_, "") => format!("sip:{DOMAIN}"),
         (_, "binding") => stage.bound.clone(),
+        _ if user.contains('@') => format!("sip:{user}"),
         _ => format!("sip:{user}@{DOMAIN}"),
     };
     let replaces = after("replaces").map(|named| stage.replaces(named)).transpose()?;
@@ -198,6 +205,7 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
             m = m.with(header, value);
         }
     }
+    m = with_headers(m, words);
     if let Some(tag) = after("require") {
         m = m.with("Require", tag);
     }
@@ -225,6 +233,15 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
     d.invite = Some(m.clone());
     stage.send(&party, &m);
     Ok(())
+}
+
+/// `with Name:value`, as often as one likes; `~` stands for a space.
+fn with_headers(mut m: Msg, words: &[&str]) -> Msg {
+    for pair in words.windows(2).filter(|pair| pair[0] == "with") {
+        let (name, value) = pair[1].split_once(':').unwrap_or((pair[1], ""));
+        m = m.with(name, value.replace('~', " "));
+    }
+    m
 }
 
 /// Words of SUBSCRIBE and PUBLISH: `event NAME`, `for SECONDS`, `open` and `closed`.
@@ -318,7 +335,11 @@ fn in_dialog(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Res
         };
         m = m.with("Refer-To", format!("<sip:{to}@{DOMAIN}{whom}>"));
     }
-    m = subscribing(m, method, words);
+    m = with_headers(subscribing(m, method, words), words);
+    if let Some(digit) = words.iter().position(|w| *w == "digit").and_then(|at| words.get(at + 1)) {
+        m = m.with("Content-Type", "application/dtmf-relay");
+        m.body = format!("Signal={digit}\r\nDuration=160\r\n");
+    }
     if let Some((header, value)) = credentials {
         m = m.with(header, value);
     }

@@ -21,6 +21,7 @@ use tandem::rates::{Card, Rates};
 use tandem::sip::locate::Query;
 use tandem::sip::transport::{Flow, Transport};
 use tandem::switch::{Input, Operator, Output, Reply, Setup, Switch};
+use tandem::web::{self, Content, Fault, Fetch, Order, Page, Reason};
 
 const PHONES: [&str; 3] = ["alice", "bob", "carol"];
 const TRUNKS: [&str; 3] = ["acme", "beta", "gamma"];
@@ -55,6 +56,8 @@ struct Rung {
     from: String,
     to: String,
     text: String,
+    /// Headers that the script wants to see.
+    shown: Vec<String>,
 }
 
 pub struct Stage {
@@ -75,6 +78,10 @@ pub struct Stage {
     topology: Topology,
     pub ways: Ways,
     asked: Vec<Query>,
+    /// What applications answer, by address.
+    pub pages: BTreeMap<String, String>,
+    /// Headers of which each message shows its own.
+    pub shows: Vec<String>,
     /// What of one party was told to another.
     pub leaks: Vec<String>,
 }
@@ -92,8 +99,9 @@ pub fn party_of(dialog: &str) -> &str {
 fn worded(name: &str, words: &str, sip: &str) -> Trunk {
     let at = address(name);
     let own = if words.contains("targets:") { String::new() } else { format!("targets: [\"sip:{at}\"], ") };
-    let text =
-        format!("sip: {{ {sip} }}\ntrunks: [{{ name: {name}, context: all, inbound: {}, {own}{words} }}]", at.ip());
+    // Headers and numbers have an `inbound` of their own.
+    let sources = if words.starts_with("inbound:") { String::new() } else { format!("inbound: {}, ", at.ip()) };
+    let text = format!("sip: {{ {sip} }}\ntrunks: [{{ name: {name}, context: all, {sources}{own}{words} }}]");
     let read = Config::read("scenario", &text, &tandem::config::NoSecrets);
     read.unwrap_or_else(|faults| panic!("{text}: {faults:?}")).config.trunks.remove(0)
 }
@@ -124,6 +132,7 @@ pub fn new(
     (config.sip.guard, config.sip.session_timers, config.sip.identity) =
         (read.sip.guard, read.sip.session_timers, read.sip.identity);
     (config.lcr, config.tolls, config.sip.reach) = (read.lcr, read.tolls, read.sip.reach);
+    config.limits.emergency = read.limits.emergency;
     config.limits.calls = limits.get("calls").copied().unwrap_or(0);
     config.users = PHONES.iter().map(|p| user_worded(p, users.get(*p), srtp)).collect();
     for name in TRUNKS {
@@ -138,7 +147,7 @@ pub fn new(
     }
     let mut rates = Rates::default();
     for (trunk, rows) in cards {
-        let card = Card::read(trunk, &format!("prefix,price,name\n{}\n", rows.replace(' ', "\n")), "UTC");
+        let card = Card::read(trunk, &format!("prefix,price,name,hours\n{}\n", rows.replace(' ', "\n")), "UTC");
         rates.insert(trunk, card.unwrap_or_else(|faults| panic!("{faults:?}")));
     }
     let listeners = ways::listeners(listeners(&addresses));
@@ -160,6 +169,8 @@ pub fn new(
         topology: Topology::default(),
         ways: Ways::default(),
         asked: Vec::new(),
+        pages: BTreeMap::new(),
+        shows: Vec::new(),
         leaks: Vec::new(),
     };
     stage.drain();
@@ -218,6 +229,25 @@ impl Stage {
         }
     }
 
+    /// An application answers with the page that the script has for the address, or cannot be had.
+    fn fetch(&mut self, fetch: &Fetch) {
+        let url = fetch.address.url.to_string();
+        let found = self.pages.get(&url).cloned();
+        self.note("tandem", "web", format!("{} {url}", fetch.address.method.as_str()));
+        self.note("web", "tandem", if found.is_some() { "200".into() } else { "nobody answers".into() });
+        let result = match found {
+            Some(text) => Ok(Box::new(Page {
+                url: url.into(),
+                status: 200,
+                content_type: "text/xml".into(),
+                content: Content::Body(text.into_bytes().into()),
+                fell_back: None,
+            })),
+            None => Err(Fault::new(Reason::Connection, url, "nobody listens")),
+        };
+        self.feed(Input::Web(web::Event::Fetched { id: fetch.id, result }));
+    }
+
     /// What comes has waited for so long, and did so for a while.
     pub fn late(&mut self, by: Duration) {
         for _ in 0..4 {
@@ -241,10 +271,11 @@ impl Stage {
                     for name in [&from, &to].into_iter().filter(|n| !self.columns.contains(n)).collect::<Vec<_>>() {
                         self.columns.push(name.clone());
                     }
-                    self.rungs.push(Rung { at: self.now, from, to, text: "refused".into() });
+                    self.rungs.push(Rung { at: self.now, from, to, text: "refused".into(), shown: Vec::new() });
                 }
                 Output::Fact(Fact::CallEnded(record)) => self.records.push(*record),
                 Output::Resolve(query) => self.asked.push(query),
+                Output::Web(Order::Fetch(fetch)) => self.fetch(&fetch),
                 Output::Identity(order) => self.feed(Input::Identity(identity::judge(order))),
                 _ => {}
             }
@@ -392,6 +423,15 @@ impl Stage {
             other => format!("{}: ", other.as_str()),
         };
         self.note(from, to, over + &describe(msg));
+        let told = (msg.is_request() || msg.method() == "OPTIONS") && msg.method() != "ACK";
+        let shown =
+            msg.headers.iter().filter(|(name, _)| told && self.shows.iter().any(|s| s.eq_ignore_ascii_case(name)));
+        // Our tags and the parties' are another matter.
+        let plain = |value: &str| value.split(";tag=").next().unwrap_or_default().to_owned();
+        let shown = shown.map(|(name, value)| format!("{name}: {}", plain(value))).collect();
+        if let Some(rung) = self.rungs.last_mut().filter(|_| !self.quiet) {
+            rung.shown = shown;
+        }
     }
 
     fn note(&mut self, from: &str, to: &str, text: String) {
@@ -403,7 +443,7 @@ impl Stage {
                 self.columns.push(name.into());
             }
         }
-        self.rungs.push(Rung { at: self.now, from: from.into(), to: to.into(), text });
+        self.rungs.push(Rung { at: self.now, from: from.into(), to: to.into(), text, shown: Vec::new() });
     }
 
     /// The ladder, then what the records say.
@@ -427,7 +467,8 @@ impl Stage {
             let start = a + (b - a - text.len()) / 2;
             line[start..start + text.len()].copy_from_slice(&text);
             let drawn: String = line.into_iter().collect();
-            let _ = writeln!(out, "{:>8.3} {}", (r.at.as_micros() - START) as f64 / 1e6, drawn.trim_end());
+            let shown = r.shown.iter().map(|line| format!("           . {line}\n")).collect::<String>();
+            let _ = write!(out, "{:>8.3} {}\n{shown}", (r.at.as_micros() - START) as f64 / 1e6, drawn.trim_end());
         }
         for record in &self.records {
             let cost =

@@ -105,6 +105,7 @@ pub fn trunk(name: &str, at: SocketAddr, is_stream: bool, auth: Option<(String, 
         refer: Default::default(),
         tls: None,
         identity: Default::default(),
+        byoc: Default::default(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Scripts that come from web servers: a document is asked for, read, and takes the place of the script that runs.
 
 use super::{Call, Doing};
+use crate::b2bua::leg::Peer;
+use crate::config::byoc::Disaster;
 use crate::event::{Class, Ending, Side, What};
 use crate::markup;
 use crate::media::command::Hears;
 use crate::switch::web::without_secrets;
 use crate::switch::world::{CallTimer, World};
-use crate::verb::{Hook, Outcome, Script};
+use crate::verb::{DialStep, Hook, Outcome, Program, Redirect, Script, Step, Text, Verb};
 use crate::web::{self, Address, Confidential, FetchId, Method, Parameters, Want};
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub struct Origin {
     pub fallback: Option<Address>,
     /// Documents since something took time.
     redirects: u32,
+    /// What was asked before could not be had: nothing is behind this.
+    is_disaster: bool,
 }
 
 impl Call {
@@ -122,7 +126,31 @@ impl Call {
         if self.aside.is_some() {
             return self.end_aside(w, false);
         }
-        self.finish(w, Ending::new(Class::Script, "document_failed", 500));
+        if !self.meet_disaster(w) {
+            self.finish(w, Ending::new(Class::Script, "document_failed", 500));
+        }
+    }
+
+    /// What a trunk's call does, once, when what it asks for cannot be had (`disaster`): true if there is something.
+    fn meet_disaster(&mut self, w: &mut World) -> bool {
+        let Peer::Trunk(name) = &self.source else { return false };
+        let target = w.trunks.get(name).and_then(|trunk| trunk.byoc.disaster.clone());
+        let Some(target) = target.filter(|_| !self.origin.is_disaster) else { return false };
+        self.note(w, Side::Call, What::Note(format!("disaster: {} takes the call", target.as_str()).into()));
+        self.origin = Origin { is_disaster: true, ..Origin::default() };
+        let verb = match target {
+            Disaster::Document(url) => {
+                Verb::Redirect(Redirect { to: Hook::new(Text::literal(&url), Method::Post), fallback: None })
+            }
+            Disaster::Uri(uri) => Verb::Dial(Box::new(DialStep::to_uri(&uri))),
+        };
+        let mut program = Program::default();
+        let entry = program.add(vec![Step { verb, on: Vec::new(), at: "disaster".into() }]);
+        self.script = Some(Script::new(Arc::new(program), entry, w.now.wall));
+        self.doing = Doing::Nothing;
+        self.cause = None;
+        self.advance(w);
+        true
     }
 
     /// A document takes the place of the script that runs; the variables stay.

@@ -8,6 +8,16 @@ use crate::switch::call::Call;
 use crate::switch::manners::{self, Caller};
 use crate::switch::world::World;
 
+impl Call {
+    /// Number and name of who calls: the user's own, or what it wishes to be shown with.
+    pub fn caller(&self) -> (&str, &str) {
+        match &self.preferred {
+            Some((number, name)) => (number, name),
+            None => (&self.from, &self.from_name),
+        }
+    }
+}
+
 /// What the leg of an attempt is to be told.
 pub(super) fn outgoing(
     w: &World,
@@ -32,8 +42,8 @@ pub(super) fn outgoing(
     let from = match &attempt.peer {
         Peer::Trunk(trunk) => {
             let caller = Caller {
-                number: caller_id.as_deref().unwrap_or(&call.from),
-                name: caller_name.as_deref().unwrap_or(if call.withheld { "" } else { &call.from_name }),
+                number: caller_id.as_deref().unwrap_or(call.caller().0),
+                name: caller_name.as_deref().unwrap_or(if call.withheld { "" } else { call.caller().1 }),
                 withheld: call.withheld && caller_id.is_none(),
                 verstat: verstat_for(w, call, trunk, caller_id.as_deref()),
             };
@@ -92,11 +102,11 @@ fn verdict_for_phone(w: &World, call: &Call, caller_id: Option<&str>) -> Option<
 /// From of a leg called: what the dial sets, else the caller's own number and name unless they are withheld (RFC 3323 §4.1.1.3).
 fn shown_caller(w: &World, call: &Call, caller_id: Option<&str>, caller_name: Option<&str>) -> String {
     let shown = call.shown.as_ref();
-    let (number, own_name) = shown.map_or((&call.from, &call.from_name), |(number, name)| (number, name));
+    let (number, own_name) = shown.map_or(call.caller(), |(number, name)| (number, name));
     if call.withheld && shown.is_none() && caller_id.is_none() {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
     }
-    let own_name = if call.withheld && shown.is_none() { "" } else { own_name.as_str() };
+    let own_name = if call.withheld && shown.is_none() { "" } else { own_name };
     let name = caller_name.unwrap_or(own_name).replace(['"', '\\', '\r', '\n'], "");
     let mut user = escape_user(caller_id.unwrap_or(number));
     if let Some(verstat) = call.told_verstat(w, Told::From).filter(|_| caller_id.is_none() && shown.is_none()) {

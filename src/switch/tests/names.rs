@@ -71,7 +71,8 @@ fn a_source_by_name_follows_its_address() {
     let mut b = Bench::with(setup);
     b.pass(Duration::from_secs(3));
     name_server(&mut b, "10.0.0.1");
-    let knows = |b: &Bench, ip: &str| b.switch.world.trunk_of_source(ip.parse().unwrap()).is_some();
+    let invite = Message::parse(request("INVITE", 9, 1, "", "").into_bytes().into()).unwrap();
+    let knows = |b: &Bench, ip: &str| b.switch.world.trunk_of_request(ip.parse().unwrap(), &invite).is_some();
     assert!(knows(&b, "10.0.0.1") && knows(&b, "::ffff:10.0.0.1") && !knows(&b, "10.0.0.2"));
     // Neither is counted by the guard, however much it sends; who has no name of a trunk is.
     let admitted = |b: &mut Bench, ip: &str| -> usize {

@@ -63,7 +63,15 @@ impl Office {
         // A song is heard in part: some went to bob.
         let heard = |song: &[i16], heard: &[i16]| {
             let second = |at: usize| &song[at * 8_000..(at + 2) * 8_000];
-            (0..song.len() / 8_000 - 2).map(|at| likeness(second(at), heard, 400)).fold(0.0, f64::max)
+            let mut found = 0.0;
+            for at in 0..song.len() / 8_000 - 2 {
+                // Each comparison takes a while: enough is enough.
+                found = f64::max(found, likeness(second(at), heard, 400));
+                if found >= 0.8 {
+                    break;
+                }
+            }
+            found
         };
         for (name, song, sound) in [("carol", &self.songs[0], &carol), ("alice", &self.songs[1], &alice)] {
             let alike = heard(song, sound);
@@ -92,15 +100,18 @@ fn a_phone_transfers_without_asking() {
 
 /// Bob sends alice to a slot, and carol takes her from there.
 #[test]
-#[ignore = "run by hand until it is proven on a busy machine"]
 fn a_phone_parks_a_call_and_another_retrieves_it() {
-    let office = office("transfer-park", 12);
+    // Songs outlast whatever comes before they are heard; who has heard enough hangs up.
+    let office = office("transfer-park", 60);
     office.bob.command("dial", &format!("sip:alice@{}", office.tandem.sip()));
     office.bob.wait_established();
     std::thread::sleep(Duration::from_secs(1));
     office.bob.command("transfer", &format!("sip:701@{}", office.tandem.sip()));
     office.bob.wait_hung_up();
     office.carol.command("dial", &format!("sip:701@{}", office.tandem.sip()));
+    office.carol.wait_established();
+    std::thread::sleep(Duration::from_secs(6));
+    office.carol.command("hangup", "");
     office.check("blind", 2);
 }
 
