@@ -119,10 +119,11 @@ def seed(rig):
     make("Calls", To="+12025550110", From="+12025550199", Twiml="<Response><Enqueue>care</Enqueue></Response>")
     pool[f"Queues/{queue}/Members"] += ["Front", pool["Calls"][-1]]
     # By its name too: a conference's number is known when somebody is in it.
-    pool["Conferences"].append("sales")
-    for n in range(3):
-        make("Conferences/sales/Participants", To=f"+1202555012{n}", From="+12025550199", ConferenceRecord="true")
-    pool["Conferences/sales/Recordings"].append("Twilio.CURRENT")
+    for conference in ("sales", "care", "desk"):
+        pool["Conferences"].append(conference)
+        for n in range(2):
+            make(f"Conferences/{conference}/Participants", To=f"+1202555012{n}", From="+12025550199", ConferenceRecord="true")
+        pool[f"Conferences/{conference}/Recordings"].append("Twilio.CURRENT")
     lists = make("SIP/CredentialLists", FriendlyName="phones")
     make(f"SIP/CredentialLists/{lists}/Credentials", Username="bob", Password="Secret12345678")
     nets = make("SIP/IpAccessControlLists", FriendlyName="offices")

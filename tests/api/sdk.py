@@ -168,6 +168,18 @@ def recordings(client, rig):
 
     sound = requests.get(f"{rig.url}{kept.uri.replace('.json', '.wav')}", auth=(ACCOUNT, TOKEN), timeout=10)
     assert sound.status_code == 200 and sound.content[:4] == b"RIFF", sound
+    url = sound.url
+    whole = len(sound.content)
+    head = requests.head(url, auth=(ACCOUNT, TOKEN), timeout=10)
+    assert (head.status_code, head.headers["Content-Length"], head.content) == (200, str(whole), b""), head.headers
+    mixed = requests.get(url, params={"RequestedChannels": 1}, auth=(ACCOUNT, TOKEN), timeout=10)
+    assert mixed.status_code == 200 and int.from_bytes(sound.content[58:60], "little") == 2, sound.content[:96]
+    assert int.from_bytes(mixed.content[58:60], "little") == 1 and len(mixed.content) < whole
+    part = requests.get(url, headers={"Range": "bytes=8-11"}, auth=(ACCOUNT, TOKEN), timeout=10)
+    assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b"WAVE", f"bytes 8-11/{whole}"), part
+    beyond = requests.get(url, headers={"Range": f"bytes={whole}-"}, auth=(ACCOUNT, TOKEN), timeout=10)
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{whole}"), beyond
+    assert requests.get(url.replace(".wav", ".mp3"), auth=(ACCOUNT, TOKEN), timeout=10).status_code == 404
     assert client.recordings(begun.sid).delete()
     refused(20404, lambda: client.recordings(begun.sid).fetch())
 

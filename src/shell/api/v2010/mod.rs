@@ -13,6 +13,7 @@ mod queues;
 mod recordings;
 mod routes;
 mod settings;
+mod sound;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,8 @@ pub struct Ask {
     pub account: String,
     pub query: Form,
     pub form: Form,
+    /// The part of a recording's sound that is asked for.
+    pub range: Option<String>,
 }
 
 impl Ask {
@@ -188,6 +191,7 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
     if authorization.is_empty() && rest.api.credentials.is_none() && super::auth::is_from_page(&head) {
         return Err(Failure::new(StatusCode::FORBIDDEN, 20_003, "a web page may not give orders here"));
     }
+    let range = head.headers.get(header::RANGE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let own = rest.account_of(authorization).await?;
     let (path, media) = match full.rsplit_once('.') {
         Some((path, "json")) => (path, None),
@@ -215,7 +219,7 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
     if !segments.is_empty() {
         rest.may(&own, &account, &full).await?;
     }
-    let ask = Ask { method, path: path.to_owned(), account, query, form };
+    let ask = Ask { method, path: path.to_owned(), account, query, form, range };
     let parts: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
     let allowed = routes::methods(&parts).ok_or_else(|| Failure::not_found(&full))?;
     if !allowed.split(", ").any(|method| method == ask.method.as_str()) {
@@ -267,6 +271,11 @@ async fn dispatch(rest: &Rest, ask: &Ask, parts: &[&str], media: Option<&str>) -
         (_, Some(_)) => Err(ask.not_found()),
         (["Calls", call, "Payments", rest_of @ ..], None) => payments::answer(rest, ask, call, rest_of).await,
         (["Calls", rest_of @ ..], None) => calls::answer(rest, ask, rest_of).await,
+        // Warnings and errors lie on the timelines of calls; here are none.
+        (["Notifications"], None) => {
+            Ok(answer::ok(&answer::Paging::read(&ask.query)?.page(&ask.path, "notifications", Vec::new())))
+        }
+        (["Notifications", _], None) => Err(ask.not_found()),
         (["Conferences", rest_of @ ..], None) => conferences::answer(rest, ask, rest_of).await,
         (["Queues", rest_of @ ..], None) => {
             let answered = queues::answer(rest, ask, rest_of).await;

@@ -9,8 +9,8 @@ use crate::shell::recording::export;
 use crate::shell::store::{Recordings, Stored};
 use crate::switch::{Operator, Reply};
 use crate::verb::{Channels, RecordCall};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 /// Sound is read whole into memory: longer recordings are for `tandem recordings export`.
@@ -253,13 +253,25 @@ async fn remove(rest: &Rest, ask: &Ask, of: Of, id: &str) -> Result<Response, Fa
     .await
 }
 
-/// The sound as it was recorded: WAV or Ogg; without a suffix whichever it is.
+/// The sound as it was recorded: WAV or Ogg; without a suffix whichever it is. `RequestedChannels=1` mixes both parties of a WAV.
 async fn sound(rest: &Rest, ask: &Ask, id: &str, kind: String) -> Result<Response, Failure> {
     let row = find(rest, ask, Of::Account, id).await?;
     let own = if row.format.contains("wav") { "wav" } else { "ogg" };
     if !kind.is_empty() && kind != own {
         let why = format!("this recording is kept as .{own}");
         return Err(Failure::new(StatusCode::NOT_FOUND, 20_404, why));
+    }
+    let channels = ask.query.number("RequestedChannels", 1, 2)?.unwrap_or_else(|| row.channels.into());
+    if channels > row.channels.into() {
+        return Err(Failure::parameter("RequestedChannels", "2", "what a recording of one channel has"));
+    }
+    let is_mixed = channels < row.channels.into();
+    if is_mixed && own == "ogg" {
+        return Err(Failure::parameter(
+            "RequestedChannels",
+            "1",
+            "what is mixed of Ogg: it is given out as it was recorded",
+        ));
     }
     if row.bytes > SOUND_MAX {
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, 20_001, "too long for here: tandem recordings export"));
@@ -269,6 +281,9 @@ async fn sound(rest: &Rest, ask: &Ask, id: &str, kind: String) -> Result<Respons
     let read = move || -> Result<Vec<u8>, String> {
         let mut plain = Vec::new();
         export::export(&settings, &row, || Ok(&mut plain))?;
+        if is_mixed {
+            plain = super::sound::mono(&plain).ok_or("it is no WAV file of ours")?;
+        }
         Ok(plain)
     };
     let plain = tokio::task::spawn_blocking(read).await;
@@ -277,5 +292,5 @@ async fn sound(rest: &Rest, ask: &Ask, id: &str, kind: String) -> Result<Respons
         Failure::unavailable("the recording cannot be opened")
     })?;
     let kind = if own == "wav" { "audio/x-wav" } else { "audio/ogg" };
-    Ok(([(header::CONTENT_TYPE, kind)], plain).into_response())
+    Ok(super::sound::answer(kind, plain, ask.range.as_deref()))
 }
