@@ -172,7 +172,8 @@ impl Party {
             origin: format!("{marker} {}", 1000 + n),
             version: 1,
             ip: self.local.ip(),
-            port: 20_000 + 4 * n as u16,
+            // Room for some changes of the address, so that no two legs of a party ever have one.
+            port: 20_000 + 16 * n as u16,
             payloads: self.behaviour.payloads.clone(),
             way: Way::SendRecv,
             crypto: vec![],
