@@ -57,7 +57,7 @@ enum Wanted {
 }
 
 /// The fields that an action shows, the main one first.
-const FIELDS: [(&str, &[&str]); 22] = [
+const FIELDS: [(&str, &[&str]); 23] = [
     ("say", &["text", "voice", "language", "loop"]),
     (
         "gather",
@@ -65,6 +65,7 @@ const FIELDS: [(&str, &[&str]); 22] = [
     ),
     ("pay", &["amount", "currency", "connector", "method", "timeout", "attempts", "action"]),
     ("redirect", &["url", "method"]),
+    ("refer", &["uri", "action"]),
     ("answer", &[]),
     ("reject", &["status", "reason"]),
     ("play", &["file", "loop", "digits"]),

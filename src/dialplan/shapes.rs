@@ -134,9 +134,14 @@ pub static STEP: Variants = Variants {
         now("forward", Type::Short(&FORWARD, "always"), false, "Changes where the calling user's calls go."),
         now("markup", Type::Short(&REDIRECT, "url"), false, "Goes on with what a document in markup says."),
         now("redirect", Type::Short(&REDIRECT, "url"), false, "As markup."),
+        now(
+            "refer",
+            Type::Short(&REFER, "uri"),
+            false,
+            "Asks the caller's phone or carrier to call somebody else (REFER), and waits how that goes.",
+        ),
         later("voicemail"),
         later("stream"),
-        later("refer"),
         later("message"),
     ],
     beside: &ON,
@@ -160,7 +165,7 @@ static ON: Shape = Shape {
 pub static OUTCOMES: Shape = Shape {
     name: "set of outcomes",
     doc: "A `dial` is answered (and over), busy, no_answer, failed or cancelled; a `gather` has a digit, done or none; a `pay` is done, none,
-          cancelled or failed; other \
+          cancelled or failed; a `refer` is done, busy, no_answer or failed; other \
           steps are done or failed.",
     keys: &[
         key(
@@ -316,6 +321,22 @@ pub static REDIRECT: Shape = Shape {
         required("url", Type::Text, "Its address, or a file beside the configuration."),
         key("method", METHOD, "POST", "How it is asked."),
         key("fallback", Type::Text, "", "Asked where a document of this call fails."),
+    ],
+    prefixed: None,
+};
+
+pub static REFER: Shape = Shape {
+    name: "refer",
+    doc: "It is done when the new call was answered; else busy, no_answer or failed. The caller ends its call with us by itself.",
+    keys: &[
+        required("uri", Type::Text, "A SIP address; headers behind ? go into the new call."),
+        key(
+            "action",
+            Type::Text,
+            "",
+            "Asked then, with ReferCallStatus, ReferSipResponseCode and NotifySipResponseCode; its answer is what follows.",
+        ),
+        key("method", METHOD, "POST", "How it is asked."),
     ],
     prefixed: None,
 };

@@ -10,8 +10,8 @@ use crate::media::command::Tone;
 use crate::speech::machine;
 use crate::verb::{
     AfterDial, BlockId, Callee, Channels, Condition, DialRecord, DialStep, Feature, Gather, Hook, Listening, MediaMode,
-    Outcome, Program, Prompt, Record, RecordCall, Redirect, Say, Step, Strategy, TargetKind, TargetStep, Text, Verb,
-    is_url, variable_name,
+    Outcome, Program, Prompt, Record, RecordCall, Redirect, Refer, Say, Step, Strategy, TargetKind, TargetStep, Text,
+    Verb, is_url, variable_name,
 };
 use crate::web::Method;
 use std::collections::BTreeSet;
@@ -163,6 +163,12 @@ impl<'a> Compiler<'a> {
                 let to = Hook::new(self.document(reader, &f, "url")?, method);
                 let fallback = self.document(reader, &f, "fallback").map(|url| Hook::new(url, method));
                 Verb::Redirect(Redirect { to, fallback })
+            }
+            "refer" => {
+                let f = short(&shapes::REFER, "uri");
+                let (method, uri) = (method(&f), self.field(reader, &f, "uri")?);
+                let action = self.field(reader, &f, "action").map(|url| Hook::new(url, method));
+                Verb::Refer(Box::new(Refer { uri, action }))
             }
             "tone" => {
                 let f = short(&shapes::TONE, "name");
@@ -594,13 +600,13 @@ fn possible_outcomes(verb: &Verb) -> &'static [Outcome] {
             Feature::Pickup { .. } | Feature::Retrieve { .. } => &[Outcome::Failed],
         },
         Verb::Dial(_) => &[Outcome::Answered, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed, Outcome::Cancelled],
+        Verb::Refer(_) => &[Outcome::Done, Outcome::Busy, Outcome::NoAnswer, Outcome::Failed],
         Verb::Gather { .. } => &[Outcome::Done, Outcome::None, Outcome::Failed],
         Verb::Pay(_) => &[Outcome::Done, Outcome::None, Outcome::Cancelled, Outcome::Failed],
         Verb::Answer
         | Verb::Say(_)
         | Verb::SendDigits(_)
         | Verb::Enqueue(_)
-        | Verb::Refer(_)
         | Verb::Sms(_)
         | Verb::Play { .. }
         | Verb::Tone { .. }

@@ -11,6 +11,7 @@ mod follow;
 mod heard;
 mod offers;
 mod queued;
+mod referring;
 mod script;
 mod transfer;
 
@@ -46,6 +47,7 @@ use aside::Aside;
 use documents::Origin;
 pub use follow::{Dialled, recording_url};
 pub use queued::{Left, Linked, Queued, Taking};
+use referring::Referring;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 pub use transfer::TRANSFERS_MAX;
@@ -71,6 +73,8 @@ pub enum Doing {
     /// Whether a person or a machine has answered.
     Detecting,
     Paying(Box<Paying>),
+    /// Sent elsewhere by the script.
+    Referring(Box<Referring>),
     /// Digits that go out as tones.
     Sending(VecDeque<char>),
     /// A document that says what follows.
@@ -187,6 +191,8 @@ pub struct Call {
     timers: Vec<(Instant, CallTimer)>,
     /// See [`Call::media_group`].
     group: Option<u64>,
+    /// The caller's media is to go to the group once its ACK is there.
+    moves_later: bool,
 }
 
 impl Call {
@@ -254,6 +260,7 @@ impl Call {
             parked: None,
             timers: Vec::new(),
             group: None,
+            moves_later: false,
         }
     }
 
@@ -414,7 +421,7 @@ impl Call {
         match kind {
             CallTimer::Step if self.on_message_timer(w) => {}
             CallTimer::Step if self.on_list_timer(w) || self.on_gather_timer(w) || self.on_sending_timer(w) => {}
-            CallTimer::Step if self.on_park_timer(w) => {}
+            CallTimer::Step if self.on_park_timer(w) || self.on_refer_timer(w) => {}
             CallTimer::Step if self.on_payer_timer(w) || self.on_machine_timer(w) => {}
             CallTimer::Payment => self.on_assisted_over(w),
             CallTimer::Step => self.step_done(w, Outcome::Done),
@@ -459,6 +466,7 @@ impl Call {
         if let Some(by) = self.transferor() {
             self.with_leg(w, by, |leg, ep, now| leg.tell_refer(ep, now, 487));
         }
+        self.refer_ends(w);
         self.leave_payment(w);
         self.leave_conference(w);
         self.quit_queue(w);

@@ -127,6 +127,7 @@ impl Call {
             | Doing::Playing(_)
             | Doing::Sounding(_)
             | Doing::Pausing
+            | Doing::Referring(_)
             | Doing::Fetching(_) => self.keep_key(w, key),
             _ => {}
         }

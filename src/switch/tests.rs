@@ -15,6 +15,7 @@ mod pay;
 mod pci;
 mod queue;
 mod recording;
+mod refer;
 mod registrant;
 mod speech;
 mod web;

@@ -354,6 +354,9 @@ fn escaped(value: &str) -> String {
 impl Call {
     /// The other party's answer to a REFER that was passed on to it.
     pub fn on_referred(&mut self, w: &mut World, index: u8, status: u16) {
+        if self.on_refer_answered(w, index, status) {
+            return;
+        }
         if status >= 300 {
             // What is between us and the other party is not the asker's.
             let status = if matches!(status, 401 | 407 | 408 | 481) { 503 } else { status };
@@ -363,6 +366,9 @@ impl Call {
 
     /// How the other party gets on with a REFER that was passed on to it.
     pub fn on_refer_told(&mut self, w: &mut World, index: u8, status: u16) {
+        if self.on_refer_notified(w, index, status) {
+            return;
+        }
         if status >= 200 {
             self.transfer_ends(status);
         }

@@ -405,7 +405,10 @@ impl Action {
                 out.push(("url", redirect.to.url.clone()));
                 out.push(("method", redirect.to.method.as_str().to_owned()));
             }
-            Action::Refer(refer) => out.push(("uri", refer.uri.clone())),
+            Action::Refer(refer) => {
+                out.push(("uri", refer.uri.clone()));
+                out.extend(refer.action.iter().map(|hook| ("action", hook.url.clone())));
+            }
             Action::Sms(sms) => {
                 out.push(("text", sms.text.clone()));
                 out.extend(sms.to.iter().map(|to| ("to", to.clone())));

@@ -344,8 +344,9 @@ fn takes_time(action: &Action, outcome: Outcome) -> bool {
         | Action::Gather(_)
         | Action::Pay(_)
         | Action::Enqueue(_)
+        | Action::Refer(_)
         | Action::Dequeue(_) => outcome != Outcome::Failed,
-        Action::Leave | Action::Redirect(_) | Action::Refer(_) | Action::Sms(_) | Action::Unavailable(_) => false,
+        Action::Leave | Action::Redirect(_) | Action::Sms(_) | Action::Unavailable(_) => false,
         Action::Feature(feature) => feature.takes_time() && outcome != Outcome::Failed,
         Action::Pause(duration) => !duration.is_zero(),
         Action::Record(_) => outcome != Outcome::Failed,

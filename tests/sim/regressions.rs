@@ -13,4 +13,8 @@ pub const SEEDS: &[(u64, &str)] = &[
     ),
     (1347, "a fork was hung up again after the end of its call"),
     (2056, "a caller whose ACK was outstanding kept hearing a leg that was closed"),
+    (
+        7237,
+        "a caller that owed the answer to our offer was transferred into a conference, and its media stayed on another shard",
+    ),
 ];

@@ -86,6 +86,8 @@ impl Call {
     pub fn regroup(&mut self, w: &mut World) {
         let confers = self.script.as_ref().is_some_and(crate::verb::Script::may_confer);
         if confers && !self.direct && self.set_conferring() {
+            // Who owes us an answer cannot be asked anew before its ACK has brought it.
+            self.moves_later = self.legs.first().is_some_and(|leg| leg.session.awaits_answer());
             self.move_media(w, 0);
         }
     }

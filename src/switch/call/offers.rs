@@ -244,7 +244,16 @@ impl Call {
             return;
         }
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
-            Doing::AwaitAck(action) => self.go_on_with(w, action),
+            Doing::AwaitAck(action) => {
+                if std::mem::take(&mut self.moves_later) {
+                    self.move_media(w, 0);
+                }
+                self.go_on_with(w, action);
+            }
+            Doing::Referring(referring) => {
+                self.doing = Doing::Referring(referring);
+                self.send_refer(w);
+            }
             Doing::Bridged(leg) => {
                 self.doing = Doing::Bridged(leg);
                 // An ACK without the answer that it owes is passed on as it is.

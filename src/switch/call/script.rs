@@ -114,7 +114,7 @@ impl Call {
                 None
             }
             Action::Leave => Some(Outcome::Done),
-            Action::Refer(_) | Action::Sms(_) => {
+            Action::Sms(_) => {
                 let text = format!("{UNAVAILABLE} {} is not yet available: the next step follows", action.verb());
                 self.note(w, Side::Call, What::Note(text.into()));
                 Some(Outcome::Failed)
@@ -134,6 +134,7 @@ impl Call {
             | Action::RecordCall(..)
             | Action::Conference(_)
             | Action::Feature(_)
+            | Action::Refer(_)
                 if self.aside.is_some() || self.waits() =>
             {
                 let when = if self.waits() { "in a queue" } else { "before both are joined" };
@@ -157,6 +158,7 @@ impl Call {
             | Action::Enqueue(_)
             | Action::Dequeue(_)
             | Action::Feature(_)
+            | Action::Refer(_)
             | Action::Conference(_) => {
                 if self.direct {
                     self.note(w, Side::Call, What::Note("media is direct: nothing can be played".into()));
@@ -210,6 +212,10 @@ impl Call {
 
     /// What an action waited for is there.
     pub fn go_on_with(&mut self, w: &mut World, action: Action) {
+        if !self.caller_media(w) {
+            self.doing = Doing::AwaitMedia(action);
+            return;
+        }
         if let Some(outcome) = self.perform_with_media(w, action) {
             self.step_done(w, outcome);
         }
@@ -226,6 +232,7 @@ impl Call {
                 | Action::Dequeue(_)
                 | Action::Feature(_)
                 | Action::Pay(_)
+                | Action::Refer(_)
         ) {
             if !self.answer_caller(w, None) {
                 return None;
@@ -305,6 +312,7 @@ impl Call {
             Action::Enqueue(enqueue) => self.enqueue(w, *enqueue),
             Action::Dequeue(dequeue) => self.dequeue(w, *dequeue),
             Action::Feature(feature) => self.feature(w, *feature),
+            Action::Refer(refer) => self.send_away(w, *refer),
             _ => Some(Outcome::Done),
         }
     }

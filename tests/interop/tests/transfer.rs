@@ -1,8 +1,10 @@
 //! baresip as a desk phone with a transfer key: blind and attended. Who is left hears whom.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use interop::app::App;
 use interop::baresip::{Phone, RunningPhone};
 use interop::process::until;
 use interop::scratch::{Scratch, free_ports};
@@ -141,4 +143,42 @@ fn a_phone_asks_and_then_transfers() {
     // The REFER goes by the call that began last, and names the other one: this baresip has no key for it.
     office.bob.command("transfer", &format!("sip:alice@{}?Replaces={first}", office.tandem.sip()));
     office.check("attended", 2);
+}
+
+/// A document has bob's phone call alice in place of us; he tells the application how that went.
+#[test]
+fn a_script_sends_a_phone_elsewhere() {
+    let scratch = Scratch::new("refer-by-script");
+    let place: Arc<OnceLock<String>> = Arc::default();
+    let switch = Arc::clone(&place);
+    let app = App::with(move |request| {
+        let switch = switch.get().map_or("", String::as_str);
+        let refer = format!("<Refer action='/went'><Sip>sip:alice@{switch}</Sip></Refer>");
+        let inside = if request.path == "/away" { &refer } else { "<Hangup/>" };
+        (200, "text/xml", format!("<Response>{inside}</Response>"))
+    });
+    let rule = format!("    - {{ match: {{ to: away }}, do: [ {{ markup: \"{}\" }} ] }}\n", app.url("/away"));
+    let dialplan = DIALPLAN.replacen("  internal:\n", &format!("  internal:\n{rule}"), 1);
+    let more = "web: { allow_private: [127.0.0.0/8] }\n";
+    let setup = Setup { users: USERS, dialplan: &dialplan, more, ..Setup::default() };
+    let tandem = Tandem::start(scratch.path(), &setup);
+    place.set(tandem.sip().to_string()).expect("it is set once");
+    let port = free_ports(2 * Phone::PORTS);
+    let alice = phone("alice", &tandem, port, &melody(44, 8), scratch.path());
+    let bob = phone("bob", &tandem, port + Phone::PORTS, &melody(45, 60), scratch.path());
+    alice.wait_registered();
+    bob.wait_registered();
+    bob.command("dial", &format!("sip:away@{}", tandem.sip()));
+    alice.wait_established();
+    let told = until(Duration::from_secs(20), || app.asked().into_iter().find(|request| request.path == "/went"));
+    let told = told.unwrap_or_else(|| panic!("{:?}\n{}", app.asked(), tandem.command(&["trace", "last"]).1));
+    let value = |name: &str| told.parameter(name).unwrap_or_default();
+    let all = ["ReferCallStatus", "ReferSipResponseCode", "NotifySipResponseCode"].map(value);
+    assert_eq!(all, ["in-progress", "202", "200"], "{}", bob.process.tail());
+    alice.wait_hung_up();
+    let found = tandem.cdrs(2);
+    let transfers = found.iter().flat_map(|r| r["transfers"].as_array().cloned().unwrap_or_default());
+    assert!(transfers.into_iter().any(|t| t["by"] == "script" && t["status"] == 200), "{found:?}");
+    let quiet = until(Duration::from_secs(10), || (tandem.metric("tandem_calls_active") == Some(0.0)).then_some(()));
+    assert!(quiet.is_some(), "a call stayed:\n{}", tandem.command(&["trace", "last"]).1);
 }
