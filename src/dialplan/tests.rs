@@ -210,11 +210,11 @@ fn faults_say_where_and_what_was_expected() {
     let rows = [
         (
             "contexts: { a: [ { do: [ anser ] } ] }",
-            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect",
+            "d.yaml:1:26: unknown step \"anser\"; did you mean \"answer\"? Known steps: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect, refer",
         ),
         (
             "contexts: { a: [ { do: [ { stream: hello } ] } ] }",
-            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect",
+            "d.yaml:1:28: the step \"stream\" is not yet available; expected one of answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect, refer",
         ),
         (
             "contexts: { a: [ { do: [ { enqueue: { workflow: x } } ] } ] }",
@@ -230,7 +230,7 @@ fn faults_say_where_and_what_was_expected() {
         ),
         (
             "contexts: { a: [ { name: x } ] }",
-            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect, or a list of them: The steps, in order.",
+            "d.yaml:1:18: this rule has no \"do\"; expected a step: answer, reject, play, tone, echo, dial, conference, enqueue, leave, record, record_call, set, branch, goto, pause, hangup, log, say, gather, pay, pickup, park, retrieve, forward, markup, redirect, refer, or a list of them: The steps, in order.",
         ),
         (
             "contexts: { a: [ { do: { goto: cloesd } }, { name: closed, do: echo } ] }",

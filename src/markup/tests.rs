@@ -189,6 +189,8 @@ fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
         include_str!("../switch/tests/markup_effects.rs"),
         include_str!("../switch/tests/markup_nouns.rs"),
         include_str!("../switch/tests/speech.rs"),
+        include_str!("../switch/tests/refer.rs"),
+        include_str!("../switch/tests/pay/markup.rs"),
     ]
     .concat();
     let table = include_str!("../../tests/markup/coverage.tsv");

@@ -456,3 +456,65 @@ fn a_talk_that_is_over_by_its_time_ends_the_called_leg_alone() {
     b.pass(Duration::from_secs(31));
     assert_eq!(b.ended[0].cdr.ending, Ending::new(Class::Tandem, "time_limit", 0));
 }
+
+#[test]
+fn a_file_is_played_as_often_as_asked_and_an_echo_is_one() {
+    for (loops, plays) in [("", 1), ("loop='3'", 3), ("loop='1'", 1)] {
+        let mut b = run(&format!("<Play {loops}>/tune.wav</Play><Redirect>/rest</Redirect>"));
+        b.serve_file("/cache/tune.wav");
+        for _ in 0..plays {
+            assert_eq!(b.heard(), "play /cache/tune.wav", "{loops}");
+            b.prompt_ends();
+        }
+        assert_eq!(&*b.asked().address.url, "http://a.test/rest", "{loops}");
+    }
+    let b = run("<Echo/>");
+    assert!(matches!(b.hears.values().next(), Some(Hears::Echo)), "{:?}", b.hears);
+}
+
+#[test]
+fn ssml_is_spoken_as_it_stands() {
+    let b = run("<Say>A <break time='2s'/> <emphasis level='strong'>b</emphasis></Say>");
+    let Some(crate::speech::Order::Say(say)) = b.speech.last() else { panic!("nothing is said") };
+    assert!(say.is_ssml && say.text.contains("<break time=") && say.text.contains("2s"), "{}", say.text);
+    assert!(say.text.contains("<emphasis") && say.text.contains(">b</emphasis>"), "{}", say.text);
+}
+
+/// A call that dials two.
+fn dials(attributes: &str) -> Bench {
+    let two = "<Sip>sip:200@127.0.0.1:7000</Sip><Sip>sip:201@127.0.0.1:7001</Sip>";
+    let mut b = Bench::new("contexts:\n  any:\n    - do: [ { markup: \"http://a.test/app/voice\" } ]\n");
+    b.receive(CALLER, request("INVITE", 1, 1, "", &sdp(4000)));
+    b.serve(&format!("<Dial {attributes}>{two}</Dial>"));
+    b
+}
+
+#[test]
+fn the_caller_is_answered_when_somebody_else_has() {
+    let mut b = dials("answerOnBridge='true'");
+    let invite = b.last(CALLEE).clone();
+    let caller: SocketAddr = CALLER.parse().expect("an address");
+    assert!(b.sent.iter().all(|(to, m)| *to != caller || m.status() < 200));
+    b.answer(CALLEE, &invite, "200 OK", "callee", Some(5000));
+    assert_eq!(b.last(CALLER).status(), 200);
+    for attributes in ["", "answerOnBridge='false'"] {
+        assert_eq!(dials(attributes).last(CALLER).status(), 200, "{attributes}");
+    }
+}
+
+#[test]
+fn one_is_called_after_the_other() {
+    const OTHER: &str = "127.0.0.1:7001";
+    let called = |b: &Bench, who: &str| {
+        let who: SocketAddr = who.parse().expect("an address");
+        b.sent.iter().any(|(to, m)| *to == who && m.method() == Method::Invite)
+    };
+    let b = dials("");
+    assert!(called(&b, CALLEE) && called(&b, OTHER));
+    let mut b = dials("sequential='true'");
+    assert!(called(&b, CALLEE) && !called(&b, OTHER));
+    let invite = b.last(CALLEE).clone();
+    b.answer(CALLEE, &invite, "486 Busy Here", "callee", None);
+    b.acknowledge();
+    assert!(called(&b, OTHER));
+}

@@ -1,5 +1,7 @@
 //! Payments by phone, through a gateway that is a fake of ours.
 
+mod markup;
+
 use super::*;
 use crate::base::pii::Secret;
 use crate::config::pay::{Connector, Kind};
