@@ -104,21 +104,13 @@ impl Call {
                 None
             }
             Action::Redirect(redirect) => self.redirect(w, redirect),
-            Action::Unavailable(what) => {
-                let text = format!("{} {} is not yet available: the next step follows", what.code, what.what);
-                self.note(w, Side::Call, What::Note(text.into()));
-                Some(Outcome::Failed)
-            }
+            Action::Unavailable(what) => self.unavailable(w, what.code, &what.what),
+            Action::Sms(_) => self.unavailable(w, UNAVAILABLE, action.verb()),
             Action::Leave if self.waits() => {
                 self.leave_queue(w, "leave");
                 None
             }
             Action::Leave => Some(Outcome::Done),
-            Action::Sms(_) => {
-                let text = format!("{UNAVAILABLE} {} is not yet available: the next step follows", action.verb());
-                self.note(w, Side::Call, What::Note(text.into()));
-                Some(Outcome::Failed)
-            }
             Action::Play { .. } | Action::Say(_) | Action::Gather(_) | Action::Pay(_) | Action::SendDigits(_)
                 if self.aside.is_some() =>
             {
@@ -172,6 +164,12 @@ impl Call {
                 self.perform_with_media(w, action)
             }
         }
+    }
+
+    fn unavailable(&mut self, w: &mut World, code: u32, what: &str) -> Option<Outcome> {
+        let text = format!("{code} {what} is not yet available: the next step follows");
+        self.note(w, Side::Call, What::Note(text.into()));
+        Some(Outcome::Failed)
     }
 
     /// True if the caller's media port is there; asks for it otherwise.
