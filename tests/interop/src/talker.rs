@@ -129,6 +129,8 @@ pub struct Talker {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     socket: UdpSocket,
+    /// Packets that were handed over, and the clock behind them.
+    said: (u16, u32),
 }
 
 impl Talker {
@@ -149,11 +151,20 @@ impl Talker {
                 }
             }
         });
-        Talker { came, stop, threads: vec![hears], socket }
+        Talker { came, stop, threads: vec![hears], socket, said: (0, 0) }
     }
 
-    /// Says the packets from now on, one each 20 ms.
+    /// All that has come so far.
+    pub fn came(&self) -> Vec<Came> {
+        self.came.lock().expect("no holder panics").clone()
+    }
+
+    /// Says the packets, one each 20 ms, from when what was to be said before has been: it goes on in the same stream.
     pub fn say(&mut self, to: SocketAddr, packets: Vec<Planned>) {
+        self.threads.drain(1..).for_each(|before| before.join().expect("a talker does not panic"));
+        let (first, clock) = self.said;
+        let step = packets.get(1).map_or(0, |p| p.2) - packets.first().map_or(0, |p| p.2);
+        self.said = (first + packets.len() as u16, clock + packets.len() as u32 * step);
         let (mouth, end) = (self.socket.try_clone().expect("a second handle"), Arc::clone(&self.stop));
         self.threads.push(thread::spawn(move || {
             let begin = Instant::now();
@@ -164,8 +175,8 @@ impl Talker {
                     return;
                 }
                 let mut packet = vec![0x80, payload_type | u8::from(marker) << 7];
-                packet.extend((n as u16).to_be_bytes());
-                packet.extend(timestamp.to_be_bytes());
+                packet.extend((first + n as u16).to_be_bytes());
+                packet.extend((clock + timestamp).to_be_bytes());
                 packet.extend(0x0c0f_fee0_u32.to_be_bytes());
                 packet.extend(payload);
                 let _ = mouth.send_to(&packet, to);

@@ -173,6 +173,12 @@ impl Tandem {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("POST {path}: {e}: {text}"))
     }
 
+    /// Sends a form, as it goes over the wire, to a path of the account's REST resources; status and body.
+    pub fn post(&self, path: &str, form: &str) -> (u16, String) {
+        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/{path}");
+        self.http_ask("POST", &path, form).unwrap_or_else(|e| panic!("POST {path}: {e}\n{}", self.process.tail()))
+    }
+
     pub fn get_json(&self, path: &str) -> Value {
         let body = self.get(path);
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("GET {path}: {e}: {body}"))

@@ -1,7 +1,10 @@
 //! The canary sweep: known card digits are played into a running switch by every method in two codecs, and everything that it
-//! leaves behind is searched for them. Where they are secret nothing is found; where they are not, the same scanners find them.
+//! leaves behind is searched for them, its memory too, and what the other party of a call hears. Where they are secret nothing is found;
+//! where they are not, the same scanners find them.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use interop::carriers::Carriers;
 use interop::process::until;
 use interop::sipp::{Codec, Sipp, Step};
 use interop::sound::read_wav;
-use interop::talker::{Talker, Voice, digits, loudest, plan};
+use interop::talker::{Came, Talker, Voice, decoded, digits, loudest, plan};
 use interop::tandem::Setup;
 
 const CARD: &str = "5424180279791732";
@@ -129,6 +132,58 @@ fn recordings(stage: &Carriers, count: usize) -> Vec<Vec<i16>> {
         .collect()
 }
 
+/// The card's number in all that a process holds in memory which it may write to: how many octets there are, and what was found where.
+fn in_memory(pid: u32) -> std::io::Result<(usize, Vec<String>)> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let overlap = 64;
+    let forms: Vec<(&str, String)> = forms(CARD).into_iter().map(|(name, form)| (name, as_text(&form))).collect();
+    let (mut octets, mut found) = (0, Vec::new());
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(range), Some(rights)) = (words.next(), words.next()) else { continue };
+        let place = words.nth(3).unwrap_or("anonymous");
+        let bounds = range.split_once('-').map(|(a, b)| (u64::from_str_radix(a, 16), u64::from_str_radix(b, 16)));
+        let (Some((Ok(mut at), Ok(end))), true) = (bounds, rights.starts_with("rw")) else { continue };
+        let mut chunk = vec![0; 1 << 20];
+        while at < end {
+            let len = chunk.len().min((end - at) as usize);
+            let Ok(len) = memory.read_at(&mut chunk[..len], at) else { break };
+            if len == 0 {
+                break;
+            }
+            let read = &chunk[..len];
+            if read.iter().any(|o| *o != 0) {
+                octets += len;
+                let text = as_text(read);
+                let stand = forms.iter().filter(|(_, form)| text.contains(form));
+                found.extend(stand.map(|(name, _)| format!("{name} in {place}")));
+            }
+            // What lies across two chunks is read twice.
+            at += if len > overlap && at + (len as u64) < end { len - overlap } else { len } as u64;
+        }
+    }
+    Ok((octets, found))
+}
+
+/// Octets as characters, since strings are searched fast whatever the optimisation.
+fn as_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|octet| char::from(*octet)).collect()
+}
+
+/// What a core dump would hold, though nobody may write one.
+fn search_memory(stage: &Carriers, name: &str, is_secret: bool) {
+    match in_memory(stage.tandem.process.pid()) {
+        Ok((octets, found)) => {
+            println!("{name}: {octets} octets of memory searched, {found:?}");
+            assert!(octets > 1_000_000, "{octets}");
+            assert_eq!(found.is_empty(), is_secret, "{found:?}");
+        }
+        // Who has secrets shows its memory to root alone.
+        Err(e) => assert!(is_secret && e.kind() == std::io::ErrorKind::PermissionDenied, "{e}"),
+    }
+}
+
 /// Six calls in which an application asks for a card; what is left behind of it.
 fn sweep(is_secret: bool) {
     let app = App::start(&[("/expiry", "<Redirect>/next</Redirect>"), ("/next", "<Hangup/>")]);
@@ -205,6 +260,7 @@ fn sweep(is_secret: bool) {
         let is_shown = !is_secret && what != "CDR";
         assert_eq!(!found.is_empty(), is_shown, "{what}: {found:?}");
     }
+    search_memory(&stage, name, is_secret);
     stage.tandem.process.signal(15);
     stage.tandem.process.wait(Duration::from_secs(10));
     let all = files(stage.scratch.path());
@@ -238,4 +294,102 @@ fn nothing_is_found_of_what_is_a_secret() {
 #[test]
 fn everything_is_found_of_what_is_none() {
     sweep(false);
+}
+
+/// What a party that hears RTP can tell of keys: events, or tones in the sound.
+fn shown(came: &[Came]) -> String {
+    let events = came.iter().filter(|(kind, payload)| *kind == 101 && payload.len() == 4);
+    let mut all: String = events.filter_map(|(_, p)| "0123456789*#ABCD".chars().nth(usize::from(p[0]))).collect();
+    all += &digits(&decoded(came));
+    all
+}
+
+/// A caller talks to an agent. What it presses reaches the agent, until a payment asks for its card.
+fn agent_hears(stage: &Carriers, app: &App, by: By, voice: Voice) {
+    let name = format!("near-{voice:?}-{by:?}");
+    let far_name = format!("far-{voice:?}-{by:?}");
+    let calls = [
+        Step::Invite,
+        Step::May(100),
+        Step::May(180),
+        Step::Expect(200),
+        Step::Ack,
+        Step::Get("BYE"),
+        Step::Reply(200),
+    ];
+    let takes =
+        [Step::Get("INVITE"), Step::ReplySdp(200, "sendrecv"), Step::Get("ACK"), Step::Get("BYE"), Step::Reply(200)];
+    let codec = if voice == Voice::Opus { Codec::Opus } else { Codec::Pcmu };
+    let caller = Sipp { name: &name, codec, events: by == By::Rfc4733, ..stage.caller("200", &calls) };
+    let callee = Sipp { name: &far_name, ..stage.callee(&takes) };
+    let mut near = Talker::new(SocketAddr::new(caller.ip.parse().expect("an address"), caller.rtp_port));
+    let far = Talker::new(SocketAddr::new(callee.ip.parse().expect("an address"), callee.rtp_port));
+    let mut agent = stage.start(&callee);
+    let mut running = stage.start(&caller);
+    let switch = running.wait_media(1);
+    let says = |keys: &str, after_ms| plan(voice, keys, by == By::Tones, by == By::Rfc4733, 700, after_ms);
+    near.say(switch, says("159", 400));
+    let trace = || stage.tandem.command(&["trace", "last"]).1;
+    let all =
+        until(Duration::from_secs(15), || "159".chars().all(|key| shown(&far.came()).contains(key)).then_some(()));
+    assert!(all.is_some(), "{voice:?} {by:?}: what is no secret is heard: {:?}\n{}", shown(&far.came()), trace());
+
+    // The last key that is no secret is over.
+    let is_quiet = |came: &[Came]| came.iter().rev().take(15).all(|(kind, _)| *kind != 101);
+    assert!(until(Duration::from_secs(10), || is_quiet(&far.came()).then_some(())).is_some(), "a key does not end");
+    let live = stage.tandem.get_json("/tandem/v1/calls");
+    let call = live["calls"]
+        .as_array()
+        .and_then(|all| all.first())
+        .and_then(|c| c["call"].as_str())
+        .expect("a live call")
+        .to_owned();
+    let told = app.url(&format!("/{voice:?}-{by:?}"));
+    let form = format!("IdempotencyKey={voice:?}{by:?}&StatusCallback={told}&PostalCode=false");
+    let (status, payment) = stage.tandem.post(&format!("Calls/{call}/Payments.json"), &form);
+    assert_eq!(status, 201, "{payment}");
+    let payment: serde_json::Value = serde_json::from_str(&payment).expect("JSON");
+    let path = format!("Calls/{call}/Payments/{}.json", payment["sid"].as_str().unwrap_or_default());
+    let (status, said) =
+        stage.tandem.post(&path, &format!("IdempotencyKey=c&StatusCallback={told}&Capture=payment-card-number"));
+    assert_eq!(status, 202, "{said}");
+    let before = far.came().len();
+    near.say(switch, says(CARD, 2_000));
+    let masked = || {
+        let asked = app.asked().into_iter().filter(|r| told.ends_with(&r.path));
+        asked.filter_map(|r| r.parameter("PaymentCardNumber")).find(|number| number.ends_with("1732"))
+    };
+    let masked = until(Duration::from_secs(30), masked);
+    assert_eq!(masked.as_deref(), Some("xxxxxxxxxxxx1732"), "{voice:?} {by:?}:\n{}", trace());
+    // The rest of the last key, had anything of it been let through.
+    let count = far.came().len();
+    let rest = until(Duration::from_secs(10), || (far.came().len() >= count + 25).then_some(()));
+    assert!(rest.is_some(), "the agent goes on hearing the caller");
+    let (status, said) = stage.tandem.post(&format!("Calls/{call}.json"), "Status=completed");
+    assert_eq!(status, 200, "{said}");
+    running.finish(Duration::from_secs(30));
+    agent.finish(Duration::from_secs(30));
+    near.stop();
+    let came = far.stop().split_off(before);
+    assert!(came.len() > 50, "{} packets are heard while the card is entered", came.len());
+    let events = came.iter().filter(|(kind, _)| *kind == 101).count();
+    let sound = decoded(&came);
+    assert_eq!((events, digits(&sound).as_str()), (0, ""), "{voice:?} {by:?}");
+    assert!(loudest(&sound) < SILENT, "{voice:?} {by:?}: {:.0}", loudest(&sound));
+}
+
+#[test]
+fn an_agent_is_sent_nothing_of_a_card_that_is_entered_for_a_payment() {
+    let app = App::start(&[]);
+    let rule = "    - match: { to: /^2\\d+$/ }\n      do: [ { dial: { number: \"${to}\", trunks: [far] } } ]\n";
+    let more = format!(
+        "web: {{ allow_private: [127.0.0.0/8] }}\npay:\n  connectors:\n    - {{ name: Default, type: generic, url: \"{}\", username: shop, password: secret }}\n",
+        app.url("/gateway")
+    );
+    let stage = Carriers::with("pci-legs", rule, &Setup { more: &more, ..Setup::default() });
+    for voice in [Voice::Pcmu, Voice::Opus] {
+        for by in [By::Rfc4733, By::Tones] {
+            agent_hears(&stage, &app, by, voice);
+        }
+    }
 }
