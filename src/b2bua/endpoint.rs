@@ -20,10 +20,13 @@ pub const ALLOW: &str =
 
 /// Extensions that Tandem speaks.
 pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+/// Those that only a REGISTER may require.
+const OF_REGISTRAR: [&str; 3] = ["path", "outbound", "gruu"];
 
 /// What a request requires that is not spoken here, for the Unsupported of a 420 (RFC 3261 §8.2.2.3).
 pub fn unsupported(request: &Message) -> Option<String> {
-    let known = |tag: &str| SUPPORTED.split(", ").any(|s| s.eq_ignore_ascii_case(tag));
+    let own: &[&str] = if request.method() == Method::Register { &OF_REGISTRAR } else { &[] };
+    let known = |tag: &str| SUPPORTED.split(", ").chain(own.iter().copied()).any(|s| s.eq_ignore_ascii_case(tag));
     let unknown: Vec<&str> = request.headers(HeaderName::Require).filter(|tag| !known(tag)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))
 }

@@ -136,9 +136,9 @@ impl<A> Hunt<A> {
     }
 }
 
-/// The far system failed, the called party said nothing: another trunk may do better.
+/// The far system or the flow to the phone (430, RFC 5626 §11.5) failed, the called party said nothing: another way may do better.
 fn fails_over(status: u16) -> bool {
-    status == 408 || (500..600).contains(&status)
+    matches!(status, 408 | 430) || (500..600).contains(&status)
 }
 
 fn rank(status: u16) -> u16 {

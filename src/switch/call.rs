@@ -20,6 +20,7 @@ use super::conference::Tunes;
 use super::dialing::{Dialing, Tried};
 use super::digits::Digits;
 use super::divert::Diverted;
+use super::gruu::Phone;
 use super::io::{CallView, Output};
 use super::listening::Listened;
 use super::originate::MachineAsk;
@@ -111,6 +112,8 @@ pub struct Call {
     pub from_name: String,
     /// The caller's number is known to us and shown to nobody (RFC 3325 §7).
     pub withheld: bool,
+    /// The one phone that is called, of its user's.
+    pub phone: Option<Phone>,
     pub to: String,
     /// Number and name that the calling user wishes to be shown with, and may be.
     pub preferred: Option<(String, String)>,
@@ -208,6 +211,7 @@ impl Call {
             from_name: String::new(),
             withheld: false,
             preferred: None,
+            phone: None,
             to: String::new(),
             direction,
             source,

@@ -130,7 +130,8 @@ pub fn diversions_of(invite: &Message) -> usize {
 impl Call {
     /// Whom a dial of a user calls: its phones, or where it has its calls sent.
     pub fn user_tracks(&mut self, w: &mut World, name: &str) -> Vec<Track<Attempt>> {
-        let Some(set) = w.availability(name) else { return phones_of(w, name) };
+        let instance = self.phone.as_ref().filter(|phone| phone.user == name).map(|phone| phone.instance.clone());
+        let Some(set) = w.availability(name) else { return phones_of(w, name, instance.as_deref()) };
         if let Some(to) = &set.forward.always
             && let Some(tracks) = self.divert(w, name, to, Why::Always)
         {
@@ -148,7 +149,7 @@ impl Call {
             self.note(w, Side::Call, What::Note(format!("{name} {text}").into()));
             return vec![Track::new([Attempt::barred(name)])];
         }
-        let tracks = phones_of(w, name);
+        let tracks = phones_of(w, name, instance.as_deref());
         if tracks.is_empty()
             && let Some(to) = &set.forward.no_answer
             && let Some(tracks) = self.divert(w, name, to, Why::Unavailable)

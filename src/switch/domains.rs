@@ -139,7 +139,7 @@ impl World {
         let parsed = Uri::parse(uri)?;
         let domain = self.settings.domains.get(&parsed.host.to_ascii_lowercase())?;
         let aor = format!("{}@{}", parsed.user_decoded(), domain.name);
-        Some(contacts_of(self, &aor, &Peer::Uri(format!("sip:{aor}"))))
+        Some(contacts_of(self, &aor, &Peer::Uri(format!("sip:{aor}")), None))
     }
 
     /// The application of a domain's calls.

@@ -45,6 +45,10 @@ impl Switch {
         if self.on_replacing(id, request, flow, &known) {
             return;
         }
+        let phone = match self.world.phone_of(request.request_uri()) {
+            Ok(phone) => phone,
+            Err(status) => return self.world.refuse(id, (status, ""), request),
+        };
         let w = &mut self.world;
         let sticky = matches!(known.peer, Peer::User(_)) || w.domain_of_context(&known.context).is_some();
         let dialled = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
@@ -67,6 +71,10 @@ impl Switch {
         self.with_call(key, |call, w| {
             w.trace_leg(call_id, &call.legs[0]);
             call.read_invite(w, request, flow, &known);
+            if let Some(phone) = &phone {
+                call.to.clone_from(&phone.user);
+            }
+            call.phone = phone;
             call.follow_line(w, 0);
             w.fact(call.started_fact());
             match limit {

@@ -119,18 +119,24 @@ impl World {
             return self.answer_once(id, 503, "", |w| w.header(HeaderName::RetryAfter, 5).finish());
         }
         let sender = self.sender_of(request, known);
+        let phone = match self.phone_of(request.request_uri()) {
+            Ok(phone) => phone,
+            Err(status) => return self.refuse(id, (status, ""), request),
+        };
         let dialled = Uri::parse(request.request_uri()).map_or(String::new(), |u| u.user_decoded().into_owned());
+        let dialled = phone.as_ref().map_or(dialled, |phone| phone.user.clone());
         let to = match &known.peer {
             Peer::Trunk(trunk) => self.manners.number(trunk, Way::In, &dialled),
             _ => dialled,
         };
-        let receivers = match self.receivers(request, known, &sender, &to) {
-            Ok(receivers) => receivers,
-            Err(status) => {
-                self.text_ended(&sender.number, &to, request.body().len(), status);
-                return self.refuse(id, (status, ""), request);
-            }
-        };
+        let receivers =
+            match self.receivers(request, known, &sender, (&to, phone.as_ref().map(|phone| phone.instance.as_str()))) {
+                Ok(receivers) => receivers,
+                Err(status) => {
+                    self.text_ended(&sender.number, &to, request.body().len(), status);
+                    return self.refuse(id, (status, ""), request);
+                }
+            };
         let is_trusted = match &known.peer {
             Peer::Trunk(name) => self.trunks.get(name).is_some_and(|t| t.manners.caller_id.trusted),
             _ => false,
@@ -181,10 +187,16 @@ impl World {
 
     /// Users of the sender's context are written to by name; everybody else as the dialplan has it: whom the first `dial` of the rule
     /// for the number calls.
-    fn receivers(&mut self, request: &Message, known: &Known, sender: &Sender, to: &str) -> Result<Receivers, u16> {
+    fn receivers(
+        &mut self,
+        request: &Message,
+        known: &Known,
+        sender: &Sender,
+        (to, instance): (&str, Option<&str>),
+    ) -> Result<Receivers, u16> {
         let is_colleague = |u: &crate::config::User| u.context == known.context;
         if matches!(known.peer, Peer::User(_)) && self.user(to).is_some_and(is_colleague) {
-            let ways = phones_of(self, to).into_iter().map(attempts).collect();
+            let ways = phones_of(self, to, instance).into_iter().map(attempts).collect();
             return some_way(Receivers { ways, caller_id: None, caller_name: None });
         }
         let named = |wanted: bool| wanted.then(|| known.peer.as_str());
@@ -217,13 +229,13 @@ impl World {
         let mut ways: Vec<VecDeque<Attempt>> = Vec::new();
         for target in &dial.targets {
             let found: Vec<VecDeque<Attempt>> = match target {
-                Target::User(name) => phones_of(self, name).into_iter().map(attempts).collect(),
+                Target::User(name) => phones_of(self, name, None).into_iter().map(attempts).collect(),
                 Target::Number { number, trunks, .. } => {
                     let trunks = self.trunks_for_text(trunks);
                     vec![trunks.iter().flat_map(|trunk| trunk_attempts(self, trunk, number)).collect()]
                 }
                 Target::Uri(uri) => match super::dialing::own_user(self, uri) {
-                    Some(name) => phones_of(self, &name).into_iter().map(attempts).collect(),
+                    Some(name) => phones_of(self, &name, None).into_iter().map(attempts).collect(),
                     None => vec![uri_attempts(self, uri).into()],
                 },
             };

@@ -13,6 +13,7 @@ mod digits;
 mod divert;
 mod domains;
 mod forward;
+mod gruu;
 mod guard;
 mod identify;
 mod inbound;

@@ -46,7 +46,7 @@ impl World {
 
     /// Binds the contacts of a REGISTER whose sender has proven to be it.
     pub fn bind(&mut self, id: ServerId, aor: &str, request: &Message, flow: Flow) {
-        let result = self.registrar.register(self.now.mono, aor, request, flow);
+        let result = self.registrar.register(self.now.mono, aor, request, flow, self.ep.rng());
         let tag = self.ep.new_tag();
         match result {
             Ok(reply) => {

@@ -11,7 +11,8 @@ use tandem::switch::{Operator, Originate, Runs};
 use tandem::verb::Target;
 
 /// Words that put the next word into a header.
-const HEADERS: [(&str, &str); 7] = [
+const HEADERS: [(&str, &str); 8] = [
+    ("path", "Path"),
     ("service-route", "Service-Route"),
     ("contact", "Contact"),
     ("supported", "Supported"),
@@ -180,13 +181,16 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         ("REGISTER", _) | (_, "") => format!("sip:{DOMAIN}"),
         (_, "binding") => stage.bound.clone(),
         _ if user.contains('@') => format!("sip:{user}"),
+        (_, "gruu") => stage.gruu.clone(),
         _ => format!("sip:{user}@{DOMAIN}"),
     };
+    let uri = after("gr").map_or(uri.clone(), |gr| format!("{uri};gr={gr}"));
     let replaces = after("replaces").map(|named| stage.replaces(named)).transpose()?;
     let replaces = replaces.map(|value| if has("early-only") { format!("{value};early-only") } else { value });
     let credentials = if auth { stage.credentials(name, method, &uri) } else { None };
     let via = stage.via(&party);
     let (at, by) = (stage.ways.says(&party), stage.ways.parameter(&party));
+    let at = after("reached").map_or(at.to_string(), |at| (*at).into());
     let d = stage.dialogs.get_mut(name).ok_or("no such dialog")?;
     d.cseq += 1;
     let aor = format!("<sip:{}@{DOMAIN}>", after("caller").unwrap_or(&party.as_str()));
@@ -199,7 +203,10 @@ fn request(stage: &mut Stage, name: &str, method: &str, words: &[&str]) -> Resul
         .with("To", &d.remote)
         .with("Call-ID", &d.call_id)
         .with("CSeq", format!("{} {method}", d.cseq))
-        .with("Contact", format!("<sip:{party}@{at}{by}>"));
+        .with("Contact", format!("<sip:{party}@{at}{by}>{}", after("params").unwrap_or(&"")));
+    if has("relayed") {
+        m = m.with("Via", "SIP/2.0/UDP 192.168.0.9;branch=z9hG4bKbelow");
+    }
     for (word, header) in HEADERS {
         if let Some(value) = after(word) {
             m = m.with(header, value);

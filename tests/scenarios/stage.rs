@@ -5,7 +5,7 @@ use super::identity;
 use super::media::{Back, MediaStub};
 use super::sdp::{Sdp, Way};
 use super::setup::{DOMAIN, config, dialplan, listeners, node_addresses, trunk, user};
-use super::text::{Msg, param};
+use super::text::Msg;
 use super::topology::{self, Topology};
 use super::ways::{self, Ways};
 use std::collections::BTreeMap;
@@ -75,6 +75,8 @@ pub struct Stage {
     serial: u32,
     /// The Contact that the switch registered last.
     pub bound: String,
+    /// The temporary GRUU that the switch gave last.
+    pub gruu: String,
     topology: Topology,
     pub ways: Ways,
     asked: Vec<Query>,
@@ -166,6 +168,7 @@ pub fn new(
         placed: None,
         serial: 0,
         bound: String::new(),
+        gruu: String::new(),
         topology: Topology::default(),
         ways: Ways::default(),
         asked: Vec::new(),
@@ -344,6 +347,10 @@ impl Stage {
             }
             return dialog.open.push(msg);
         }
+        let temporary = msg.all("Contact").filter_map(|value| value.split("temp-gruu=\"").nth(1));
+        if let Some(gruu) = temporary.last().and_then(|rest| rest.split('"').next()) {
+            self.gruu = gruu.into();
+        }
         if matches!(msg.status(), 401 | 407)
             && let Some(request) = dialog.invite.clone().filter(|m| m.branch() == msg.branch())
         {
@@ -507,6 +514,11 @@ fn describe(msg: &Msg) -> String {
         false => format!("{} {}", &msg.start[8..], if msg.method() == "INVITE" { "" } else { msg.method() }),
     };
     text = text.trim_end().to_string();
+    let host = |route: &str| route.trim_start_matches("<sip:").split([';', '>']).next().unwrap_or_default().to_owned();
+    let routes: Vec<String> = msg.all("Route").map(host).collect();
+    if !routes.is_empty() {
+        text += &format!(" by {}", routes.join(", "));
+    }
     text += &identity::told(msg);
     if let Ok(sdp) = Sdp::parse(&msg.body) {
         let list: Vec<String> =
@@ -537,11 +549,6 @@ fn describe(msg: &Msg) -> String {
         text += &format!(" [{}]", msg.body.trim_start_matches("SIP/2.0 ").trim());
     }
     text += &told(msg);
-    let routes: Vec<&str> =
-        msg.headers.iter().filter(|(name, _)| name == "Route").map(|(_, route)| route.as_str()).collect();
-    if !routes.is_empty() {
-        text += &format!(" by {}", routes.join(", "));
-    }
     if !msg.get("Replaces").is_empty() {
         text += " (replaces)";
     }
@@ -576,7 +583,13 @@ fn describe(msg: &Msg) -> String {
         text += " (stale)";
     }
     if msg.method() == "REGISTER" && msg.status() == 200 {
-        text += &format!(" expires={}", param(msg.get("Contact"), "expires"));
+        let expires = msg.get("Contact").split(";expires=").nth(1).and_then(|rest| rest.split(';').next());
+        text += &format!(" expires={}", expires.unwrap_or_default());
+        for (mark, word) in
+            [(msg.get("Require") == "outbound", "outbound"), (msg.get("Contact").contains("-gruu="), "gruu")]
+        {
+            text += &if mark { format!(" ({word})") } else { String::new() };
+        }
     }
     if msg.method() == "REGISTER" && msg.is_request() && !msg.get("Expires").is_empty() {
         text += &format!(" expires={}", msg.get("Expires"));
@@ -614,5 +627,7 @@ fn told(msg: &Msg) -> String {
 /// The user part of a URI, without the made-up one of our own Contacts.
 fn user_of(uri: &str) -> &str {
     let user = uri.trim_start_matches("sip:").split('@').next().unwrap_or("");
+    // What is drawn by lot is not a ladder's.
+    let user = if user.starts_with("tgruu.") { "tgruu" } else { user };
     if user == DOMAIN || user.starts_with("10.") { "" } else { user }
 }

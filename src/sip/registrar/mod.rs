@@ -6,12 +6,14 @@
 //! Contract: drain [`Registrar::poll`] to `None` after each input. Who may register for which address is the caller's to
 //! decide (`auth`), and so is what an address of record looks like; here it is a key. Bindings do not outlive a restart.
 
+mod gruu;
 mod request;
 
 use super::transport::Flow;
 use super::wire::{HeaderName, Message, Uri};
 use crate::base::id::{Id, Slab};
 use crate::base::pii::Pii;
+use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::base::timers::Timers;
 use request::{Asked, Register, Wish};
@@ -70,6 +72,8 @@ pub struct Binding {
     /// Path (RFC 3327), in order: the Route of requests to it.
     pub path: Vec<String>,
     pub user_agent: String,
+    /// User parts of its temporary GRUUs, the newest last.
+    temporary: VecDeque<String>,
     call_id: String,
     cseq: u32,
 }
@@ -102,6 +106,8 @@ pub struct RegisterReply {
     pub path: Vec<String>,
     /// The flow will be kept (RFC 5626 §6): the response says `Require: outbound`.
     pub outbound: bool,
+    /// Seconds between the phone's keep-alives that its flow needs (§5.4), with `outbound`.
+    pub flow_timer: &'static str,
 }
 
 impl RegisterReply {
@@ -109,7 +115,8 @@ impl RegisterReply {
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, &str)> {
         let contacts = self.contacts.iter().map(|value| (HeaderName::Contact, value.as_str()));
         let path = self.path.iter().map(|value| (HeaderName::Path, value.as_str()));
-        contacts.chain(path).chain(self.outbound.then_some((HeaderName::Require, "outbound")))
+        let outbound = [(HeaderName::Require, "outbound"), (HeaderName::FlowTimer, self.flow_timer)];
+        contacts.chain(path).chain(outbound.into_iter().filter(|_| self.outbound))
     }
 }
 
@@ -134,6 +141,10 @@ impl Fault {
 
 const RETRY_AFTER_S: u64 = 60;
 
+/// RFC 5626 §4.4.1: what keeps a NAT's way open, by UDP and by streams.
+const UDP_TIMER_S: &str = "25";
+const STREAM_TIMER_S: &str = "120";
+
 /// All bindings of the switch.
 #[derive(Default)]
 pub struct Registrar {
@@ -142,6 +153,8 @@ pub struct Registrar {
     aors: BTreeMap<String, Vec<BindingId>>,
     /// Those whose flow is a stream, and ends with it.
     by_flow: BTreeSet<(Flow, BindingId)>,
+    /// By the user parts of temporary GRUUs.
+    temporary: BTreeMap<String, BindingId>,
     timers: Timers<BindingId>,
     changes: VecDeque<Change>,
 }
@@ -158,8 +171,16 @@ impl Registrar {
 
     /// Handles a REGISTER for `aor` that came over `flow`. Either all that it asks for is done, or nothing.
     ///
-    /// Faults: 400 what cannot be read; 403 too many contacts; 423 too short; 500 out of order (§10.3 step 7); 503 full.
-    pub fn register(&mut self, now: Instant, aor: &str, request: &Message, flow: Flow) -> Result<RegisterReply, Fault> {
+    /// Faults: 400 what cannot be read; 403 too many contacts; 423 too short; 439 outbound through a proxy that does not know it;
+    /// 500 out of order (§10.3 step 7); 503 full. `rng` makes temporary GRUUs.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        aor: &str,
+        request: &Message,
+        flow: Flow,
+        rng: &mut Rng,
+    ) -> Result<RegisterReply, Fault> {
         self.handle_timeout(now);
         let register = request::read(request, &self.limits)?;
         match &register.asked {
@@ -168,8 +189,20 @@ impl Registrar {
             Asked::Contacts(wishes) => self.update(now, aor, &register, wishes, flow)?,
         }
         let outbound = matches!(&register.asked, Asked::Contacts(w) if w.iter().any(|w| w.reg_id.is_some()));
-        let contacts = self.lookup(now, aor).iter().map(|binding| contact_value(binding, now)).collect();
-        Ok(RegisterReply { contacts, path: register.path, outbound })
+        let gruu = gruu::wanted(request);
+        if gruu.is_some() {
+            self.name_again(now, aor, &register.call_id, rng);
+        }
+        let contact = |binding: &&Binding| {
+            let mut value = contact_value(binding, now);
+            if let Some(address) = &gruu {
+                gruu::write(&mut value, binding, address);
+            }
+            value
+        };
+        let contacts = self.lookup(now, aor).iter().map(contact).collect();
+        let flow_timer = if flow.transport.is_reliable() { STREAM_TIMER_S } else { UDP_TIMER_S };
+        Ok(RegisterReply { contacts, path: register.path, outbound, flow_timer })
     }
 
     /// The bindings of `aor`, best first: by q, then the one refreshed last.
@@ -309,10 +342,16 @@ impl Registrar {
         let Some((_, binding)) = self.bindings.get_mut(id) else { return };
         self.timers.cancel(binding.expires_at, id);
         self.by_flow.remove(&(binding.flow, id));
+        let (names, is_same) = (std::mem::take(&mut binding.temporary), binding.call_id == register.call_id);
         *binding = bind(now, binding.since, register, wish, flow);
         self.timers.set(binding.expires_at, id);
         if flow.transport.is_reliable() {
             self.by_flow.insert((flow, id));
+        }
+        if is_same {
+            binding.temporary = names;
+        } else {
+            self.forget_names(names);
         }
     }
 
@@ -320,6 +359,7 @@ impl Registrar {
         let Some((aor, binding)) = self.bindings.remove(id) else { return false };
         self.timers.cancel(binding.expires_at, id);
         self.by_flow.remove(&(binding.flow, id));
+        self.forget_names(binding.temporary.iter().cloned());
         if let Some(ids) = self.aors.get_mut(&aor) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -343,6 +383,7 @@ fn bind(now: Instant, since: Instant, register: &Register, wish: &Wish, flow: Fl
         reg_id: wish.reg_id,
         path: register.path.clone(),
         user_agent: register.user_agent.clone(),
+        temporary: VecDeque::new(),
         call_id: register.call_id.clone(),
         cseq: register.cseq,
     }

@@ -52,7 +52,19 @@ pub(super) fn read(request: &Message, limits: &Limits) -> Result<Register, Fault
     }
     let user_agent = request.header(HeaderName::UserAgent).unwrap_or("").chars().take(USER_AGENT_MAX).collect();
     let asked = asked(request, limits)?;
+    if matches!(&asked, Asked::Contacts(wishes) if wishes.iter().any(|w| w.reg_id.is_some()))
+        && !is_kept(request, &path)
+    {
+        return Err(Fault::new(439, "First Hop Lacks Outbound Support"));
+    }
     Ok(Register { asked, call_id: call_id.to_owned(), cseq, path, user_agent })
+}
+
+/// Whether the phone's first hop keeps the flow (RFC 5626 §6): we are it, or it has said so in its Path.
+fn is_kept(request: &Message, path: &[String]) -> bool {
+    let is_first = request.headers(HeaderName::Via).nth(1).is_none();
+    let edge = path.last().and_then(|value| NameAddr::parse(value));
+    is_first || edge.and_then(|edge| edge.parsed_uri()).is_some_and(|uri| uri.params.get("ob").is_some())
 }
 
 fn asked(request: &Message, limits: &Limits) -> Result<Asked, Fault> {

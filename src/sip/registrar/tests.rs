@@ -36,7 +36,8 @@ fn verdict(reply: Result<RegisterReply, Fault>) -> String {
 fn check(rows: &[(u64, &str, &str)]) {
     let mut registrar = Registrar::default();
     for (s, head, want) in rows {
-        let reply = registrar.register(at(*s), "a", &message(head), flow(Transport::Udp, 5060, 0));
+        let reply =
+            registrar.register(at(*s), "a", &message(head), flow(Transport::Udp, 5060, 0), &mut Rng::from_seed(1));
         assert_eq!(verdict(reply), *want, "at {s}: {head}");
     }
 }
@@ -187,7 +188,8 @@ fn contacts_are_limited_by_address_and_in_all() {
         ("c", "c 1 | Contact: <sip:1@h>", ""),
     ];
     for (aor, head, want) in rows {
-        let reply = registrar.register(at(0), aor, &message(head), flow(Transport::Udp, 5060, 0));
+        let reply =
+            registrar.register(at(0), aor, &message(head), flow(Transport::Udp, 5060, 0), &mut Rng::from_seed(1));
         let got = if reply.is_ok() { String::new() } else { verdict(reply) };
         assert_eq!(got, want, "{aor}: {head}");
     }
@@ -219,7 +221,7 @@ fn changes_are_told_and_refreshes_are_not() {
         (30, "a", "c 2 | Contact: <sip:1@h>;expires=60", ""),
         (30, "b", "c 2 | Contact: <sip:1@h>;expires=0", "-b Unregistered"),
     ] {
-        registrar.register(at(s), aor, &message(head), udp).unwrap();
+        registrar.register(at(s), aor, &message(head), udp, &mut Rng::from_seed(1)).unwrap();
         assert_eq!(changes(&mut registrar), want, "{head}");
     }
     assert_eq!(registrar.deadline(), Some((at(80), "registration expires")));
@@ -244,7 +246,7 @@ fn a_call_goes_back_over_the_flow_and_a_closed_one_takes_its_bindings() {
         // The phone has connected again.
         ("a", "c 2 | Contact: <sip:a@10.0.0.5>", new),
     ] {
-        registrar.register(at(0), aor, &message(head), flow).unwrap();
+        registrar.register(at(0), aor, &message(head), flow, &mut Rng::from_seed(1)).unwrap();
     }
     assert_eq!(registrar.lookup(at(0), "a")[0].flow, new);
     assert_eq!(registrar.lookup(at(0), "c")[0].flow, udp);
@@ -263,15 +265,100 @@ fn path_and_outbound_are_answered() {
     let head = "c 1 | Supported: outbound, path | Path: <sip:p1;lr>, <sip:p2;lr> | User-Agent: phone/1 | \
                 Contact: <sip:a@h>;+sip.instance=\"<urn:uuid:1>\";reg-id=1";
     let mut registrar = Registrar::default();
-    let reply = registrar.register(at(0), "a", &message(head), flow(Transport::Udp, 5060, 0)).unwrap();
+    let reply =
+        registrar.register(at(0), "a", &message(head), flow(Transport::Udp, 5060, 0), &mut Rng::from_seed(1)).unwrap();
     let headers: Vec<String> = reply.headers().map(|(name, value)| format!("{}: {value}", name.as_str())).collect();
     let want = [
         "Contact: <sip:a@h>;expires=3600;+sip.instance=\"<urn:uuid:1>\";reg-id=1",
         "Path: <sip:p1;lr>",
         "Path: <sip:p2;lr>",
         "Require: outbound",
+        "Flow-Timer: 25",
     ];
     assert_eq!(headers, want);
     let binding = registrar.lookup(at(0), "a")[0];
     assert_eq!((binding.path.len(), binding.user_agent.as_str()), (2, "phone/1"));
+}
+
+/// What a 200 gives as temporary GRUUs, and all it says without them.
+fn gruus(reply: &RegisterReply) -> (Vec<String>, String) {
+    let all = reply.contacts.join(", ");
+    let temporary: Vec<String> =
+        all.split("temp-gruu=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+    let shown = temporary.iter().fold(all, |text, gruu| text.replace(gruu.as_str(), "T"));
+    (temporary, shown)
+}
+
+#[test]
+fn a_phone_is_reached_by_uris_of_its_own() {
+    let mut registrar = Registrar::default();
+    let mut rng = Rng::from_seed(1);
+    let udp = flow(Transport::Udp, 5060, 0);
+    let mut register = |registrar: &mut Registrar, s: u64, head: &str| {
+        gruus(&registrar.register(at(s), "a", &message(head), udp, &mut rng).unwrap())
+    };
+    let desk = "Supported: gruu | Contact: <sip:a@h1>;+sip.instance=\"<urn:uuid:1>\"";
+    let (first, shown) = register(&mut registrar, 0, &format!("c 1 | {desk}"));
+    let want =
+        "<sip:a@h1>;expires=3600;+sip.instance=\"<urn:uuid:1>\";pub-gruu=\"sip:a@x;gr=urn:uuid:1\";temp-gruu=\"T\"";
+    assert_eq!(shown, want);
+    // A phone that does not ask gets none, and neither does one without an instance.
+    assert!(
+        !register(&mut registrar, 0, "d 1 | Contact: <sip:a@h2>;+sip.instance=\"<urn:uuid:2>\"").1.contains("gruu")
+    );
+    assert!(
+        !register(&mut registrar, 0, "e 1 | Supported: gruu | Contact: <sip:a@h3>;expires=60")
+            .1
+            .starts_with("<sip:a@h3>;expires=60;pub")
+    );
+    let (second, _) = register(&mut registrar, 9, &format!("c 2 | {desk}"));
+    assert_ne!(first, second, "each REGISTER gives a new one");
+    let found = |registrar: &Registrar, uri: &str| {
+        let phone = registrar.phone_of(at(9), &Uri::parse(uri).unwrap());
+        phone.map(|phone| phone.map_or(String::new(), |(aor, instance)| format!("{aor} {instance}")))
+    };
+    let here = Ok("a <urn:uuid:1>".to_owned());
+    for (uri, want) in [
+        ("sip:a@x", Ok(String::new())),
+        ("sip:a@x;gr", Ok(String::new())),
+        ("sip:a@x;gr=urn:uuid:1", here.clone()),
+        ("sip:a@x;gr=URN%3auuid:1", here.clone()),
+        ("sip:a@x;gr=urn:uuid:9", Err(480)),
+        ("sip:tgruu.0@x;gr", Err(404)),
+        (&first[0], here.clone()),
+        (&second[0], here.clone()),
+    ] {
+        assert_eq!(found(&registrar, uri), want, "{uri}");
+    }
+    // Restarted: what its former life gave away ends.
+    let (third, _) = register(&mut registrar, 9, &format!("r 1 | {desk}"));
+    assert_eq!((found(&registrar, &second[0]), found(&registrar, &third[0])), (Err(404), here));
+    for n in 2..30 {
+        register(&mut registrar, 9, &format!("r {n} | {desk}"));
+    }
+    assert_eq!(found(&registrar, &third[0]), Err(404), "only the newest are kept");
+    registrar.remove_aor("a");
+    assert_eq!(registrar.temporary.len(), 0);
+}
+
+#[test]
+fn outbound_needs_a_first_hop_that_keeps_the_flow() {
+    let contact = "Supported: outbound | Contact: <sip:a@h>;+sip.instance=\"<urn:uuid:1>\";reg-id=1";
+    for (between, want) in [
+        ("", true),
+        ("Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2", false),
+        ("Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2 | Path: <sip:p1;lr>", false),
+        ("Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2 | Path: <sip:p1;lr>, <sip:edge;lr;ob>", true),
+        ("Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK2 | Path: <sip:p1;lr;ob>, <sip:edge;lr>", false),
+    ] {
+        let mut registrar = Registrar::default();
+        let head = format!("c 1 | {between} | {contact}").replace("|  |", "|");
+        let reply =
+            registrar.register(at(0), "a", &message(&head), flow(Transport::Tcp, 5060, 3), &mut Rng::from_seed(1));
+        assert_eq!(
+            reply.map(|r| r.flow_timer).map_err(|f| f.status),
+            if want { Ok("120") } else { Err(439) },
+            "{between}"
+        );
+    }
 }

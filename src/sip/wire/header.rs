@@ -17,6 +17,7 @@ pub enum HeaderName {
     Diversion,
     Event,
     Expires,
+    FlowTimer,
     From,
     HistoryInfo,
     MaxForwards,
@@ -58,7 +59,7 @@ pub enum HeaderName {
 use HeaderName as N;
 
 /// (name, canonical long form, compact form or 0), in the order of the enum.
-const NAMES: [(HeaderName, &str, u8); 52] = [
+const NAMES: [(HeaderName, &str, u8); 53] = [
     (N::Accept, "Accept", 0),
     (N::Alert, "Alert-Info", 0),
     (N::Allow, "Allow", 0),
@@ -75,6 +76,7 @@ const NAMES: [(HeaderName, &str, u8); 52] = [
     (N::Diversion, "Diversion", 0),
     (N::Event, "Event", b'o'),
     (N::Expires, "Expires", 0),
+    (N::FlowTimer, "Flow-Timer", 0),
     (N::From, "From", b'f'),
     (N::HistoryInfo, "History-Info", 0),
     (N::MaxForwards, "Max-Forwards", 0),

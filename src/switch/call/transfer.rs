@@ -44,8 +44,15 @@ impl Call {
             self.with_leg(w, by, |leg, ep, now| leg.refuse_refer(ep, now, status));
             return;
         }
-        self.note_transfer(w, by, &to.user, TransferKind::Blind, None);
-        match self.script_for(w, by, &to.user) {
+        let found = w.phone_of(&to.uri);
+        let user = found.as_ref().ok().and_then(Option::as_ref).map_or(&to.user, |phone| &phone.user).clone();
+        self.note_transfer(w, by, &user, TransferKind::Blind, None);
+        let found = found.map_err(|status| format!("{user}: its phone is not here ({status})"));
+        let routed = found.and_then(|phone| Ok((phone, self.script_for(w, by, &user)?)));
+        match routed.map(|(phone, routed)| {
+            self.phone = phone;
+            routed
+        }) {
             Ok((script, why)) => {
                 self.with_leg(w, by, |leg, ep, now| leg.accept_refer(ep, now, 100));
                 self.set_aside_for_transfer(w, by, Some(script));

@@ -13,13 +13,15 @@ use std::sync::Arc;
 /// The most ways by which one host is tried (RFC 3263 §4.3); each is an attempt of its own.
 const WAYS_MAX: usize = 8;
 
-/// All contacts of a registered user, each on the flow on which it registered.
-pub fn phones_of(w: &mut World, name: &str) -> Vec<Track<Attempt>> {
-    contacts_of(w, name, &Peer::User(name.to_owned()))
+/// All contacts of a registered user, each on the flow on which it registered; with `instance`, of that phone alone.
+pub fn phones_of(w: &mut World, name: &str, instance: Option<&str>) -> Vec<Track<Attempt>> {
+    contacts_of(w, name, &Peer::User(name.to_owned()), instance)
 }
 
 /// All contacts of an address of record, which is called as this party.
-pub fn contacts_of(w: &mut World, name: &str, peer: &Peer) -> Vec<Track<Attempt>> {
+///
+/// Several flows of one phone are one after the other, the newest first, since a phone rings once (RFC 5626 §5.3, §6).
+pub fn contacts_of(w: &mut World, name: &str, peer: &Peer, instance: Option<&str>) -> Vec<Track<Attempt>> {
     let codecs = w.config.media.codecs.clone();
     let bindings = w.registrar.lookup(w.now.mono, name);
     let attempt = |b: &Binding| Attempt {
@@ -38,7 +40,17 @@ pub fn contacts_of(w: &mut World, name: &str, peer: &Peer) -> Vec<Track<Attempt>
         barred: false,
         forwarded: None,
     };
-    bindings.into_iter().map(|b| Track::new([attempt(b)])).collect()
+    let wanted = bindings.into_iter().filter(|b| instance.is_none_or(|wanted| b.instance == wanted));
+    let mut phones: Vec<(&Binding, Vec<Attempt>)> = Vec::new();
+    for binding in wanted {
+        let is_one =
+            |first: &Binding| first.reg_id.is_some() && binding.reg_id.is_some() && first.instance == binding.instance;
+        match phones.iter_mut().find(|(first, _)| is_one(first)) {
+            Some((_, flows)) => flows.push(attempt(binding)),
+            None => phones.push((binding, vec![attempt(binding)])),
+        }
+    }
+    phones.into_iter().map(|(_, flows)| Track::new(flows)).collect()
 }
 
 /// A number through one trunk: one attempt a target that is up.
