@@ -99,8 +99,9 @@ const KNEE: i32 = 24_576;
 /// cut: `KNEE + d·R / (d + R)` with `R` the room over the knee, which is as steep as a line at the knee and never reaches
 /// full scale.
 pub fn soften(sum: &[i32], out: &mut [i16]) {
-    let top = sum.iter().fold(0u32, |top, x| top.max(x.unsigned_abs()));
-    if top <= i16::MAX as u32 {
+    // Of a number that fits, no bit beyond the 15th differs from its sign.
+    let beyond = sum.iter().fold(0, |beyond, x| beyond | (x ^ (x >> 31)));
+    if beyond <= i32::from(i16::MAX) {
         for (out, &x) in out.iter_mut().zip(sum) {
             *out = x as i16;
         }

@@ -4,6 +4,8 @@
 //! Unlike the Appendix this adds no delay: where it holds back 3.75 ms to blend the last good samples, here the seam is
 //! blended with what linear prediction says of the next quarter of a period.
 
+use crate::cache::fetch;
+
 /// Longest pitch period in samples at 8 kHz: 66 Hz.
 const PITCH_MAX: usize = 120;
 /// Shortest: 200 Hz; a higher voice repeats in multiples.
@@ -31,8 +33,10 @@ const RING_MAX: usize = WIDE * PITCH_MAX / 4;
 pub struct Concealer {
     /// 1 at 8 kHz, 2 at 16 kHz.
     factor: usize,
-    /// The last samples put out, oldest first; of 8 kHz the second half of the array.
+    /// The last samples put out: a ring, of 8 kHz in the first half of the array, and where the next one goes. A good packet, of
+    /// which there are a thousand for each lost one, touches no more of it than its own length.
     history: [i16; HISTORY_MAX],
+    end: usize,
     /// History at the beginning of the loss.
     before: [i16; HISTORY_MAX],
     period: usize,
@@ -76,6 +80,7 @@ impl Concealer {
         Concealer {
             factor,
             history: [0; HISTORY_MAX],
+            end: 0,
             before: [0; HISTORY_MAX],
             period: factor * PITCH_MIN,
             now: Loop::EMPTY,
@@ -106,7 +111,8 @@ impl Concealer {
     /// Whether the step from what was made up to a packet is higher than those around it.
     fn would_click(&self, packet: &[i16]) -> bool {
         let steps = |samples: &[i16]| samples.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap_or(0);
-        let before = &self.history[HISTORY_MAX - SEAM - 1..];
+        let history = self.in_order();
+        let before = &history[HISTORY_MAX - SEAM - 1..];
         let after = &packet[..packet.len().min(SEAM + 1)];
         let (Some(from), Some(to)) = (before.last(), after.first()) else { return false };
         from.abs_diff(*to) > steps(before).max(steps(after))
@@ -143,9 +149,30 @@ impl Concealer {
     }
 
     fn remember(&mut self, packet: &[i16]) {
-        let new = &packet[packet.len().saturating_sub(HISTORY_MAX)..];
-        self.history.copy_within(new.len().., 0);
-        self.history[HISTORY_MAX - new.len()..].copy_from_slice(new);
+        let ring = &mut self.history[..self.factor * HISTORY];
+        let new = &packet[packet.len().saturating_sub(ring.len())..];
+        let (before, after) = new.split_at(new.len().min(ring.len() - self.end));
+        ring[self.end..self.end + before.len()].copy_from_slice(before);
+        ring[..after.len()].copy_from_slice(after);
+        self.end = (self.end + new.len()) % ring.len();
+    }
+
+    /// What was put out last, oldest first, at the end of the array.
+    fn in_order(&self) -> [i16; HISTORY_MAX] {
+        let (newer, older) = self.history[..self.factor * HISTORY].split_at(self.end);
+        let mut all = [0; HISTORY_MAX];
+        let from = HISTORY_MAX - newer.len() - older.len();
+        all[from..from + older.len()].copy_from_slice(older);
+        all[HISTORY_MAX - newer.len()..].copy_from_slice(newer);
+        all
+    }
+
+    /// A good packet is about to be given: what is read then is fetched.
+    #[inline]
+    pub fn foresee(&self) {
+        fetch(&self.factor);
+        fetch(&self.end);
+        fetch(&self.lost);
     }
 
     fn next_sample(&mut self) -> f32 {
@@ -179,8 +206,8 @@ impl Concealer {
     }
 
     fn begin(&mut self) {
-        self.before = self.history;
-        self.period = pitch(&self.history, self.factor);
+        self.before = self.in_order();
+        self.period = pitch(&self.before, self.factor);
         self.now = Loop::of(&self.before, self.period, 1, 0);
         self.blend = 0;
         self.ring = ringing(&self.before, self.factor);

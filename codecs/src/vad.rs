@@ -21,6 +21,7 @@ const HANGOVER_MS: u32 = 200;
 pub struct Detector {
     sample_rate_hz: u32,
     floor_dbov: f32,
+    level_dbov: f32,
     speaking: bool,
     /// Samples above the threshold in a row, and since the last one above.
     above: u32,
@@ -31,7 +32,14 @@ impl Detector {
     /// For sound of `sample_rate_hz`.
     pub fn new(sample_rate_hz: u32) -> Detector {
         let floor_dbov = FLOOR_MAX_DBOV;
-        Detector { sample_rate_hz: sample_rate_hz.max(1), floor_dbov, speaking: false, above: 0, since: 0 }
+        Detector {
+            sample_rate_hz: sample_rate_hz.max(1),
+            floor_dbov,
+            level_dbov: FLOOR_DB,
+            speaking: false,
+            above: 0,
+            since: 0,
+        }
     }
 
     /// Takes the next frame (10 to 60 ms) and says whether somebody speaks; an empty frame changes nothing.
@@ -40,6 +48,7 @@ impl Detector {
             return self.speaking;
         }
         let (level, samples) = (rms_dbov(frame), frame.len() as u32);
+        self.level_dbov = level;
         let seconds = samples as f32 / self.sample_rate_hz as f32;
         self.floor_dbov = level.max(FLOOR_DB).min(self.floor_dbov + RISE_DB * seconds).min(FLOOR_MAX_DBOV);
         let over = if self.speaking { LASTING_DB } else { ONSET_DB };
@@ -61,6 +70,11 @@ impl Detector {
 
     pub fn is_speaking(&self) -> bool {
         self.speaking
+    }
+
+    /// RMS level of the latest frame in dBov.
+    pub const fn level_dbov(&self) -> f32 {
+        self.level_dbov
     }
 
     /// The noise floor in dBov.

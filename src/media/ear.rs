@@ -173,10 +173,17 @@ impl Ear {
     /// A frame is about to be pulled.
     #[inline]
     pub fn foresee_pull(&self) {
-        self.jitter.foresee_take();
-        fetch(&self.concealer);
-        fetch(&self.queue);
+        self.jitter.foresee_pull();
+        self.concealer.foresee();
+        fetch(&self.queued);
+        fetch(&self.kind);
         fetch(&self.heard);
+    }
+
+    /// The same, a while after [`Ear::foresee_pull`]: what that has fetched says where the next packet lies.
+    #[inline]
+    pub fn foresee_take(&self) {
+        self.jitter.foresee_take();
     }
 
     /// Nothing has come for a while.

@@ -182,11 +182,20 @@ impl Room {
     // ---- a tick ----------------------------------------------------------------------------------------------------
 
     pub fn begin(&mut self) {
-        self.buses
-            .begin(self.seats.iter().any(|s| s.band == Rate::Wide), self.seats.iter().any(|s| s.band == Rate::Narrow));
+        let (mut wide, mut narrow, mut whispers) = (false, false, false);
         for seat in &mut self.seats {
+            wide |= seat.band == Rate::Wide;
+            narrow |= seat.band == Rate::Narrow;
+            whispers |= !seat.whispers.is_empty();
             seat.begin();
         }
+        self.buses.begin(wide, narrow);
+        if whispers {
+            self.begin_whispers();
+        }
+    }
+
+    fn begin_whispers(&mut self) {
         for i in 0..self.seats.len() {
             let Some(seat) = self.seats.get_mut(i).filter(|seat| !seat.whispers.is_empty()) else { continue };
             let mut whispers = std::mem::take(&mut seat.whispers);

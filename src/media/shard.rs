@@ -180,14 +180,24 @@ impl Shard {
         if self.index.is_empty() {
             return None;
         }
+        Some(Instant::from_micros(self.due_step() * STEP_US))
+    }
+
+    /// The next step in which something sounds, else that of the next look. A look waits for sound that comes before the one after
+    /// it: a waking costs as much as some packets.
+    fn due_step(&self) -> u64 {
         let look = self.step.next_multiple_of(LOOK_STEPS);
         let is_due = |s: &u64| {
             self.wheel.get(*s as usize % WHEEL).is_some_and(|w| !w.is_empty())
                 || self.ears.get(*s as usize % EARS).is_some_and(|e| !e.is_empty())
                 || self.mixes_in(*s)
         };
-        let sound = (self.step..look).find(is_due);
-        Some(Instant::from_micros(sound.unwrap_or(look) * STEP_US))
+        (self.step..look + LOOK_STEPS).find(is_due).unwrap_or(look)
+    }
+
+    /// Whether it mixes a room: what its members say waits for that.
+    pub fn mixes(&self) -> bool {
+        self.rooms.iter().any(|rooms| !rooms.is_empty())
     }
 
     pub fn order(&mut self, now: Instant, order: Order, out: &mut impl Sink) {
@@ -275,12 +285,21 @@ impl Shard {
     /// The legs after the `n`th of these are about to speak, and the ears of the next to be pulled.
     #[inline]
     fn foresee_after<'a>(&self, n: usize, mut port: impl FnMut(usize) -> Option<&'a u32>) {
-        if let Some(port) = port(n + 4) {
+        if let Some(port) = port(n + 6) {
             self.foresee(*port);
         }
-        let soon = port(n + 2).and_then(|port| self.places.get(*port as usize)?.as_ref());
-        if let Some(place) = soon {
-            place.leg.foresee_pull();
+        let mut leg = |n| Some(&self.places.get(*port(n)? as usize)?.as_ref()?.leg);
+        leg(n + 4).into_iter().for_each(Leg::foresee_pull);
+        leg(n + 2).into_iter().for_each(Leg::foresee_take);
+    }
+
+    /// The leg of the port after the next is about to be sent to, and those after it.
+    #[inline]
+    fn foresee_sent(&self, ports: [Option<u32>; 2]) {
+        let [soon, later] = ports;
+        later.into_iter().for_each(|port| self.foresee(port));
+        if let Some(place) = soon.and_then(|port| self.places.get(port as usize)?.as_ref()) {
+            place.leg.foresee_sent();
         }
     }
 
@@ -342,7 +361,7 @@ impl Shard {
         let current = now.as_micros() / STEP_US;
         // After a stop of the whole machine nothing between is worth being counted.
         self.step = self.step.max(current.saturating_sub(10_000_000 / STEP_US));
-        self.effort.tick(self.step, current);
+        self.effort.tick(self.due_step(), current);
         while self.step <= current {
             let (step, late) = (self.step, current - self.step >= LATE_STEPS);
             self.step += 1;

@@ -1,6 +1,7 @@
 //! How late packets come: the lower edge of their transit, and how far beyond it nearly all of them stay.
 
 use crate::base::time::{Duration, Instant};
+use codecs::cache::fetch;
 
 /// Width of a bin in microseconds.
 const BIN_US: i64 = 2_500;
@@ -47,6 +48,12 @@ impl Delay {
             peak_until: Instant::ZERO,
             target_us: BIN_US,
         }
+    }
+
+    /// [`Delay::target_us`] is about to be asked for.
+    #[inline]
+    pub fn foresee_target(&self) {
+        fetch(&self.target_us);
     }
 
     /// Transit of the fastest packets, in microseconds of the receiver's clock against the sender's; `None` at the start.

@@ -151,12 +151,19 @@ impl Jitter {
         self.store.foresee_put();
     }
 
+    /// A pull is about to begin.
+    #[inline]
+    pub fn foresee_pull(&self) {
+        self.delay.foresee_target();
+        fetch(&self.state);
+        fetch(&self.position);
+        fetch(&self.counts);
+        self.store.foresee_first();
+    }
+
     /// What is next is about to be taken.
     #[inline]
     pub fn foresee_take(&self) {
-        fetch(&self.delay);
-        fetch(&self.position);
-        fetch(&self.counts);
         self.store.foresee_take(self.next);
     }
 

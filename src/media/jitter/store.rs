@@ -41,6 +41,8 @@ impl Waiting {
 #[derive(Clone, Debug)]
 pub struct Store {
     slots: [Option<Waiting>; SLOTS],
+    /// Which of them hold one, bit by bit: the others need not be looked at.
+    used: u32,
     blocks: [[u8; BLOCK]; BLOCKS],
     /// The block after each, in a chain of a packet or of the free ones.
     after: [u8; BLOCKS],
@@ -51,7 +53,7 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Store {
         let after = std::array::from_fn(|n| if n + 1 < BLOCKS { n as u8 + 1 } else { NONE });
-        Store { slots: [None; SLOTS], blocks: [[0; BLOCK]; BLOCKS], after, free: 0, free_count: BLOCKS }
+        Store { slots: [None; SLOTS], used: 0, blocks: [[0; BLOCK]; BLOCKS], after, free: 0, free_count: BLOCKS }
     }
 }
 
@@ -63,13 +65,24 @@ impl Store {
     /// What a packet is put into next.
     #[inline]
     pub fn foresee_put(&self) {
-        self.blocks.get(usize::from(self.free)).into_iter().for_each(fetch);
+        fetch(&self.after);
+        fetch(&self.free);
+        fetch(&self.used);
+    }
+
+    /// Where what waits stands.
+    #[inline]
+    pub fn foresee_first(&self) {
+        fetch(&self.used);
+        fetch(&self.free);
+        fetch(&self.after);
     }
 
     /// What waits with that number.
     #[inline]
     pub fn foresee_take(&self, sequence: i64) {
-        self.slots.get(Store::slot(sequence)).into_iter().for_each(fetch);
+        let slot = self.slots.get(Store::slot(sequence));
+        slot.into_iter().for_each(fetch);
     }
 
     pub fn get(&self, sequence: i64) -> Option<&Waiting> {
@@ -83,11 +96,19 @@ impl Store {
 
     /// The first packet by number.
     pub fn first(&self) -> Option<&Waiting> {
-        self.slots.iter().flatten().min_by_key(|w| w.sequence)
+        let (mut used, mut first) = (self.used, None::<&Waiting>);
+        while used != 0 {
+            let waiting = self.slots.get(used.trailing_zeros() as usize)?.as_ref()?;
+            if first.is_none_or(|first| waiting.sequence < first.sequence) {
+                first = Some(waiting);
+            }
+            used &= used - 1;
+        }
+        first
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// Whether a payload of `len` bytes finds room.
@@ -119,6 +140,7 @@ impl Store {
         }
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(waiting);
+            self.used |= 1 << slot;
         }
         true
     }
@@ -137,8 +159,10 @@ impl Store {
 
     /// Forgets a packet.
     pub fn remove(&mut self, sequence: i64) {
-        let slot = self.slots.get_mut(Store::slot(sequence));
-        let Some(waiting) = slot.and_then(|s| s.take_if(|w| w.sequence == sequence)) else { return };
+        let slot = Store::slot(sequence);
+        let place = self.slots.get_mut(slot);
+        let Some(waiting) = place.and_then(|s| s.take_if(|w| w.sequence == sequence)) else { return };
+        self.used &= !(1 << slot);
         let mut next = waiting.first;
         while let Some(after) = self.after.get_mut(usize::from(next)) {
             let n = std::mem::replace(&mut next, *after);

@@ -10,6 +10,7 @@ use crate::media::jitter::Packet;
 use crate::media::mouth::{Mouth, PAYLOAD_MAX};
 use crate::media::player::{Filled, SAMPLE_RATE};
 use crate::rtp::packet::{HEADER_LEN, Header};
+use codecs::cache::fetch;
 use std::net::SocketAddr;
 
 /// Packets for which a codec that can be relayed is still decoded, while no pause comes: 2 s at 20 ms.
@@ -130,13 +131,26 @@ impl Leg {
     /// A packet is about to come.
     #[inline]
     pub fn foresee_packet(&self) {
+        self.foresee_sent();
         self.ear.iter().for_each(|ear| ear.foresee_packet());
+    }
+
+    /// A packet is about to be made for it.
+    #[inline]
+    pub fn foresee_sent(&self) {
+        fetch(&self.setting.state);
     }
 
     /// Its ear is about to be pulled.
     #[inline]
     pub fn foresee_pull(&self) {
         self.ear.iter().for_each(|ear| ear.foresee_pull());
+    }
+
+    /// The same, a while later.
+    #[inline]
+    pub fn foresee_take(&self) {
+        self.ear.iter().for_each(|ear| ear.foresee_take());
     }
 
     pub fn ear(&mut self) -> Option<&mut Ear> {

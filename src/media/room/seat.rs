@@ -181,7 +181,7 @@ impl Seat {
         self.quiet = if level::peak(frame) < QUIET_PEAK { self.quiet.saturating_add(1) } else { 0 };
         self.is_open = self.quiet < QUIET_FRAMES;
         let speaks = self.detector.push(frame);
-        let level_dbov = if self.is_open { level::rms_dbov(frame) } else { level::FLOOR_DB };
+        let level_dbov = if self.is_open { self.detector.level_dbov() } else { level::FLOOR_DB };
         let rise = if level_dbov > self.voice.level_dbov { 0.4 } else { 0.06 };
         self.voice = Voice { speaks, level_dbov: self.voice.level_dbov + rise * (level_dbov - self.voice.level_dbov) };
         let mut copy = [0; FRAME_MAX];

@@ -141,7 +141,7 @@ impl Shard {
         hall.record(due, out);
         let mut encoded = Encoded { done: [None; 6], payloads: [[0; NARROW]; 6] };
         for (seat, port) in hall.ports.iter().enumerate() {
-            hall.ports.get(seat + 4).copied().flatten().into_iter().for_each(|port| self.foresee(port));
+            self.foresee_sent([2, 4].map(|n| hall.ports.get(seat + n).copied().flatten()));
             if let (Some(port), Some(mixed)) = (*port, hall.room.heard(seat)) {
                 self.say(port, due, mixed, &mut encoded, out);
             }

@@ -15,9 +15,12 @@ const RELAY_REST: Duration = Duration::from_micros(120);
 /// it. Where the system does not say when a packet came, it is less, or the jitter buffer would take the waiting for scatter.
 const SOUND_SPAN: Duration = Duration::from_millis(10);
 const SOUND_REST: Duration = Duration::from_millis(2);
+/// What waits for the mixing of its room waits for that alone: more than come until then. Fifty members are one waking each 20 ms.
+const MIX_SPAN: Duration = Duration::from_millis(30);
 /// A count that is not reached ends so late. Shorter than the system's own tick (4 ms at 250 Hz) it needs a timer of its own.
 const RELAY_PATIENCE: Duration = Duration::from_millis(4);
 const SOUND_PATIENCE: Duration = Duration::from_millis(10);
+const MIX_PATIENCE: Duration = Duration::from_millis(20);
 /// Counts of a window that were not reached, and how long none is begun after so many.
 const STRAYS_MAX: u32 = 2;
 const DISTRUST: Duration = Duration::from_millis(500);
@@ -65,8 +68,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Before a wait. `received` and `relayed` are counted since the start.
-    pub fn plan(&mut self, now: Instant, received: u64, relayed: u64) -> Gather {
+    /// Before a wait. `received` and `relayed` are counted since the start; `mixes`: a room is mixed.
+    pub fn plan(&mut self, now: Instant, (received, relayed): (u64, u64), mixes: bool) -> Gather {
         let passed = now.since(self.begin);
         if passed >= WINDOW {
             if self.strays >= STRAYS_MAX {
@@ -75,7 +78,7 @@ impl Pace {
             let came = received.saturating_sub(self.received);
             // After a long sleep nothing is known of now.
             let came = if passed < WINDOW * 3 { came } else { 0 };
-            (self.gather, self.more) = plan(came, passed, relayed == self.relayed, now < self.distrust);
+            (self.gather, self.more) = plan(came, passed, (relayed == self.relayed, mixes), now < self.distrust);
             (self.begin, self.received, self.relayed, self.strays) = (now, received, relayed, 0);
         }
         self.left += self.more;
@@ -96,10 +99,11 @@ impl Pace {
 }
 
 /// How a wait gathers, and how many thousandths of a packet more in the mean.
-fn plan(came: u64, passed: Duration, only_sound: bool, distrusted: bool) -> (Gather, u32) {
-    let (span, rest, patience) = match only_sound {
-        true => (SOUND_SPAN, SOUND_REST, SOUND_PATIENCE),
-        false => (RELAY_SPAN, RELAY_REST, RELAY_PATIENCE),
+fn plan(came: u64, passed: Duration, (only_sound, mixes): (bool, bool), distrusted: bool) -> (Gather, u32) {
+    let (span, rest, patience) = match (only_sound, mixes) {
+        (true, true) => (MIX_SPAN, SOUND_REST, MIX_PATIENCE),
+        (true, false) => (SOUND_SPAN, SOUND_REST, SOUND_PATIENCE),
+        (false, _) => (RELAY_SPAN, RELAY_REST, RELAY_PATIENCE),
     };
     let share = span.as_secs_f64() / passed.as_secs_f64().max(1e-6);
     let thousandths = ((came as f64 * share * 1_000.0) as u64).min(PACKETS_MAX * 1_000) as u32;
@@ -122,7 +126,7 @@ mod tests {
     fn after(pace: &mut Pace, packets: u64, relayed: u64) -> Gather {
         let from = pace.begin;
         for n in 1..=3 {
-            pace.plan(from + ms(10 * n), pace.received + packets, pace.relayed + relayed);
+            pace.plan(from + ms(10 * n), (pace.received + packets, pace.relayed + relayed), false);
         }
         pace.gather
     }
@@ -132,7 +136,7 @@ mod tests {
         let mut pace = Pace::default();
         after(&mut pace, 300, 300);
         let now = pace.begin + ms(1);
-        let waits = (0..1_000).map(|_| pace.plan(now, pace.received, pace.relayed).packets);
+        let waits = (0..1_000).map(|_| pace.plan(now, (pace.received, pace.relayed), false).packets);
         assert!((6_448..=6_451).contains(&waits.sum::<u32>()));
     }
 
@@ -157,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn a_room_is_waited_for() {
+        let mut pace = Pace::default();
+        for n in 1..=3 {
+            pace.plan(pace.begin + ms(20), (n * 50, 0), true);
+        }
+        let gather = Gather { packets: 75, patience: MIX_PATIENCE, rest: SOUND_REST };
+        assert_eq!(pace.gather, gather, "the mixing comes before so many packets");
+        pace.plan(pace.begin + ms(20), (200, 1), true);
+        assert_eq!(pace.gather, Gather::NOT, "what is passed on does not wait for it");
+    }
+
+    #[test]
     fn who_waited_in_vain_rests_by_time_for_a_while() {
         let mut pace = Pace::default();
         let counting = after(&mut pace, 300, 300);
@@ -173,6 +189,10 @@ mod tests {
         }
         assert_eq!(after(&mut pace, 300, 300), counting);
         let silent = pace.begin + ms(100);
-        assert_eq!(pace.plan(silent, pace.received + 3_000, pace.relayed + 3_000), Gather::NOT, "after a long sleep");
+        assert_eq!(
+            pace.plan(silent, (pace.received + 3_000, pace.relayed + 3_000), false),
+            Gather::NOT,
+            "after a long sleep"
+        );
     }
 }

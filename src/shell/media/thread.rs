@@ -284,7 +284,7 @@ impl<I: PacketIo> Worker<I> {
         let now = self.clock.mono();
         let mut timeout = self.shard.deadline().map(|due| due.since(now));
         let stats = self.shard.stats();
-        let gather = self.pace.plan(now, stats.packets_received, stats.packets_relayed);
+        let gather = self.pace.plan(now, (stats.packets_received, stats.packets_relayed), self.shard.mixes());
         if !self.uplink.kept.is_empty() {
             timeout = Some(timeout.unwrap_or(Duration::MAX).min(FULL_PAUSE));
         }
