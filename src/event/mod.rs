@@ -2,10 +2,12 @@
 
 mod cdr;
 mod ending;
+mod reach;
 mod timeline;
 
 pub use cdr::{Cdr, Charge, Direction, IdentityCdr, LegCdr, Quality, TransferCdr, TransferKind};
 pub use ending::{Class, Ending};
+pub use reach::Changed;
 pub use timeline::{Entry, Side, Timeline, What};
 
 use crate::base::pii::Pii;
@@ -98,6 +100,11 @@ pub enum Fact {
         to: Pii<String>,
         octets: usize,
         status: u16,
+    },
+    /// A user, or an operator, has said where the user's calls go; the shell stores it.
+    Reached {
+        user: String,
+        changed: Changed,
     },
     TrunkUp {
         trunk: String,

@@ -1,12 +1,13 @@
-//! Facts leave the control thread here: logged, and ended calls stored and acknowledged.
+//! Facts leave the control thread here: logged; ended calls stored and acknowledged; what users changed stored.
 //!
 //! The control thread collects facts and hands them over in batches; the ledger thread logs them and commits records in
 //! batches. A store that fails is tried again with growing pauses; meanwhile records wait in memory, within stated bounds.
 
 use super::logs;
-use super::store::Store;
+use super::store::{Fault, Store};
 use crate::base::time::{Duration, Instant};
-use crate::event::{CallId, CallRecord, Fact};
+use crate::event::{CallId, CallRecord, Changed, Fact};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -53,7 +54,7 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn note(&mut self, fact: Fact, now: Instant) {
-        let is_record = matches!(fact, Fact::CallEnded(_));
+        let is_record = matches!(fact, Fact::CallEnded(_) | Fact::Reached { .. });
         if self.facts.len() >= if is_record { RECORDS_MAX } else { FACTS_MAX } {
             self.dropped += 1;
             if is_record {
@@ -105,6 +106,8 @@ struct Keeper<S, F> {
     condition: Arc<Condition>,
     #[expect(clippy::vec_box, reason = "they come boxed; moving them out would copy each")]
     records: Vec<Box<CallRecord>>,
+    /// By user: what is newer takes the place of what waits.
+    changed: BTreeMap<String, Changed>,
     commit_at: Option<std::time::Instant>,
     retry: Duration,
 }
@@ -124,6 +127,7 @@ where
         batches,
         condition: Arc::clone(&condition),
         records: Vec::new(),
+        changed: BTreeMap::new(),
         commit_at: None,
         retry: RETRY_FIRST,
     };
@@ -163,10 +167,12 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
     fn take(&mut self, facts: Vec<Fact>) {
         logs::together(|| facts.iter().for_each(logs::fact));
         for fact in facts {
-            if let Fact::CallEnded(record) = fact {
-                self.records.push(record);
-                self.commit_at.get_or_insert_with(|| std::time::Instant::now() + COMMIT);
+            match fact {
+                Fact::CallEnded(record) => self.records.push(record),
+                Fact::Reached { user, changed } => _ = self.changed.insert(user, changed),
+                _ => continue,
             }
+            self.commit_at.get_or_insert_with(|| std::time::Instant::now() + COMMIT);
         }
         self.condition.records_waiting.store(self.records.len() as u64, Ordering::Relaxed);
     }
@@ -174,25 +180,41 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
     fn commit(&mut self) {
         while !self.records.is_empty() {
             let portion = self.records.len().min(COMMIT_MAX);
-            if let Err(fault) = self.store.append(&self.records[..portion]) {
-                self.condition.commit_failures.fetch_add(1, Ordering::Relaxed);
-                self.condition.is_failing.store(true, Ordering::Relaxed);
-                tracing::error!(%fault, records = self.records.len(), retry_ms = self.retry.as_millis() as u64, "the store fails");
-                self.commit_at = Some(std::time::Instant::now() + self.retry);
-                self.retry = (self.retry * 2).min(RETRY_MAX);
+            let done = self.store.append(&self.records[..portion]);
+            if !self.is_committed(done) {
                 return;
             }
-            if self.condition.is_failing.swap(false, Ordering::Relaxed) {
-                tracing::info!("the store works again");
-            }
-            self.retry = RETRY_FIRST;
             let calls: Vec<CallId> = self.records.drain(..portion).map(|r| r.cdr.call).collect();
-            self.condition.commits.fetch_add(1, Ordering::Relaxed);
             self.condition.records_stored.fetch_add(calls.len() as u64, Ordering::Relaxed);
             (self.stored)(calls);
         }
         self.condition.records_waiting.store(0, Ordering::Relaxed);
+        if !self.changed.is_empty() {
+            let done = self.store.keep(&self.changed);
+            if !self.is_committed(done) {
+                return;
+            }
+            self.changed.clear();
+        }
         self.commit_at = None;
+    }
+
+    /// Counts a commit; one that failed is tried again, each time after a longer pause.
+    fn is_committed(&mut self, done: Result<(), Fault>) -> bool {
+        if let Err(fault) = done {
+            self.condition.commit_failures.fetch_add(1, Ordering::Relaxed);
+            self.condition.is_failing.store(true, Ordering::Relaxed);
+            tracing::error!(%fault, records = self.records.len(), retry_ms = self.retry.as_millis() as u64, "the store fails");
+            self.commit_at = Some(std::time::Instant::now() + self.retry);
+            self.retry = (self.retry * 2).min(RETRY_MAX);
+            return false;
+        }
+        if self.condition.is_failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store works again");
+        }
+        self.retry = RETRY_FIRST;
+        self.condition.commits.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     fn finish(&mut self) {
@@ -205,6 +227,10 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
         for record in self.records.drain(..) {
             self.condition.records_lost.fetch_add(1, Ordering::Relaxed);
             tracing::error!(call = %record.cdr.call, cdr = %super::store::cdr_json(&record.cdr), "the record is only in the log");
+        }
+        if !self.changed.is_empty() {
+            let users: Vec<&String> = self.changed.keys().collect();
+            tracing::error!(?users, "what these users changed of their forwarding is not stored");
         }
     }
 }

@@ -80,6 +80,11 @@ pub fn fact(fact: &Fact) {
             info!(aor, contact, %source, expires_s, "registered");
         }
         Fact::Unregistered { aor, contact, why } => info!(aor, contact, why, "unregistered"),
+        Fact::Reached { user, changed } => {
+            let set = |number: &Option<Option<String>>| number.as_ref().map(|number| number.is_some());
+            let (always, busy, no_answer) = (set(&changed.always), set(&changed.busy), set(&changed.no_answer));
+            info!(user, always, busy, no_answer, dnd = changed.dnd, "forwarding changed");
+        }
         Fact::TrunkUp { trunk, target } => info!(trunk, target, "trunk up"),
         Fact::TrunkDown { trunk, target, why } => warn!(trunk, target, why, "trunk down"),
         Fact::TrunkOut { trunk, why, rest_s } => warn!(trunk, why, rest_s, "trunk out"),

@@ -204,7 +204,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
     let identity = Identity::new(&loaded.config, keys, mail.clone());
     let (recordings, recorded) = (recording::Settings::of(&loaded.config), mail.clone());
     let (thread_streams, thread_mail) = (streams.clone(), mailbox);
-    let known = known(&loaded.config);
+    let (known, changed) = (known(&loaded.config), changed(&loaded.config));
     let control = std::thread::Builder::new().name("control".into()).spawn(move || {
         let make = move || -> std::io::Result<_> {
             let mut media = MediaEngine::start(settings, prompts, clock)?;
@@ -217,6 +217,7 @@ async fn start(mut loaded: Loaded) -> Result<Running, Refusal> {
             core.set_nonce_key(random()?);
             core.set_key_seed(random()?);
             core.set_settings(known);
+            core.set_changed(changed);
             let (streams, mailbox): (Streams, Mailbox) = (thread_streams, thread_mail);
             Control::new(Parts {
                 core,
@@ -269,6 +270,14 @@ fn capture(loaded: &Loaded, listeners: &[Listener], secrecy: &Secrecy) -> std::i
 fn known(config: &Config) -> crate::switch::Settings {
     store::known(&store::file(&config.data_dir), &config.sip.domain).unwrap_or_else(|fault| {
         tracing::warn!(%fault, "the settings of the REST interface cannot be read");
+        Default::default()
+    })
+}
+
+/// What users have changed of where their calls go.
+fn changed(config: &Config) -> std::collections::BTreeMap<String, crate::event::Changed> {
+    store::changed(&store::file(&config.data_dir)).unwrap_or_else(|fault| {
+        tracing::warn!(%fault, "what users changed of their forwarding cannot be read");
         Default::default()
     })
 }

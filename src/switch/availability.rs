@@ -1,21 +1,14 @@
 //! What users have changed while we run of where their calls go: by a feature code, or by an operator. It stands above tandem.yaml
-//! until it is taken back or we start anew.
+//! until it is changed again; the shell stores it and hands it in at the next start.
 
+use super::Switch;
 use super::call::Call;
 use super::world::World;
 use crate::b2bua::leg::Peer;
 use crate::config::{Availability, is_dialled};
-use crate::event::{Side, What};
+use crate::event::{Changed, Fact, Side, What};
 use crate::verb::{FeatureSettings, Outcome};
-
-/// What a user has changed; `Some(None)`: there is none any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
-    always: Option<Option<String>>,
-    busy: Option<Option<String>>,
-    no_answer: Option<Option<String>>,
-    dnd: Option<bool>,
-}
+use std::collections::BTreeMap;
 
 /// A number as it was given; "off" is none.
 fn number(text: Option<&String>) -> Result<Option<Option<String>>, String> {
@@ -27,17 +20,24 @@ fn number(text: Option<&String>) -> Result<Option<Option<String>>, String> {
     }
 }
 
-impl Changed {
-    fn take(&mut self, set: &FeatureSettings) -> Result<(), String> {
-        let (always, busy, no_answer) =
-            (number(set.always.as_ref())?, number(set.busy.as_ref())?, number(set.no_answer.as_ref())?);
-        for (place, new) in [(&mut self.always, always), (&mut self.busy, busy), (&mut self.no_answer, no_answer)] {
-            if new.is_some() {
-                *place = new;
-            }
+/// Takes what is said into what is there: all of it, or nothing where the reason is returned.
+fn take(changed: &mut Changed, set: &FeatureSettings) -> Result<(), String> {
+    let (always, busy, no_answer) =
+        (number(set.always.as_ref())?, number(set.busy.as_ref())?, number(set.no_answer.as_ref())?);
+    for (place, new) in [(&mut changed.always, always), (&mut changed.busy, busy), (&mut changed.no_answer, no_answer)]
+    {
+        if new.is_some() {
+            *place = new;
         }
-        self.dnd = set.dnd.or(self.dnd);
-        Ok(())
+    }
+    changed.dnd = set.dnd.or(changed.dnd);
+    Ok(())
+}
+
+impl Switch {
+    /// What users had changed before this start; before the first call.
+    pub fn set_changed(&mut self, changed: BTreeMap<String, Changed>) {
+        self.world.changed = changed;
     }
 }
 
@@ -66,8 +66,12 @@ impl World {
             return Err(format!("there is no user {user}"));
         }
         let mut changed = self.changed.get(user).cloned().unwrap_or_default();
-        changed.take(set)?;
-        self.changed.insert(user.to_owned(), changed);
+        let before = changed.clone();
+        take(&mut changed, set)?;
+        if changed != before {
+            self.changed.insert(user.to_owned(), changed.clone());
+            self.fact(Fact::Reached { user: user.to_owned(), changed });
+        }
         Ok(())
     }
 }
@@ -102,11 +106,11 @@ mod tests {
             dnd,
         };
         let mut changed = Changed::default();
-        assert_eq!(changed.take(&set("200", "", None)), Ok(()));
-        assert_eq!(changed.take(&set("", "off", Some(true))), Ok(()));
+        assert_eq!(take(&mut changed, &set("200", "", None)), Ok(()));
+        assert_eq!(take(&mut changed, &set("", "off", Some(true))), Ok(()));
         let both = Changed { always: Some(Some("200".into())), busy: Some(None), no_answer: None, dnd: Some(true) };
         assert_eq!(changed, both);
-        assert!(changed.take(&set("2 0", "", Some(false))).is_err());
+        assert!(take(&mut changed, &set("2 0", "", Some(false))).is_err());
         assert_eq!(changed, both, "nothing of what is refused is taken");
     }
 }

@@ -1,5 +1,6 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
+mod availability;
 mod carrier;
 mod conference;
 mod digits;
@@ -144,6 +145,7 @@ struct Bench {
     dialled: Vec<(media::LegId, media::Press)>,
     queries: Vec<crate::sip::locate::Query>,
     identity: Vec<crate::sip::identity::Order>,
+    reached: BTreeMap<String, crate::event::Changed>,
 }
 
 impl Bench {
@@ -171,6 +173,7 @@ impl Bench {
             dialled: Vec::new(),
             queries: Vec::new(),
             identity: Vec::new(),
+            reached: BTreeMap::new(),
         }
     }
 
@@ -193,6 +196,7 @@ impl Bench {
                     self.ended.push(*record);
                     self.input(Input::Stored { call });
                 }
+                Output::Fact(crate::event::Fact::Reached { user, changed }) => _ = self.reached.insert(user, changed),
                 Output::Media(media::Command::Set { leg, state }) => {
                     self.hears.insert(leg, state.hears.clone());
                     self.taps.insert(leg, state.tap);

@@ -213,7 +213,7 @@ pub struct World {
     /// Parked calls, by slot.
     pub parked: std::collections::BTreeMap<String, CallKey>,
     /// What users have changed of where their calls go.
-    pub changed: std::collections::BTreeMap<String, super::availability::Changed>,
+    pub changed: std::collections::BTreeMap<String, crate::event::Changed>,
     /// What calls want that concerns others too.
     pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.

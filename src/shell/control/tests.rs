@@ -144,6 +144,10 @@ impl Store for Kept {
         self.0.lock().unwrap().extend(records.iter().map(|r| r.cdr.call));
         Ok(())
     }
+
+    fn keep(&mut self, _: &std::collections::BTreeMap<String, crate::event::Changed>) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// What a test holds of a loop.

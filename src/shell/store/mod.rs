@@ -1,5 +1,6 @@
-//! What outlives the process: call detail records and timelines, in SQLite.
+//! What outlives the process: call detail records, timelines, settings and what users changed, in SQLite.
 
+mod changed;
 mod export;
 mod known;
 mod query;
@@ -12,6 +13,7 @@ mod tests;
 mod view;
 mod when;
 
+pub use changed::changed;
 pub use export::{Broken, Format, export, write_cdrs};
 pub use known::{ha1, known};
 pub use query::{Filter, Page, Reader, StoredCall};
@@ -21,7 +23,8 @@ pub use sqlite::Sqlite;
 pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};
 pub use when::parse as parse_when;
 
-use crate::event::CallRecord;
+use crate::event::{CallRecord, Changed};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +33,9 @@ pub trait Store: Send {
     /// Stores all of them or none; on `Ok` they are on disk. A call that is stored already is left as it is, so that a commit
     /// whose outcome is unknown can be repeated.
     fn append(&mut self, records: &[Box<CallRecord>]) -> Result<(), Fault>;
+
+    /// What these users have changed takes the place of what they had: of all of them, or of none.
+    fn keep(&mut self, changed: &BTreeMap<String, Changed>) -> Result<(), Fault>;
 }
 
 /// A store that could not do what was asked: the disk, the file, its schema.

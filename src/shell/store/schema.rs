@@ -104,6 +104,15 @@ ALTER TABLE leg ADD COLUMN charge TEXT;
 ALTER TABLE recording ADD COLUMN conference BLOB;
 CREATE INDEX recording_conference ON recording (conference) WHERE conference IS NOT NULL;
 ",
+    "
+CREATE TABLE changed (
+    user TEXT PRIMARY KEY,
+    always TEXT,
+    busy TEXT,
+    no_answer TEXT,
+    dnd INTEGER
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a database to this program's schema; refuses one that a newer program has written.

@@ -1,9 +1,10 @@
 //! The writer: one connection, one transaction a batch, prepared statements.
 
 use super::view::{charge_json, entries_json, identity_json, quality_json, transfers_json};
-use super::{Fault, Store, schema};
-use crate::event::{CallRecord, Cdr, Direction, LegCdr};
+use super::{Fault, Store, changed, schema};
+use crate::event::{CallRecord, Cdr, Changed, Direction, LegCdr};
 use rusqlite::{CachedStatement, Connection, params};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The embedded database's writer.
@@ -58,6 +59,13 @@ impl Store for Sqlite {
                 timeline.execute(params![id, record.started.as_micros(), record.timeline.dropped(), entries])?;
             }
         }
+        change.commit()?;
+        Ok(())
+    }
+
+    fn keep(&mut self, all: &BTreeMap<String, Changed>) -> Result<(), Fault> {
+        let change = self.db.transaction()?;
+        changed::put(&change, all)?;
         change.commit()?;
         Ok(())
     }

@@ -193,6 +193,14 @@ impl Store for Flaky {
         }
         self.inner.append(records)
     }
+
+    fn keep(&mut self, all: &BTreeMap<String, Changed>) -> Result<(), Fault> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(Fault::new("no space left on device"));
+        }
+        self.inner.keep(all)
+    }
 }
 
 #[test]
@@ -214,6 +222,48 @@ fn a_failing_disk_loses_nothing_and_acknowledges_once() {
     assert_eq!(*acknowledged.lock().unwrap(), (1..=300).map(CallId).collect::<Vec<_>>());
     let reader = Reader::open(&folder.file()).unwrap();
     assert_eq!(reader.list(&Filter::default(), None, 1_000).unwrap().cdrs.len(), 300);
+}
+
+/// All that can be changed, and what each is without it.
+fn changes() -> [Changed; 3] {
+    let number = |text: &str| Some(Some(text.to_owned()));
+    [
+        Changed { always: number("200"), busy: Some(None), no_answer: None, dnd: Some(true) },
+        Changed { always: Some(None), busy: number("+1212"), no_answer: number("*9"), dnd: Some(false) },
+        Changed::default(),
+    ]
+}
+
+#[test]
+fn what_users_changed_is_read_as_it_was_kept_and_the_newest_holds() {
+    let folder = Folder::new();
+    let mut store = Sqlite::open(&folder.file()).unwrap();
+    assert_eq!(changed(&folder.file()).unwrap(), BTreeMap::new());
+    let [a, b, c] = changes();
+    let all: BTreeMap<String, Changed> =
+        [("alice".to_owned(), a), ("bob".to_owned(), b.clone()), ("o'hara".to_owned(), c)].into();
+    store.keep(&all).unwrap();
+    assert_eq!(changed(&folder.file()).unwrap(), all);
+    store.keep(&[("alice".to_owned(), b.clone())].into()).unwrap();
+    drop(store);
+    let again = changed(&folder.file()).unwrap();
+    assert_eq!((again.len(), &again["alice"]), (3, &b));
+}
+
+#[test]
+fn a_failing_disk_keeps_the_last_that_a_user_changed() {
+    let folder = Folder::new();
+    let store = Flaky { inner: Sqlite::open(&folder.file()).unwrap(), failures: 2 };
+    let (mut ledger, condition, thread) = ledger::start(store, |_| {}).unwrap();
+    for changed in changes().into_iter().rev() {
+        ledger.note(crate::event::Fact::Reached { user: "alice".into(), changed }, Instant::ZERO);
+    }
+    ledger.flush();
+    drop(ledger);
+    thread.join().unwrap();
+    assert_eq!(condition.commit_failures.load(Ordering::Relaxed), 2);
+    let [last, ..] = changes();
+    assert_eq!(changed(&folder.file()).unwrap(), [("alice".to_owned(), last)].into());
 }
 
 /// The child's half of the next test: commits batches until it is killed, and says which are acknowledged.
