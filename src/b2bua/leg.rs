@@ -451,10 +451,7 @@ impl Leg {
             Method::Invite => self.on_reoffer(ep, now, id, request),
             Method::Update => self.on_reoffer(ep, now, id, request),
             Method::Prack => self.on_prack(ep, now, id, request),
-            Method::Info => {
-                ep.respond(now.mono, id, 200, "", None, |w| w.finish());
-                Asked::Info { body: body_of(request) }
-            }
+            Method::Info => self.on_info(ep, now, id, request),
             Method::Options => {
                 ep.respond(now.mono, id, 200, "", None, |w| capabilities(w).finish());
                 Asked::Nothing

@@ -1,12 +1,12 @@
 //! Digits by SIP INFO (RFC 6086 §8; the bodies are in no RFC: `application/dtmf-relay` with `Signal=5` and `Duration=160`, and
 //! `application/dtmf` with the digit alone). One INFO is under way at a time, so that digits keep their order.
 
-use super::{Leg, State};
+use super::{Asked, Leg, State, body_of as body_in};
 use crate::b2bua::endpoint::{Body, Endpoint, MAX_FORWARDS, finish};
 use crate::base::time::Now;
 use crate::media::command::{DIGIT_MS, DIGITS_MAX, Press};
 use crate::sip::auth::Tries;
-use crate::sip::transaction::ClientId;
+use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::wire::{Message, Method};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -49,6 +49,22 @@ pub fn digit_of(body: &Body) -> Option<(char, Option<u16>)> {
     known.then(|| (digit, value("Duration").and_then(|ms| ms.parse().ok())))
 }
 
+/// A body of digits whose signal nobody knows. A hook flash is known, and has no effect here.
+pub fn is_unknown_signal(body: &Body) -> bool {
+    let media_type = body.content_type.split(';').next().unwrap_or_default().trim();
+    let is_of_digits = [PLAIN, RELAY].iter().any(|known| media_type.eq_ignore_ascii_case(known));
+    is_of_digits && digit_of(body).is_none() && !is_flash(&body.bytes)
+}
+
+/// As phones write it: by name, by its number as an event (RFC 4733 §3.2), by a sign.
+fn is_flash(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let fields = text.lines().filter_map(|line| line.split_once('='));
+    let signal = fields.filter(|(key, _)| key.trim().eq_ignore_ascii_case("Signal")).map(|(_, value)| value).next();
+    let signal = signal.unwrap_or(text).trim();
+    ["hf", "flash", "16", "!"].iter().any(|flash| signal.eq_ignore_ascii_case(flash))
+}
+
 fn body_of(press: Press, plain: bool) -> Body {
     let (content_type, text) = match plain {
         true => (PLAIN, press.digit.to_string()),
@@ -58,6 +74,17 @@ fn body_of(press: Press, plain: bool) -> Body {
 }
 
 impl Leg {
+    /// An INFO: its body is the call's affair, unless it says a digit that there is not.
+    pub(super) fn on_info(&self, ep: &mut Endpoint, now: Now, id: ServerId, request: &Message) -> Asked {
+        let body = body_in(request);
+        if body.as_ref().is_some_and(is_unknown_signal) {
+            ep.refuse(now.mono, id, 400, "Unknown Signal");
+            return Asked::Nothing;
+        }
+        ep.respond(now.mono, id, 200, "", None, |w| w.finish());
+        Asked::Info { body }
+    }
+
     /// The peer has sent an INFO: the digit in it.
     pub fn digit_in_info(&mut self, body: &Body) -> Option<(char, Option<u16>)> {
         let digit = digit_of(body)?;
@@ -129,6 +156,24 @@ mod tests {
     fn check(content_type: &str, text: &str, expected: Option<(char, Option<u16>)>) {
         let body = Body { content_type: content_type.into(), bytes: Bytes::copy_from_slice(text.as_bytes()) };
         assert_eq!(digit_of(&body), expected, "{content_type} {text:?}");
+    }
+
+    #[test]
+    fn a_signal_that_nobody_knows_is_told_from_digits_a_flash_and_other_bodies() {
+        let is_unknown = |content_type: &str, text: &str| {
+            is_unknown_signal(&Body {
+                content_type: content_type.into(),
+                bytes: Bytes::copy_from_slice(text.as_bytes()),
+            })
+        };
+        for text in ["Signal=nothing\r\nDuration=160\r\n", "Signal=\r\n", "Signal=55", "Duration=160", "", "x"] {
+            assert!(is_unknown(RELAY, text), "{text:?}");
+        }
+        assert!(is_unknown(PLAIN, "55") && is_unknown("Application/DTMF-Relay; x=y", "Signal=no"));
+        for text in ["Signal=5\r\nDuration=160\r\n", "Signal=hf\r\n", "Signal=16", "signal = !"] {
+            assert!(!is_unknown(RELAY, text), "{text:?}");
+        }
+        assert!(!is_unknown(PLAIN, "flash") && !is_unknown("text/plain", "nothing"));
     }
 
     #[test]

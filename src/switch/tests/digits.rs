@@ -70,6 +70,11 @@ impl Joined {
         self.bench.input(Input::Media(media::Event::Digit { leg, digit, duration_ms, method }));
     }
 
+    /// The status of the answer to it.
+    fn answered(&self) -> u16 {
+        self.bench.last(CALLEE).status()
+    }
+
     /// What the caller was sent by its media leg, and by INFO, which it answers.
     fn out(&mut self) -> (String, Vec<String>) {
         let mut infos = Vec::new();
@@ -167,4 +172,15 @@ fn digits_by_info_keep_their_order_and_wait_for_each_other() {
     let infos = j.out().1;
     let signals: Vec<&str> = infos.iter().map(|i| &i[7..8]).collect();
     assert!(signals.starts_with(&["1"]) && signals.ends_with(&["2", "3"]), "{signals:?}");
+}
+
+#[test]
+fn a_signal_that_nobody_knows_is_refused_and_changes_nothing() {
+    let mut j = joined(Dtmf::Info, false, false);
+    j.info("application/dtmf-relay", "Signal=nothing\r\nDuration=160\r\n");
+    assert_eq!((j.answered(), j.out()), (400, (String::new(), Vec::new())));
+    j.info("application/dtmf-relay", "Signal=hf\r\n");
+    assert_eq!((j.answered(), j.out()), (200, (String::new(), Vec::new())));
+    j.info("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
+    assert_eq!(j.out().1.len(), 1, "the call goes on");
 }
