@@ -20,15 +20,18 @@ mod moving;
 mod refer;
 mod reliable;
 mod reoffer;
+mod texting;
 mod uac;
 mod uas;
 
 pub use super::body::{body_of, offer_of};
 pub use bye::ELSEWHERE;
 pub use expiry::too_short;
+pub use texting::Writer as TextWriter;
 
 use super::endpoint::{Body, Endpoint, capabilities};
 use super::session::Session;
+use super::text::Text;
 use crate::base::pii::Secret;
 use crate::base::time::Now;
 use crate::event::Direction;
@@ -130,6 +133,12 @@ pub enum Heard {
     Referred {
         status: u16,
     },
+    /// A text that the other party wrote has its final response; who wrote it is told by [`Leg::answer_text`].
+    TextAnswered {
+        writer: TextWriter,
+        octets: usize,
+        status: u16,
+    },
     /// Our re-INVITE has refreshed the session.
     Refreshed,
     /// The leg is gone after we ended it.
@@ -153,6 +162,8 @@ pub enum Asked {
     Info {
         body: Option<Body>,
     },
+    /// The peer writes: answer with [`Leg::answer_text`].
+    Text(ServerId, Box<Text>),
     /// Take it with [`Leg::accept_refer`], or refuse it with [`Leg::refuse_refer`].
     Refer(Box<ReferTo>),
     /// How the peer gets on with our REFER.
@@ -192,6 +203,8 @@ pub struct Leg {
     /// The 2xx carries an offer that the caller's ACK will answer: ours waits for it.
     ack_owed: bool,
     infos: info::Infos,
+    /// What the peer was written and has not answered.
+    texts: Vec<texting::Sent>,
     referring: refer::Referring,
     provisionals: reliable::Provisionals,
     early: Vec<reliable::Early>,
@@ -246,6 +259,7 @@ impl Leg {
             reoffer_out: None,
             ack_owed: false,
             infos: info::Infos::default(),
+            texts: Vec::new(),
             referring: refer::Referring::default(),
             provisionals: reliable::Provisionals::default(),
             early: Vec::new(),
@@ -358,6 +372,9 @@ impl Leg {
                 if let Some(heard) = self.on_refer_response(ep, now, id, response) {
                     return heard;
                 }
+                if let Some(heard) = self.on_text_response(ep, now, id, response) {
+                    return heard;
+                }
                 self.on_prack_response(ep, now, id, response);
                 self.on_notify_response(ep, now, id, response);
                 self.on_info_response(ep, now, id, response);
@@ -393,6 +410,9 @@ impl Leg {
             return heard;
         }
         if let Some(heard) = self.on_refer_lost(id, status) {
+            return heard;
+        }
+        if let Some(heard) = self.on_text_lost(id, status) {
             return heard;
         }
         self.on_notify_lost(id);
@@ -452,6 +472,7 @@ impl Leg {
             Method::Update => self.on_reoffer(ep, now, id, request),
             Method::Prack => self.on_prack(ep, now, id, request),
             Method::Info => self.on_info(ep, now, id, request),
+            Method::Message => self.on_text(ep, now, id, request),
             Method::Options => {
                 ep.respond(now.mono, id, 200, "", None, |w| capabilities(w).finish());
                 Asked::Nothing

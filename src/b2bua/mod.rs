@@ -11,6 +11,8 @@ pub mod security;
 
 pub mod session;
 
+pub mod text;
+
 pub mod leg;
 
 pub mod hunt;

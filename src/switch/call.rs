@@ -13,6 +13,7 @@ mod offers;
 mod queued;
 mod referring;
 mod script;
+mod texting;
 mod transfer;
 
 use super::capture::Gathering;

@@ -12,6 +12,7 @@ use super::world::{Purpose, World};
 use crate::b2bua::endpoint::MAX_FORWARDS;
 use crate::b2bua::hunt::Track;
 use crate::b2bua::leg::Peer;
+use crate::b2bua::text::{passed, refusal_of_text};
 use crate::base::pii::Pii;
 use crate::dialplan::{CallFacts, Proof};
 use crate::event::Fact;
@@ -25,19 +26,12 @@ use crate::verb::{Action, Dial, Next, Outcome, Strategy, Target};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Octets of a text; longer gets 413. RFC 3428 §8 wants 1,300 by UDP, which is the sender's affair: ours go by TCP beyond `sip.udp_max`.
-const BODY_MAX: usize = 16_384;
 /// Texts under way; more get 503.
 const TEXTS_MAX: usize = 10_000;
 /// Ways by which one text goes at once: the phones of its receivers.
 const WAYS_MAX: usize = 32;
 /// Steps of a rule that are passed over on the way to its `dial`.
 const STEPS_MAX: usize = 20;
-/// What a text may be, by the begin of its Content-Type; else 415.
-const TYPES: [&str; 4] = ["text/", "message/cpim", "message/imdn+xml", "application/im-iscomposing+xml"];
-/// What is passed on beside the body.
-const PASSED: [&str; 6] = ["Date", "Expires", "Subject", "Priority", "Content-Disposition", "Content-Language"];
-
 /// A text under way.
 struct Text {
     server: ServerId,
@@ -89,24 +83,10 @@ struct Receivers {
     caller_name: Option<String>,
 }
 
-/// What is wrong with a MESSAGE whoever sent it.
-pub fn refusal_of_text(request: &Message) -> Option<(u16, &'static str)> {
-    let encoding = request.header(HeaderName::ContentEncoding);
-    if encoding.is_some_and(|e| !e.eq_ignore_ascii_case("identity")) {
-        return Some((415, ""));
-    }
-    if request.body().len() > BODY_MAX {
-        return Some((413, ""));
-    }
-    let kind = request.content_type();
-    let is_text = |t: &&str| kind.get(..t.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(t));
-    (!request.body().is_empty() && !TYPES.iter().any(is_text)).then_some((415, ""))
-}
-
 impl Switch {
     pub(super) fn on_message(&mut self, id: ServerId, request: &Message, flow: Flow) {
-        if let Some(refusal) = refusal_of_text(request) {
-            return self.world.refuse_once(id, refusal, request);
+        if let Some(status) = refusal_of_text(request) {
+            return self.world.refuse_once(id, (status, ""), request);
         }
         let Some(known) = self.world.identify(id, request, flow) else { return };
         self.world.on_text(id, request, &known);
@@ -143,8 +123,6 @@ impl World {
         };
         let kept = self.manners.kept(request, is_trusted);
         let hops = request.number(HeaderName::MaxForwards).unwrap_or(u32::from(MAX_FORWARDS));
-        let passed =
-            PASSED.iter().filter_map(|name| Some(((*name).to_owned(), request.header_named(name)?.to_owned())));
         let ways = receivers.ways.iter().take(WAYS_MAX).map(|left| self.sending(&sender, &receivers, left, &kept));
         let ways = ways.collect();
         let text = Text {
@@ -153,7 +131,7 @@ impl World {
             to,
             kind: request.content_type().to_owned(),
             body: Bytes::copy_from_slice(request.body()),
-            passed: passed.collect(),
+            passed: passed(request),
             forwards: u8::try_from(hops).unwrap_or(u8::MAX).saturating_sub(1),
             ways,
         };
@@ -378,7 +356,8 @@ impl World {
         self.text_ended(&text.from, &text.to, text.body.len(), status);
     }
 
-    fn text_ended(&mut self, from: &str, to: &str, octets: usize, status: u16) {
+    /// Counts and tells how a text fared.
+    pub fn text_ended(&mut self, from: &str, to: &str, octets: usize, status: u16) {
         self.counters.texts_relayed += u64::from(status < 300);
         self.counters.texts_failed += u64::from(status >= 300);
         self.tell(Fact::Text { from: Pii::new(from.to_owned()), to: Pii::new(to.to_owned()), octets, status });

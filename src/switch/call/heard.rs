@@ -13,6 +13,7 @@ impl Call {
     pub fn on_asked(&mut self, w: &mut World, index: u8, asked: Asked) {
         if matches!(asked, Asked::Bye) {
             self.pass_cause(w, index);
+            self.texts_lost(w, index);
         }
         match asked {
             Asked::Nothing => {}
@@ -23,6 +24,7 @@ impl Call {
             Asked::Reoffer { body } => self.on_reoffer(w, index, body),
             Asked::Refer(to) => w.wish(Wish::Refer { me: LegRef { call: self.key, leg: index }, to }),
             Asked::ReferTold { status } => self.on_refer_told(w, index, status),
+            Asked::Text(id, text) => self.on_text(w, index, id, *text),
             Asked::Info { body } => body.iter().for_each(|body| self.on_info(w, index, body)),
         }
     }
@@ -41,6 +43,7 @@ impl Call {
                 self.on_refused(w, index, status, &reason);
             }
             Heard::Referred { status } => self.on_referred(w, index, status),
+            Heard::TextAnswered { writer, octets, status } => self.on_text_answered(w, writer, octets, status),
             Heard::Refreshed => self.refresh_media(w, index),
             Heard::Reoffered { status, body } => {
                 self.on_reoffered(w, index, status, body);
