@@ -3,6 +3,7 @@
 
 use super::Switch;
 use super::call::Call;
+use super::io::Reply;
 use super::world::World;
 use crate::b2bua::leg::Peer;
 use crate::config::{Availability, is_dialled};
@@ -34,7 +35,32 @@ fn take(changed: &mut Changed, set: &FeatureSettings) -> Result<(), String> {
     Ok(())
 }
 
+/// Where a user's calls go, for an operator.
+#[derive(Clone, Debug)]
+pub struct ForwardingView {
+    pub user: String,
+    /// As in force.
+    pub availability: Availability,
+    /// What of it is not as tandem.yaml says.
+    pub changed: Changed,
+}
+
 impl Switch {
+    /// An operator changes what is said, and sees what is in force then.
+    pub(super) fn forwarding(&mut self, user: String, set: &FeatureSettings) -> Reply {
+        if self.world.user(&user).is_none() {
+            return Reply::NotFound;
+        }
+        if let Err(why) = self.world.change_availability(&user, set) {
+            return Reply::Refused(why);
+        }
+        let changed = self.world.changed.get(&user).cloned().unwrap_or_default();
+        match self.world.availability(&user) {
+            Some(availability) => Reply::Forwarding(Box::new(ForwardingView { user, availability, changed })),
+            None => Reply::NotFound,
+        }
+    }
+
     /// What users had changed before this start; before the first call.
     pub fn set_changed(&mut self, changed: BTreeMap<String, Changed>) {
         self.world.changed = changed;

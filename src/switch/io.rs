@@ -115,6 +115,11 @@ pub enum Operator {
         new: u32,
         old: u32,
     },
+    /// Changes where a user's calls go, and shows it; where nothing is said it shows it only. Answered by [`Reply::Forwarding`].
+    Forwarding {
+        user: String,
+        set: crate::verb::FeatureSettings,
+    },
     /// Has a live call run something else from now on.
     Run {
         call: CallId,
@@ -161,6 +166,7 @@ pub enum Reply {
     /// A call of ours has begun.
     Placed(CallId),
     Bans(Vec<BanView>),
+    Forwarding(Box<super::ForwardingView>),
     Done,
     NotFound,
     Refused(String),

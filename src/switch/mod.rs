@@ -51,6 +51,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use availability::ForwardingView;
 pub use conference::Change;
 pub use io::{
     BanView, CallView, ConferenceView, Counters, Input, Operator, Output, ParticipantView, RegistrationView, Reply,

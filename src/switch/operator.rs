@@ -42,6 +42,7 @@ impl Switch {
             Operator::Bans => Reply::Bans(self.world.guard.bans(self.world.now.mono)),
             Operator::Unban(source) => found(self.world.lift_ban(source)),
             Operator::Mailbox { user, new, old } => found(self.world.set_mailbox(&user, (new, old))),
+            Operator::Forwarding { user, set } => self.forwarding(user, &set),
             Operator::Hangup(call) => self.hang_up(call),
             Operator::Reload(setup) => self.reload(*setup),
             Operator::Drain => {

@@ -90,6 +90,8 @@ fn routes() -> Routes {
         ("get", "/tandem/v1/bans", get(operate::bans)),
         ("delete", "/tandem/v1/bans/{source}", delete(operate::unban)),
         ("post", "/tandem/v1/mailboxes/{user}", post(operate::mailbox)),
+        ("get", "/tandem/v1/users/{user}/forwarding", get(operate::forwarding)),
+        ("post", "/tandem/v1/users/{user}/forwarding", post(operate::set_forwarding)),
         ("get", "/tandem/v1/cdrs", get(cdrs::list)),
         ("post", "/tandem/v1/reload", post(operate::reload)),
         ("post", "/tandem/v1/drain", post(operate::drain)),

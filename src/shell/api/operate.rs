@@ -99,6 +99,55 @@ pub async fn mailbox(
     }
 }
 
+/// What is to change of where a user's calls go; "off": to nobody else.
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    always: Option<String>,
+    busy: Option<String>,
+    no_answer: Option<String>,
+    dnd: Option<bool>,
+}
+
+pub async fn forwarding(State(api): State<Arc<Api>>, Path(user): Path<String>) -> Result<Json<Value>, Problem> {
+    forward(&api, user, Forwarding::default()).await
+}
+
+pub async fn set_forwarding(
+    State(api): State<Arc<Api>>,
+    Path(user): Path<String>,
+    body: String,
+) -> Result<Json<Value>, Problem> {
+    let set = serde_json::from_str(&body)
+        .map_err(|e| Problem::bad_request(format!("the body is not what this path takes: {e}")))?;
+    forward(&api, user, set).await
+}
+
+async fn forward(api: &Api, user: String, set: Forwarding) -> Result<Json<Value>, Problem> {
+    let Forwarding { always, busy, no_answer, dnd } = set;
+    let set = crate::verb::FeatureSettings { always, busy, no_answer, dnd };
+    let view = match api.mail.operator(Operator::Forwarding { user: user.clone(), set }).await {
+        Some(Reply::Forwarding(view)) => view,
+        Some(Reply::NotFound) => return Err(Problem::not_found(format!("there is no user {user}"))),
+        Some(Reply::Refused(why)) => return Err(Problem::bad_request(why)),
+        Some(other) => return Err(unexpected(&other)),
+        None => return Err(Problem::gone()),
+    };
+    let (own, c) = (&view.availability, &view.changed);
+    let all = [
+        ("always", c.always.is_some()),
+        ("busy", c.busy.is_some()),
+        ("no_answer", c.no_answer.is_some()),
+        ("dnd", c.dnd.is_some()),
+    ];
+    let changed: Vec<&str> = all.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect();
+    let forward = &own.forward;
+    Ok(Json(json!({
+        "user": view.user, "always": forward.always, "busy": forward.busy, "no_answer": forward.no_answer,
+        "after_s": forward.after.as_secs_f64(), "dnd": own.dnd, "changed": changed,
+    })))
+}
+
 pub async fn reload(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     (api.reload)().await.map_err(Problem::refused)?;
     Ok(Json(json!({ "reloaded": true })))

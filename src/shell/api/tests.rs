@@ -90,6 +90,14 @@ fn reply(ask: Operator) -> Reply {
             expires_s: 60,
             user_agent: "baresip".into(),
         }]),
+        Operator::Forwarding { user, set } if user == "alice" => match set.always.as_deref() {
+            Some("2 0") => Reply::Refused("\"2 0\" is no number".into()),
+            always => Reply::Forwarding(Box::new(crate::switch::ForwardingView {
+                user,
+                availability: crate::config::Availability { dnd: true, ..Default::default() },
+                changed: crate::event::Changed { always: always.map(|_| None), ..Default::default() },
+            })),
+        },
         _ => Reply::NotFound,
     }
 }
@@ -214,6 +222,9 @@ fn each_path_answers() {
         ("POST", "/tandem/v1/reload", 422, "a.yaml:2:1: nor this"),
         ("POST", "/tandem/v1/drain", 200, r#"{"draining":true}"#),
         ("POST", "/tandem/v1/undrain", 200, r#"{"draining":false}"#),
+        ("GET", "/tandem/v1/users/alice/forwarding", 200, r#""changed":[],"dnd":true"#),
+        ("GET", "/tandem/v1/users/nobody/forwarding", 404, "there is no user nobody"),
+        ("POST", "/tandem/v1/users/alice/forwarding", 400, "the body is not"),
         ("GET", "/tandem/v1/openapi.json", 200, "3.1.0"),
         ("GET", "/metrics", 200, "tandem_media_legs 9"),
         ("GET", "/metrics", 200, "tandem_control_turns_total 42"),
@@ -263,6 +274,23 @@ fn a_call_is_placed_by_a_body() {
     ];
     for (body, status, part) in rows {
         let (got, answer) = served.ask_with("POST", "/tandem/v1/calls", &served.authorization, body);
+        assert!(got == status && answer.contains(part), "{body}: {got}\n{answer}");
+    }
+}
+
+#[test]
+fn forwarding_is_changed_by_a_body() {
+    let served = serve_api();
+    let path = "/tandem/v1/users/alice/forwarding";
+    let rows = [
+        (r#"{"always":"off","dnd":true}"#, 200, r#""changed":["always"]"#),
+        ("{}", 200, r#""changed":[]"#),
+        (r#"{"always":"2 0"}"#, 400, "is no number"),
+        (r#"{"dnd":"on"}"#, 400, "boolean"),
+        (r#"{"after":"20s"}"#, 400, "unknown field"),
+    ];
+    for (body, status, part) in rows {
+        let (got, answer) = served.ask_with("POST", path, &served.authorization, body);
         assert!(got == status && answer.contains(part), "{body}: {got}\n{answer}");
     }
 }

@@ -111,6 +111,8 @@ pub enum Command {
         #[arg(default_value_t = 0)]
         old: u32,
     },
+    /// Show or change where a user's calls go
+    Forward(Forward),
     /// Apply the changed configuration, or refuse it whole
     Reload,
     /// Take no new calls; the switch ends with the last one
@@ -122,6 +124,33 @@ pub enum Command {
         /// The call's number (CA…), or `last`
         call: String,
     },
+}
+
+/// What is not said stays as it is.
+#[derive(clap::Args, Debug)]
+pub struct Forward {
+    /// The user
+    pub user: String,
+    /// All calls go there: a number or a name as the user would dial it, or `off`
+    #[arg(long, value_name = "N|off")]
+    pub always: Option<String>,
+    /// Calls that find the user busy
+    #[arg(long, value_name = "N|off")]
+    pub busy: Option<String>,
+    /// Calls that nobody answers
+    #[arg(long, value_name = "N|off")]
+    pub no_answer: Option<String>,
+    /// Its phones do not ring
+    #[arg(long, value_name = "on|off", value_parser = on_or_off)]
+    pub dnd: Option<bool>,
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("`on` or `off`".into()),
+    }
 }
 
 #[derive(clap::Subcommand, Debug)]

@@ -1,6 +1,6 @@
 //! Commands that ask a running switch.
 
-use super::args::{Common, Originate};
+use super::args::{Common, Forward, Originate};
 use super::table::{moment, table};
 use super::{Sentence, print};
 use crate::base::pii::Secret;
@@ -222,14 +222,46 @@ pub fn reload(common: &Common) -> Result<(), Sentence> {
 }
 
 pub fn mwi(common: &Common, user: &str, new: u32, old: u32) -> Result<(), Sentence> {
-    let is_plain = !user.is_empty() && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b));
-    if !is_plain {
-        return Err(format!("`{user}` is no user's name").into());
-    }
+    let user = named(user)?;
     let body = serde_json::json!({ "new": new, "old": old });
     let value = client(common)?.post_json(&format!("/tandem/v1/mailboxes/{user}"), &body)?;
     print(&if common.json { format!("{value:#}\n") } else { format!("{user}: {new} new, {old} old\n") });
     Ok(())
+}
+
+/// A user's name that can stand in a path.
+fn named(user: &str) -> Result<&str, Sentence> {
+    let is_plain = !user.is_empty() && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b));
+    is_plain.then_some(user).ok_or_else(|| format!("`{user}` is no user's name").into())
+}
+
+pub fn forward(common: &Common, asked: &Forward) -> Result<(), Sentence> {
+    let path = format!("/tandem/v1/users/{}/forwarding", named(&asked.user)?);
+    let texts = [("always", &asked.always), ("busy", &asked.busy), ("no_answer", &asked.no_answer)];
+    let said = texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.clone()?))));
+    let body: serde_json::Map<String, Value> =
+        said.chain(asked.dnd.map(|dnd| ("dnd".to_owned(), Value::from(dnd)))).collect();
+    let client = client(common)?;
+    let value = if body.is_empty() { client.get(&path)? } else { client.post_json(&path, &Value::from(body))? };
+    print(&if common.json { format!("{value:#}\n") } else { forwarding_table(&value) });
+    Ok(())
+}
+
+/// What is in force, and who said so.
+fn forwarding_table(value: &Value) -> String {
+    let rows: Vec<Vec<String>> = ["always", "busy", "no_answer", "dnd"]
+        .iter()
+        .map(|name| {
+            let force = match &value[*name] {
+                Value::Bool(on) => if *on { "on" } else { "off" }.to_owned(),
+                Value::Null => "off".to_owned(),
+                number => cell(number),
+            };
+            let is_changed = value["changed"].as_array().is_some_and(|all| all.iter().any(|c| c == name));
+            vec![(*name).to_owned(), force, if is_changed { "changed since" } else { "tandem.yaml" }.to_owned()]
+        })
+        .collect();
+    table(&["FORWARD", "IN FORCE", "FROM"], &rows, "")
 }
 
 pub fn hangup(common: &Common, call: &str) -> Result<(), Sentence> {
@@ -269,4 +301,26 @@ pub fn plain(call: &str) -> Result<&str, Sentence> {
     is_plain
         .then_some(call)
         .ok_or_else(|| format!("`{call}` is no call: CA and 32 hexadecimal digits, or `last`").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarding_is_shown_with_where_it_comes_from() {
+        let value = serde_json::json!({
+            "always": "200", "busy": null, "no_answer": null, "dnd": true, "changed": ["always", "busy"],
+        });
+        let lines: Vec<String> =
+            forwarding_table(&value).lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let wanted = [
+            "FORWARD IN FORCE FROM",
+            "always 200 changed since",
+            "busy off changed since",
+            "no_answer off tandem.yaml",
+            "dnd on tandem.yaml",
+        ];
+        assert_eq!(lines, wanted);
+    }
 }

@@ -52,6 +52,7 @@ fn perform(args: &Args) -> u8 {
         Command::Cdr(cdr) => cdr::cdr(&args.common, cdr),
         Command::Originate(asked) => live::originate(&args.common, asked),
         Command::Mwi { user, new, old } => live::mwi(&args.common, user, *new, *old),
+        Command::Forward(asked) => live::forward(&args.common, asked),
         Command::Reload => live::reload(&args.common),
         Command::Drain => {
             live::post(&args.common, "drain", "draining: no new calls; the switch ends with the last one")

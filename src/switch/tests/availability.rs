@@ -84,3 +84,25 @@ fn what_is_taken_back_is_told_too_and_what_changes_nothing_is_not() {
     called(&mut b, 4);
     assert_eq!(b.last(CALLER).status(), 486);
 }
+
+#[test]
+fn an_operator_sees_and_changes_what_is_in_force() {
+    let mut b = bench();
+    let ask = |b: &mut Bench, user: &str, always: Option<&str>, dnd| {
+        let always = always.map(str::to_owned);
+        let set = crate::verb::FeatureSettings { always, busy: None, no_answer: None, dnd };
+        b.operate(Operator::Forwarding { user: user.into(), set });
+        b.replies.pop().unwrap()
+    };
+    let Reply::Forwarding(view) = ask(&mut b, "alice", None, None) else { panic!("it is shown") };
+    assert_eq!((view.availability, view.changed), Default::default());
+    assert!(b.reached.is_empty());
+    let Reply::Forwarding(view) = ask(&mut b, "alice", Some("200"), Some(true)) else { panic!("it is changed") };
+    let changed = Changed { always: Some(Some("200".into())), dnd: Some(true), ..Changed::default() };
+    assert_eq!((view.availability.forward.always.as_deref(), view.availability.dnd), (Some("200"), true));
+    assert_eq!((&view.changed, b.reached.get("alice")), (&changed, Some(&changed)));
+    assert!(matches!(ask(&mut b, "alice", Some("2 0"), Some(false)), Reply::Refused(_)));
+    assert!(matches!(ask(&mut b, "nobody", None, None), Reply::NotFound));
+    called(&mut b, 1);
+    assert_eq!(b.last(CALLEE).method(), Method::Invite);
+}
