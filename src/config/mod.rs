@@ -161,6 +161,16 @@ pub enum MediaIo {
     IoUring,
 }
 
+/// Who passes on what is only relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Forwarding {
+    /// The kernel where it takes a program of ours, else the media threads.
+    #[default]
+    Auto,
+    Kernel,
+    Threads,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {
     /// At most one of each family.
@@ -170,6 +180,7 @@ pub struct Media {
     /// `None`: cores − 1, at least 1.
     pub threads: Option<usize>,
     pub io: MediaIo,
+    pub forwarding: Forwarding,
     /// Order of preference: "pcmu", "pcma", …
     pub codecs: Vec<String>,
     /// Country of tones ("us").

@@ -1,8 +1,8 @@
 //! The configuration in force, as YAML that can be read again. The only place that names the YAML writer.
 
 use super::{
-    Capture, Certificate, Config, Credentials, Guard, HeaderRule, Hep, Lcr, ListenerTls, Manners, MediaIo, NumberRule,
-    Quality, RecogniserKind, Register, Toll, Trunk, TrunkTls, User, UserSecret,
+    Capture, Certificate, Config, Credentials, Forwarding, Guard, HeaderRule, Hep, Lcr, ListenerTls, Manners, MediaIo,
+    NumberRule, Quality, RecogniserKind, Register, Toll, Trunk, TrunkTls, User, UserSecret,
     identity::{Identities, TrunkIdentity},
 };
 use crate::base::money::Money;
@@ -211,12 +211,21 @@ fn media(config: &Config) -> Value {
         ("ports", text(&format!("{}-{}", media.ports.0, media.ports.1))),
         ("threads", text(&media.threads.map_or("auto".into(), |n| n.to_string()))),
         ("io", text(io_name(media.io))),
+        ("forwarding", text(forwarding_name(media.forwarding))),
         ("codecs", list(media.codecs.iter().cloned())),
         ("country", text(&media.country)),
         ("prompts", text(&media.prompts.display().to_string())),
         ("srtp", text(media.srtp.as_str())),
         ("rtp_timeout", duration(media.rtp_timeout.unwrap_or_default())),
     ])
+}
+
+const fn forwarding_name(forwarding: Forwarding) -> &'static str {
+    match forwarding {
+        Forwarding::Auto => "auto",
+        Forwarding::Kernel => "kernel",
+        Forwarding::Threads => "threads",
+    }
 }
 
 const fn io_name(io: MediaIo) -> &'static str {

@@ -3,9 +3,9 @@
 use super::secrets::{NoSecrets, Secrets, resolve};
 use super::session_timers::{SESSION_TIMERS, SessionTimers};
 use super::{
-    CODECS, Certificate, Config, Credentials, Dtmf, Http, Limits, Listen, ListenerTls, Media, MediaIo, Network,
-    Recording, Redirects, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge, manners,
-    shapes,
+    CODECS, Certificate, Config, Credentials, Dtmf, Forwarding, Http, Limits, Listen, ListenerTls, Media, MediaIo,
+    Network, Recording, Redirects, Refer, Scheme, Sip, Srtp, Trunk, TrunkTarget, TrunkTls, User, UserSecret, edge,
+    manners, shapes,
 };
 use crate::base::pii::Secret;
 use crate::base::time::Duration;
@@ -241,6 +241,11 @@ impl Found {
                 Some("epoll") => MediaIo::Epoll,
                 Some("io_uring") => MediaIo::IoUring,
                 _ => MediaIo::Auto,
+            },
+            forwarding: match f.text("forwarding") {
+                Some("kernel") => Forwarding::Kernel,
+                Some("threads") => Forwarding::Threads,
+                _ => Forwarding::Auto,
             },
             codecs,
             country: f.string("country"),

@@ -182,6 +182,12 @@ pub static MEDIA: Shape = Shape {
             "Media threads; auto is the number of cores less one.",
         ),
         key("io", Type::Choice(MEDIA_IO), "auto", "How packets pass the kernel; auto: io_uring where it is offered."),
+        key(
+            "forwarding",
+            Type::Choice(FORWARDING),
+            "auto",
+            "Who passes on plain relay; auto: the kernel where it may (IPv4, Linux 6.6, CAP_BPF and CAP_NET_ADMIN).",
+        ),
         key("codecs", CODEC_LIST, "", "What is offered, in order of preference; default opus, g722, pcmu, pcma."),
         key(
             "country",
@@ -201,6 +207,7 @@ pub static MEDIA: Shape = Shape {
     prefixed: None,
 };
 
+const FORWARDING: &[&str] = &["auto", "kernel", "threads"];
 const MEDIA_IO: &[&str] = &["auto", "io_uring", "epoll"];
 
 static IP: Type = Type::Form("an IP address", is_ip);

@@ -88,6 +88,11 @@ impl Latch {
         Verdict::Refuse { first: !std::mem::replace(&mut self.refused, true) }
     }
 
+    /// Whether packets from there are taken as long as nothing else comes.
+    pub fn is_settled(&self, source: SocketAddr) -> bool {
+        self.learned == Some(source) || !self.learns && self.negotiated.is_some_and(|n| n.ip() == source.ip())
+    }
+
     /// Where packets to the peer go; nowhere while it holds in the old way, by the address 0.0.0.0 (RFC 3264 §8.4).
     #[inline]
     pub fn target(&self) -> Option<SocketAddr> {

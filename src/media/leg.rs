@@ -2,6 +2,7 @@
 
 mod datagram;
 mod dialing;
+mod forwarding;
 mod sound;
 
 use super::bridge::Bridge;
@@ -80,6 +81,13 @@ pub struct Taken {
     /// Of an event, and its clock in Hz.
     block: Option<telephone::Block>,
     event_clock: u32,
+}
+
+impl Taken {
+    /// Of its timestamps, in Hz.
+    pub const fn clock_rate(&self) -> u32 {
+        self.relayed.clock_rate
+    }
 }
 
 /// What a packet did; at most three events are told of one.

@@ -9,6 +9,7 @@ pub mod latch;
 pub mod source;
 pub mod stream;
 
+pub mod forward;
 pub mod frame;
 
 pub mod bridge;

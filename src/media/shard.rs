@@ -6,11 +6,13 @@
 
 mod datagram;
 mod effort;
+mod forwarding;
 mod hearing;
 mod rooms;
 
 use super::bridge::Bridge;
 use super::command::{Event, Hears, LegId, Method, PlayId, Press, RoomId};
+use super::forward::{Forward, Passed};
 use super::leg::{Carried, Leg, REPORT_ROOM, Received, Setting, Taken};
 use super::player::Prompt;
 use super::report::NtpClock;
@@ -22,6 +24,7 @@ use crate::event::Quality;
 use crate::rtp::packet::{HEADER_LEN, is_rtcp};
 use codecs::cache::fetch;
 use effort::Effort;
+use forwarding::Steadiness;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,6 +96,16 @@ pub trait Sink {
     fn overhear(&mut self, frame: &Frame) {
         let _ = frame;
     }
+    /// Asks the kernel to pass a stream on. `false`: it does not.
+    fn forward(&mut self, forward: &Forward) -> bool {
+        let _ = forward;
+        false
+    }
+    /// What the kernel has passed on of the stream that comes to a port since it was given away; with `end`, no more.
+    fn passed(&mut self, port: u32, end: bool) -> Option<Passed> {
+        let _ = (port, end);
+        None
+    }
     /// A setting that is no longer in force: to be freed by who made it.
     fn spent(&mut self, setting: Box<Setting>);
     fn spent_room(&mut self, setting: Box<RoomSetting>) {
@@ -116,6 +129,8 @@ pub struct ShardStats {
     pub ticks_late: u64,
     pub packets_received: u64,
     pub packets_relayed: u64,
+    /// By the kernel; not among those above.
+    pub packets_forwarded: u64,
     pub legs: u64,
 }
 
@@ -130,6 +145,7 @@ struct Place {
     phase: u8,
     /// The room in which it has a seat.
     room: Option<RoomId>,
+    steadiness: Steadiness,
 }
 
 /// See the module's documentation.
@@ -150,6 +166,10 @@ pub struct Shard {
     clock: NtpClock,
     rng: Rng,
     effort: Effort,
+    /// Streams may be given to the kernel.
+    gives_away: bool,
+    /// How many are there.
+    away: usize,
     stats: ShardStats,
 }
 
@@ -167,6 +187,8 @@ impl Shard {
             clock: NtpClock::new(now.mono, now.wall),
             rng: Rng::from_seed(seed),
             effort: Effort::new(),
+            gives_away: false,
+            away: 0,
             stats: ShardStats::default(),
         }
     }
@@ -201,6 +223,9 @@ impl Shard {
     }
 
     pub fn order(&mut self, now: Instant, order: Order, out: &mut impl Sink) {
+        if self.gives_away {
+            self.take_back_for(&order, out);
+        }
         match order {
             Order::Open { leg, port, setting, account } => self.open(now, (leg, port), setting, account),
             Order::Set { leg, setting } => self.set(now, leg, setting, out),
@@ -241,11 +266,16 @@ impl Shard {
         if rtcp {
             return place.leg.receive_rtcp(now, clock, source, socket == Socket::Rtcp, bytes);
         }
-        let received = place.leg.receive(now, source, bytes);
+        if self.gives_away {
+            self.take_back(port, out);
+        }
+        let Some(place) = self.place(port) else { return };
+        let (received, len) = (place.leg.receive(now, source, bytes), bytes.len());
         let leg = place.leg.id;
         if received.latched {
-            out.event(Event::Latched { leg, source });
+            self.latched(leg, source, out);
         }
+        let Some(place) = self.place(port) else { return };
         if received.refused {
             out.event(Event::Refused { leg, source });
         }
@@ -263,6 +293,19 @@ impl Shard {
             return;
         }
         self.pass((now, now), port, &received, bytes, out);
+        if self.gives_away
+            && let Some(taken) = &received.taken
+        {
+            self.relayed(now, (port, source, len), taken, out);
+        }
+    }
+
+    /// A peer has been found at another address: what went to the one before follows it.
+    fn latched(&mut self, leg: LegId, source: SocketAddr, out: &mut impl Sink) {
+        if self.gives_away {
+            self.take_back_around(leg, out);
+        }
+        out.event(Event::Latched { leg, source });
     }
 
     /// A packet of the port is about to come: what is known of its leg is fetched, which is out of the processor's caches since its
@@ -446,6 +489,9 @@ impl Shard {
     /// Looks at a part of the legs: digits, timeouts, reports.
     fn look(&mut self, now: Instant, part: usize, out: &mut impl Sink) {
         let clock = self.clock;
+        if self.gives_away {
+            self.look_after(now, (part..self.places.len()).step_by(LOOK_PARTS), out);
+        }
         for (port, place) in self.places.iter_mut().enumerate().skip(part).step_by(LOOK_PARTS) {
             let Some(Place { leg, .. }) = place else { continue };
             let (digit, silent) = leg.look(now);
@@ -494,6 +540,7 @@ impl Shard {
             next_listener: None,
             phase: (port % 4) as u8,
             room: None,
+            steadiness: Steadiness::default(),
         });
         if self.dangling > 0 {
             self.link_dangling();
@@ -669,6 +716,6 @@ mod tests {
     #[test]
     fn a_leg_takes_little_memory() {
         let (place, setting) = (size_of::<Option<Place>>(), size_of::<Setting>() + size_of::<Quality>());
-        assert!(place <= 1_024 && setting <= 1_024, "{place} {setting}");
+        assert!(place <= 1_088 && setting <= 1_024, "{place} {setting}");
     }
 }

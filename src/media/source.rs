@@ -36,6 +36,11 @@ impl Sources {
         self.heard = Some((ssrc, now));
         true
     }
+
+    /// Who is heard has been until now.
+    pub fn goes_on(&mut self, now: Instant) {
+        self.heard.iter_mut().for_each(|(_, at)| *at = now);
+    }
 }
 
 #[cfg(test)]

@@ -263,6 +263,36 @@ impl Stream {
         Some(Fields { marker, payload_type, sequence, timestamp, ssrc: self.ssrc })
     }
 
+    /// The header of the packet that would be relayed after the one of `origin` and `sequence` at a `step` in timestamp units, if
+    /// nothing is in between: that was the latest which went out.
+    pub fn ahead(&self, origin: Origin, sequence: u16, step: u32, payload_type: u8) -> Option<Fields> {
+        let Feed::Relayed(offsets) = self.feed else { return None };
+        let latest = sequence.wrapping_add(offsets.sequence);
+        let goes_on = offsets.origin == origin && offsets.newest == sequence && self.sequence == latest;
+        let timestamp = self.timestamp.wrapping_add(step);
+        (goes_on && self.duration == step).then_some(Fields {
+            marker: false,
+            payload_type,
+            sequence: latest.wrapping_add(1),
+            timestamp,
+            ssrc: self.ssrc,
+        })
+    }
+
+    /// `packets` more have been relayed by somebody else, in steps of the latest packet's duration; the last one at `at`.
+    pub fn pass(&mut self, at: Instant, packets: u32, octets: u64) {
+        let Feed::Relayed(offsets) = &mut self.feed else { return };
+        let (numbers, units) = (packets as u16, self.duration.wrapping_mul(packets));
+        offsets.newest = offsets.newest.wrapping_add(numbers);
+        offsets.grown = u32::from(offsets.grown).saturating_add(packets).min(0x7fff) as u16;
+        offsets.media = (offsets.media.0.wrapping_add(units), at);
+        self.sequence = self.sequence.wrapping_add(numbers);
+        self.timestamp = self.timestamp.wrapping_add(units);
+        self.at = at;
+        self.packets += u64::from(packets);
+        self.octets += octets;
+    }
+
     /// The line goes on with `packet`, the first of its origin.
     fn anchor(&self, now: Instant, packet: &Relayed) -> Offsets {
         let (sequence, timestamp) = self.next(now);

@@ -155,6 +155,31 @@ impl Reception {
         self.jitter.packet(now, timestamp, clock_rate);
     }
 
+    /// How scattered packets have come.
+    pub const fn scatter(&self) -> Scatter {
+        self.jitter.scatter
+    }
+
+    /// Takes `packets` more in sequence that somebody else has received, with so many payload bytes and timestamps that far apart;
+    /// sum and count of `scatter` are theirs alone.
+    pub fn pass(&mut self, packets: u32, bytes: u64, step: u32, scatter: &Scatter) {
+        let Some(run) = &mut self.run else { return };
+        let max = u32::from(run.max) + packets;
+        run.cycles = run.cycles.wrapping_add(max & !0xffff);
+        run.max = max as u16;
+        run.window = if packets < u32::from(WINDOW) { run.window << packets | ((1 << packets) - 1) } else { u128::MAX };
+        run.restart = None;
+        run.received += u64::from(packets);
+        self.received += u64::from(packets);
+        self.bytes += bytes;
+        let own = &mut self.jitter.scatter;
+        let (sum_us, count) = (own.sum_us + scatter.sum_us, own.count + scatter.count);
+        *own = Scatter { sum_us, count, max_us: own.max_us.max(scatter.max_us), ..*scatter };
+        if let Some((timestamp, _)) = &mut self.jitter.last {
+            *timestamp = timestamp.wrapping_add(step.wrapping_mul(packets));
+        }
+    }
+
     /// A pause in which packets were not counted is over, or a source ends: what comes next is a first packet.
     pub fn resume(&mut self) {
         if let Some(run) = self.run.take() {
@@ -186,8 +211,9 @@ impl Reception {
 
     /// The running estimate's mean and maximum, in milliseconds.
     pub fn jitter_ms(&self) -> (f32, f32) {
-        let mean = if self.jitter.count == 0 { 0.0 } else { self.jitter.sum_us as f32 / self.jitter.count as f32 };
-        (mean / 1_000.0, self.jitter.max_us as f32 / 1_000.0)
+        let Scatter { sum_us, count, max_us, .. } = self.jitter.scatter;
+        let mean = if count == 0 { 0.0 } else { sum_us as f32 / count as f32 };
+        (mean / 1_000.0, max_us as f32 / 1_000.0)
     }
 
     /// The block to report of the source now (RFC 3550 A.3), and begins the next interval. `None` before its first packet.
@@ -203,34 +229,34 @@ impl Reception {
             fraction_lost: (lost_interval * 256).checked_div(expected_interval).unwrap_or(0).min(255) as u8,
             lost: i32::try_from(run.lost()).unwrap_or(i32::MAX),
             sequence_max: run.cycles.wrapping_add(u32::from(run.max)),
-            jitter: (u64::from(self.jitter.estimate_16us >> 4) * u64::from(clock_rate) / 1_000_000) as u32,
+            jitter: (u64::from(self.jitter.scatter.estimate_16us >> 4) * u64::from(clock_rate) / 1_000_000) as u32,
             last_report,
             delay,
         })
     }
 }
 
-/// Interarrival jitter (RFC 3550 A.8), kept in microseconds: payload types of other clock rates may take turns.
-#[derive(Clone, Debug, Default)]
-struct Jitter {
-    /// Arrival, timestamp and clock rate of the latest packet.
-    last: Option<(Instant, u32, u32)>,
+/// How scattered packets come: interarrival jitter (RFC 3550 A.8), kept in microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Scatter {
+    /// Arrival of the latest packet.
+    pub arrived: Instant,
     /// Sixteen times the estimate, as in A.8.
-    estimate_16us: u32,
-    sum_us: u64,
-    count: u64,
-    max_us: u32,
+    pub estimate_16us: u32,
+    pub max_us: u32,
+    /// Of the estimates after each packet, and how many these are.
+    pub sum_us: u64,
+    pub count: u64,
 }
 
-impl Jitter {
+impl Scatter {
     /// A difference of more than a second is a jump of the clock, not jitter.
     const DIFFERENCE_MAX_US: u64 = 1_000_000;
 
-    fn packet(&mut self, now: Instant, timestamp: u32, clock_rate: u32) {
-        let before = self.last.replace((now, timestamp, clock_rate));
-        let Some((at, earlier, _)) = before.filter(|b| b.2 == clock_rate && clock_rate > 0) else { return };
+    /// A packet comes that was sent so many microseconds after the one before; less than 0 if before it.
+    pub fn packet(&mut self, now: Instant, sent_us: i64) {
+        let at = std::mem::replace(&mut self.arrived, now);
         let arrived_us = now.as_micros() as i64 - at.as_micros() as i64;
-        let sent_us = i64::from(timestamp.wrapping_sub(earlier) as i32) * 1_000_000 / i64::from(clock_rate);
         let difference = arrived_us.abs_diff(sent_us);
         if difference > Self::DIFFERENCE_MAX_US {
             return;
@@ -241,6 +267,26 @@ impl Jitter {
         self.max_us = self.max_us.max(estimate);
         self.sum_us += u64::from(estimate);
         self.count += 1;
+    }
+}
+
+/// The scatter of one peer's packets: payload types of other clock rates may take turns.
+#[derive(Clone, Debug, Default)]
+struct Jitter {
+    /// Timestamp and clock rate of the latest packet.
+    last: Option<(u32, u32)>,
+    scatter: Scatter,
+}
+
+impl Jitter {
+    fn packet(&mut self, now: Instant, timestamp: u32, clock_rate: u32) {
+        let before = self.last.replace((timestamp, clock_rate));
+        let Some((earlier, _)) = before.filter(|b| b.1 == clock_rate && clock_rate > 0) else {
+            self.scatter.arrived = now;
+            return;
+        };
+        let sent_us = i64::from(timestamp.wrapping_sub(earlier) as i32) * 1_000_000 / i64::from(clock_rate);
+        self.scatter.packet(now, sent_us);
     }
 }
 

@@ -347,6 +347,7 @@ fn media_settings(config: &Config, seed: u64) -> MediaSettings {
         ports: config.media.ports,
         threads: config.media.threads,
         io: config.media.io,
+        forwarding: config.media.forwarding,
         country: config.media.country.clone(),
         seed,
     }

@@ -100,6 +100,7 @@ fn minimal() -> Config {
             identity: Default::default(),
         },
         media: Media {
+            forwarding: Default::default(),
             io: Default::default(),
             addresses: Vec::new(),
             ports: (30_000, 39_999),

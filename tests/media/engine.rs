@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tandem::base::time::Now;
-use tandem::config::MediaIo;
+use tandem::config::{Forwarding, MediaIo};
 use tandem::event::Quality;
 use tandem::media::command::{Command, Event, Family, Format, Hears, LegId, LegState, PlayId, Tone, Tones};
 use tandem::rtp::packet::Header;
@@ -43,6 +43,7 @@ impl Bench {
             ports,
             threads: Some(threads),
             io: MediaIo::Auto,
+            forwarding: Forwarding::Auto,
             country,
             seed: 3,
         };

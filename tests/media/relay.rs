@@ -50,6 +50,7 @@ fn relay_costs() {
         external: None,
         ports: (42_000, 49_999),
         io: Default::default(),
+        forwarding: Default::default(),
         threads: Some(setting("RELAY_THREADS", 1) as usize),
         country: "us".into(),
         seed: 1,

@@ -189,8 +189,19 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
     let uplink = Uplink::new(ring, (taps, heard), Waker::new().unwrap(), counts.clone());
     let shard = Shard::new(clock.now(), 1);
     let outbox = Outbox::default();
-    let mut worker =
-        Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts, pace: Default::default(), faults: 0 };
+    let mut worker = Worker {
+        shard,
+        io,
+        orders,
+        doorbell,
+        uplink,
+        outbox,
+        forwarder: None,
+        clock,
+        counts,
+        pace: Default::default(),
+        faults: 0,
+    };
 
     let mut echo = state(0, PCMU, Hears::Echo);
     echo.remote_rtp = Some(from);

@@ -51,6 +51,7 @@ pub fn config(name: &str, addresses: &[SocketAddr]) -> Config {
             identity: Default::default(),
         },
         media: Media {
+            forwarding: Default::default(),
             io: Default::default(),
             addresses: vec![addresses[0].ip(), addresses[2].ip()],
             ports: (30_000, 31_000),

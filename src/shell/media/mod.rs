@@ -5,6 +5,7 @@
 
 mod buffers;
 mod flow;
+mod forwarding;
 pub mod io;
 pub mod pace;
 pub mod portable;
@@ -19,7 +20,7 @@ pub use prompt::{PromptError, Prompts};
 
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, Now};
-use crate::config::MediaIo;
+use crate::config::{Forwarding, MediaIo};
 use crate::event::Quality;
 use crate::media::command::{Command, Event, Family, Hears, LegId, LegState, RoomId, Tone};
 use crate::media::leg::Setting;
@@ -54,6 +55,7 @@ pub struct MediaSettings {
     /// `None`: cores − 1, at least 1.
     pub threads: Option<usize>,
     pub io: MediaIo,
+    pub forwarding: Forwarding,
     /// Of tones whose own country is not known.
     pub country: String,
     pub seed: u64,
@@ -67,6 +69,8 @@ pub struct MediaStats {
     pub ticks_late: u64,
     pub packets_received: u64,
     pub packets_relayed: u64,
+    /// Passed on by the kernel, and counted among those above, too.
+    pub packets_forwarded: u64,
     /// Refused by the system.
     pub packets_unsent: u64,
     /// Telemetry that found no room on its way up.
@@ -167,6 +171,8 @@ pub struct MediaEngine {
     ready: VecDeque<Event>,
     /// Since when a shard has orders that nobody has rung for.
     owed_since: Option<Instant>,
+    /// The kernel may relay.
+    has_kernel: bool,
     recorder: Option<Recorder>,
 }
 
@@ -181,7 +187,10 @@ impl MediaEngine {
         // A thread alone is better off where the scheduler finds room for it.
         let pinned = threads > 1 && threads < cores;
         let io = spawn::choose(settings.io)?;
-        let mut start = |n: usize| spawn::shard(n, clock, &waker, rng.next_u64(), (pinned, io));
+        let kernel = forwarding::start(settings.forwarding, &settings.addresses, settings.ports, &clock)?;
+        let has_kernel = kernel.is_some();
+        let manner = spawn::Manner { pinned, io, kernel };
+        let mut start = |n: usize| spawn::shard(n, clock, &waker, rng.next_u64(), &manner);
         let shards = (0..threads).map(&mut start).collect::<Result<_, _>>()?;
         Ok(MediaEngine {
             settings,
@@ -197,6 +206,7 @@ impl MediaEngine {
             waker,
             ready: VecDeque::new(),
             owed_since: None,
+            has_kernel,
             recorder: None,
         })
     }
@@ -282,8 +292,10 @@ impl MediaEngine {
         for Handle { counts, .. } in &self.shards {
             sum.ticks += counts.ticks.load(Ordering::Relaxed);
             sum.ticks_late += counts.ticks_late.load(Ordering::Relaxed);
-            sum.packets_received += counts.packets_received.load(Ordering::Relaxed);
-            sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed);
+            let forwarded = counts.packets_forwarded.load(Ordering::Relaxed);
+            sum.packets_received += counts.packets_received.load(Ordering::Relaxed) + forwarded;
+            sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed) + forwarded;
+            sum.packets_forwarded += forwarded;
             sum.packets_unsent += counts.packets_unsent.load(Ordering::Relaxed);
             sum.taps_dropped += counts.taps_dropped.load(Ordering::Relaxed);
             sum.heard_dropped += counts.heard_dropped.load(Ordering::Relaxed);
@@ -451,6 +463,8 @@ impl Media for MediaEngine {
             Sample::counter("media_ticks_late", "Packets of sound skipped because their time had passed", s.ticks_late),
             Sample::counter("media_packets_received", "RTP and RTCP packets received", s.packets_received),
             Sample::counter("media_packets_relayed", "RTP packets relayed", s.packets_relayed),
+            Sample::counter("media_packets_forwarded", "RTP packets relayed by the kernel", s.packets_forwarded),
+            Sample::gauge("media_kernel", "1 if the kernel may relay", u64::from(self.has_kernel)),
             Sample::counter("media_packets_unsent", "Packets that the system refused to send", s.packets_unsent),
             Sample::counter("media_events_dropped", "Media events that found no room", s.events_dropped),
             Sample::counter("media_taps_dropped", "Packets to be recorded that found no room", s.taps_dropped),

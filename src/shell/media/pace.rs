@@ -68,8 +68,9 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Before a wait. `received` and `relayed` are counted since the start; `mixes`: a room is mixed.
-    pub fn plan(&mut self, now: Instant, (received, relayed): (u64, u64), mixes: bool) -> Gather {
+    /// Before a wait. `received` and `relayed` are counted since the start; whether a room is mixed, and
+    /// whether the kernel relays for us: what it leaves to us is not to wait either.
+    pub fn plan(&mut self, now: Instant, (received, relayed): (u64, u64), (mixes, away): (bool, bool)) -> Gather {
         let passed = now.since(self.begin);
         if passed >= WINDOW {
             if self.strays >= STRAYS_MAX {
@@ -78,7 +79,8 @@ impl Pace {
             let came = received.saturating_sub(self.received);
             // After a long sleep nothing is known of now.
             let came = if passed < WINDOW * 3 { came } else { 0 };
-            (self.gather, self.more) = plan(came, passed, (relayed == self.relayed, mixes), now < self.distrust);
+            (self.gather, self.more) =
+                plan(came, passed, (relayed == self.relayed && !away, mixes), now < self.distrust);
             (self.begin, self.received, self.relayed, self.strays) = (now, received, relayed, 0);
         }
         self.left += self.more;
@@ -126,7 +128,7 @@ mod tests {
     fn after(pace: &mut Pace, packets: u64, relayed: u64) -> Gather {
         let from = pace.begin;
         for n in 1..=3 {
-            pace.plan(from + ms(10 * n), (pace.received + packets, pace.relayed + relayed), false);
+            pace.plan(from + ms(10 * n), (pace.received + packets, pace.relayed + relayed), (false, false));
         }
         pace.gather
     }
@@ -136,7 +138,7 @@ mod tests {
         let mut pace = Pace::default();
         after(&mut pace, 300, 300);
         let now = pace.begin + ms(1);
-        let waits = (0..1_000).map(|_| pace.plan(now, (pace.received, pace.relayed), false).packets);
+        let waits = (0..1_000).map(|_| pace.plan(now, (pace.received, pace.relayed), (false, false)).packets);
         assert!((6_448..=6_451).contains(&waits.sum::<u32>()));
     }
 
@@ -164,12 +166,14 @@ mod tests {
     fn a_room_is_waited_for() {
         let mut pace = Pace::default();
         for n in 1..=3 {
-            pace.plan(pace.begin + ms(20), (n * 50, 0), true);
+            pace.plan(pace.begin + ms(20), (n * 50, 0), (true, false));
         }
         let gather = Gather { packets: 75, patience: MIX_PATIENCE, rest: SOUND_REST };
         assert_eq!(pace.gather, gather, "the mixing comes before so many packets");
-        pace.plan(pace.begin + ms(20), (200, 1), true);
+        pace.plan(pace.begin + ms(20), (200, 1), (true, false));
         assert_eq!(pace.gather, Gather::NOT, "what is passed on does not wait for it");
+        pace.plan(pace.begin + ms(20), (250, 1), (true, true));
+        assert_eq!(pace.gather, Gather::NOT, "nor what the kernel does not pass on");
     }
 
     #[test]
@@ -190,7 +194,7 @@ mod tests {
         assert_eq!(after(&mut pace, 300, 300), counting);
         let silent = pace.begin + ms(100);
         assert_eq!(
-            pace.plan(silent, (pace.received + 3_000, pace.relayed + 3_000), false),
+            pace.plan(silent, (pace.received + 3_000, pace.relayed + 3_000), (false, false)),
             Gather::NOT,
             "after a long sleep"
         );

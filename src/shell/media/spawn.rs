@@ -1,6 +1,7 @@
 //! Starts a shard's thread, with the kernel's best way to move packets.
 
 use super::Handle;
+use super::forwarding::{Forwarder, Kernel};
 use super::io::PacketIo;
 use super::portable::Portable;
 use super::thread::{self, Counts, DOWN_MAX, Doorbell, Down, HEARD_MAX, TAPS_MAX, UP_MAX, Uplink, Worker};
@@ -34,7 +35,16 @@ pub fn choose(wanted: MediaIo) -> io::Result<MediaIo> {
     }
 }
 
-pub fn shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, (pinned, io): (bool, MediaIo)) -> io::Result<Handle> {
+/// What all shards have in common.
+pub struct Manner {
+    pub pinned: bool,
+    pub io: MediaIo,
+    pub kernel: Option<Arc<Kernel>>,
+}
+
+pub fn shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, manner: &Manner) -> io::Result<Handle> {
+    let Manner { pinned, io, ref kernel } = *manner;
+    let forwarder = kernel.clone().map(|kernel| Forwarder::new(kernel, clock)).transpose()?;
     let (down, orders) = RingBuffer::new(DOWN_MAX);
     let (ring, up) = RingBuffer::new(UP_MAX);
     let (taps, tapped) = RingBuffer::new(TAPS_MAX);
@@ -43,7 +53,8 @@ pub fn shard(n: usize, clock: Clock, up_waker: &Waker, seed: u64, (pinned, io): 
     let counts = Arc::new(Counts::default());
     let uplink = Uplink::new(ring, (taps, heard), up_waker.clone(), counts.clone());
     let waker = doorbell.waker.clone();
-    let start = Start { n, clock, seed, pinned, orders, doorbell: doorbell.clone(), counts: counts.clone(), uplink };
+    let bell = doorbell.clone();
+    let start = Start { n, clock, seed, pinned, orders, doorbell: bell, counts: counts.clone(), uplink, forwarder };
     let thread = match io {
         MediaIo::Epoll => start.run(Portable::new(waker)?)?,
         MediaIo::Auto | MediaIo::IoUring => start.run(Uring::new(waker)?)?,
@@ -73,13 +84,15 @@ struct Start {
     doorbell: Doorbell,
     counts: Arc<Counts>,
     uplink: Uplink,
+    forwarder: Option<Forwarder>,
 }
 
 impl Start {
     fn run(self, io: impl PacketIo + Send + 'static) -> io::Result<JoinHandle<()>> {
-        let Start { n, clock, seed, pinned, orders, doorbell, counts, uplink } = self;
-        let (shard, outbox, pace) = (Shard::new(clock.now(), seed), Default::default(), Default::default());
-        let worker = Worker { shard, io, orders, doorbell, uplink, outbox, clock, counts, pace, faults: 0 };
+        let Start { n, clock, seed, pinned, orders, doorbell, counts, uplink, forwarder } = self;
+        let shard = Shard::new(clock.now(), seed).giving_away(forwarder.is_some());
+        let (outbox, pace) = Default::default();
+        let worker = Worker { shard, io, orders, doorbell, uplink, outbox, forwarder, clock, counts, pace, faults: 0 };
         std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             if !thread::prefer() {
                 tracing::debug!(shard = n, "the system does not let the media thread run before others");

@@ -1,9 +1,11 @@
 //! A shard's thread: orders in, packets in and out, ticks, events up. It sleeps in `PacketIo::wait` and nowhere else.
 
+use super::forwarding::Forwarder;
 use super::io::{Outbox, PacketIo, Pair};
 use super::pace::{Gather, Pace};
 use crate::base::time::{Duration, Instant, Now, Wall};
 use crate::media::command::Event;
+use crate::media::forward::{Forward, Passed};
 use crate::media::leg::Setting;
 use crate::media::room::RoomSetting;
 use crate::media::shard::{Order, Shard, Sink, Socket};
@@ -79,6 +81,8 @@ pub struct Counts {
     pub ticks_late: AtomicU64,
     pub packets_received: AtomicU64,
     pub packets_relayed: AtomicU64,
+    /// By the kernel; not among those above.
+    pub packets_forwarded: AtomicU64,
     pub packets_unsent: AtomicU64,
     pub events_dropped: AtomicU64,
     /// Packets of listened-in sound that found no room.
@@ -174,6 +178,7 @@ pub struct Worker<I> {
     pub doorbell: Doorbell,
     pub uplink: Uplink,
     pub outbox: Outbox,
+    pub forwarder: Option<Forwarder>,
     pub clock: Clock,
     pub counts: Arc<Counts>,
     pub pace: Pace,
@@ -191,6 +196,7 @@ fn came(clocks: Now, stamp: Wall) -> Option<Instant> {
 struct Out<'a> {
     outbox: &'a mut Outbox,
     uplink: &'a mut Uplink,
+    forwarder: &'a mut Option<Forwarder>,
 }
 
 impl Sink for Out<'_> {
@@ -212,6 +218,12 @@ impl Sink for Out<'_> {
         if self.uplink.heard.push(*frame).is_err() {
             self.uplink.counts.heard_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+    fn forward(&mut self, forward: &Forward) -> bool {
+        self.forwarder.as_mut().is_some_and(|f| f.forward(forward))
+    }
+    fn passed(&mut self, port: u32, end: bool) -> Option<Passed> {
+        self.forwarder.as_mut()?.passed(port, end)
     }
     fn spent(&mut self, setting: Box<Setting>) {
         self.uplink.push(Up::Spent(setting));
@@ -252,16 +264,19 @@ impl<I: PacketIo> Worker<I> {
             match self.orders.pop() {
                 Ok(Down::Order(order)) => {
                     let now = self.clock.mono();
-                    let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink };
+                    let mut out =
+                        Out { outbox: &mut self.outbox, uplink: &mut self.uplink, forwarder: &mut self.forwarder };
                     self.shard.order(now, order, &mut out);
                 }
                 Ok(Down::Adopt { port, pair }) => {
+                    self.forwarder.iter_mut().for_each(|f| f.adopt(port, &pair));
                     if let Err(error) = self.io.adopt(port, pair) {
                         tracing::error!(port, "a media socket could not be watched: {error}");
                         self.uplink.push(Up::Unusable { port });
                     }
                 }
                 Ok(Down::Retire { port }) => {
+                    self.forwarder.iter_mut().for_each(|f| f.retire(port));
                     self.io.retire(port);
                     self.uplink.push(Up::Retired { port });
                 }
@@ -275,7 +290,10 @@ impl<I: PacketIo> Worker<I> {
     fn tick(&mut self) {
         let now = self.clock.mono();
         if self.shard.deadline().is_some_and(|due| due <= now) {
-            self.shard.tick(now, &mut Out { outbox: &mut self.outbox, uplink: &mut self.uplink });
+            self.shard.tick(
+                now,
+                &mut Out { outbox: &mut self.outbox, uplink: &mut self.uplink, forwarder: &mut self.forwarder },
+            );
         }
     }
 
@@ -284,7 +302,9 @@ impl<I: PacketIo> Worker<I> {
         let now = self.clock.mono();
         let mut timeout = self.shard.deadline().map(|due| due.since(now));
         let stats = self.shard.stats();
-        let gather = self.pace.plan(now, (stats.packets_received, stats.packets_relayed), self.shard.mixes());
+        let (counts, manner) =
+            ((stats.packets_received, stats.packets_relayed), (self.shard.mixes(), self.shard.has_given_away()));
+        let gather = self.pace.plan(now, counts, manner);
         if !self.uplink.kept.is_empty() {
             timeout = Some(timeout.unwrap_or(Duration::MAX).min(FULL_PAUSE));
         }
@@ -317,7 +337,7 @@ impl<I: PacketIo> Worker<I> {
                 now = self.clock.mono();
             }
             let now = packet.stamp.and_then(|stamp| came(clocks, stamp)).unwrap_or(now);
-            let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink };
+            let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink, forwarder: &mut self.forwarder };
             self.shard.packet(now, (packet.port, packet.socket), packet.source, packet.bytes, &mut out);
             if !I::GATHERS {
                 self.io.send(&mut self.outbox);
@@ -347,6 +367,7 @@ impl<I: PacketIo> Worker<I> {
             (&counts.ticks_late, stats.ticks_late),
             (&counts.packets_received, stats.packets_received),
             (&counts.packets_relayed, stats.packets_relayed),
+            (&counts.packets_forwarded, stats.packets_forwarded),
             (&counts.packets_unsent, self.io.unsent()),
         ] {
             to.store(from, Ordering::Relaxed);

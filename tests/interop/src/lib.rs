@@ -7,6 +7,7 @@ pub mod carriers;
 pub mod certificates;
 pub mod chromium;
 pub mod kamailio;
+pub mod lan;
 pub mod lossy;
 pub mod node;
 pub mod process;

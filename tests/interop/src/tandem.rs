@@ -252,8 +252,9 @@ impl Tandem {
 
 fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u16, u16)) -> String {
     let threads = setup.threads.map_or_else(|| "auto".to_owned(), |t| t.to_string());
-    // For measurements: one way through the kernel beside the other.
+    // For measurements: one way through the kernel beside another.
     let io = std::env::var("MEDIA_IO").unwrap_or_else(|_| "auto".to_owned());
+    let forwarding = std::env::var("MEDIA_FORWARDING").unwrap_or_else(|_| "auto".to_owned());
     let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
     let secure = SocketAddr::new(sip.ip(), sip.port() + 1);
     let (listen, tls) = match setup.tls {
@@ -263,7 +264,7 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     let https = if setup.https { "  tls: { certificate: host.pem, key: host.key }\n" } else { "" };
     format!(
         "node: interop\ndata_dir: ./data\nsip:\n  domain: pbx.example.com\n  listen: [\"udp://{sip}\", \"tcp://{sip}\"{listen}]\n{tls}{}\
-         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n\
+         media:\n  address: {}\n  ports: {}-{}\n  threads: {threads}\n  io: {io}\n  forwarding: {forwarding}\n\
          http:\n  listen: {http}\n{https}  auth: {{ account_sid: {ACCOUNT}, auth_token: {TOKEN} }}\n\
          dialplans: [dialplan.yaml]\n{}{}{}",
         setup.sip,
