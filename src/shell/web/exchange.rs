@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Head of an answer, and what is read at once of its body.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -88,10 +88,8 @@ async fn within<T>(
     part: impl Future<Output = T>,
     late: impl Fn() -> Failed,
 ) -> Result<T, Failed> {
-    match timeout_at(bounds.until, timeout(own, part)).await {
-        Ok(Ok(done)) => Ok(done),
-        _ => Err(late()),
-    }
+    let until = Instant::now().checked_add(own).map_or(bounds.until, |own| own.min(bounds.until));
+    timeout_at(until, part).await.map_err(|_| late())
 }
 
 impl Exchange {

@@ -18,6 +18,7 @@ mod hosts;
 mod local;
 mod media;
 pub mod plain;
+mod pulse;
 mod signature;
 mod sound;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use sound::wav;
 
 use crate::base::pii::Secret;
 use crate::config::{Config, Network};
+use crate::event::CallId;
 use crate::shell::api::metrics::Sample;
 use crate::shell::mail::Mail;
 use crate::switch::Input;
@@ -44,6 +46,7 @@ use guard::Guard;
 use hosts::Hosts;
 use local::Files;
 use media::Shelf;
+use pulse::Pulse;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -52,8 +55,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::AbortHandle;
 
 /// Orders that wait for the thread; a fetch beyond fails, a callback is lost and counted.
 const ORDERS_MAX: usize = 16 * 1024;
@@ -61,6 +65,8 @@ const ORDERS_MAX: usize = 16 * 1024;
 const FETCHES_MAX: u64 = 4_096;
 /// Threads that wait for names and for the disk.
 const BLOCKING_MAX: usize = 32;
+/// Calls that are over and whose cookies the thread still keeps, because nothing has woken it since.
+const OVER_MAX: usize = 64;
 
 /// What the thread is started with; fixed while it runs.
 #[derive(Clone, Debug)]
@@ -91,9 +97,13 @@ impl Settings {
     }
 }
 
+/// An order, and the calls that were over before it. To wake the thread for their cookies alone costs more than the cookies take.
+type Letter = (Vec<CallId>, Order);
+
 /// The control thread's end. Nothing here waits.
 pub struct Web {
-    orders: Option<mpsc::Sender<Order>>,
+    orders: Option<mpsc::Sender<Letter>>,
+    over: RefCell<Vec<CallId>>,
     figures: Arc<Figures>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -115,24 +125,41 @@ pub fn start(settings: Settings, mail: Mail) -> io::Result<Web> {
     let figures = Arc::new(Figures::default());
     let cache = media::emptied(&settings.cache)?;
     let own = Arc::clone(&figures);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build()?;
+    let (says, said) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("web".into()).spawn(move || {
+        let runtime = runtime();
+        let begun = runtime.as_ref().map(|_| ()).map_err(io::Error::kind);
+        let _ = says.send(begun);
+        let Ok(runtime) = runtime else { return };
         let connector = Connector::new(Guard::new(settings.allowed.clone()));
         let shelf = Shelf::new(cache);
-        LocalSet::new().block_on(&runtime, Thread::new(settings, connector, shelf, mail, own).run(inbox));
+        runtime.block_on(Thread::new(settings, connector, shelf, mail, own).run(inbox));
         runtime.shutdown_background();
     })?;
-    Ok(Web { orders: Some(orders), figures, thread: Some(thread) })
+    said.recv().map_err(io::Error::other)??;
+    Ok(Web { orders: Some(orders), over: RefCell::default(), figures, thread: Some(thread) })
+}
+
+/// Tasks belong to the thread: one wakes another without a system call, which those of a `LocalSet` do not.
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_MAX).build_local(LocalOptions::default())
 }
 
 impl Web {
     /// Leaves an order; the answer to one that cannot be taken.
     pub fn order(&self, order: Order) -> Option<Input> {
+        let mut over = self.over.borrow_mut();
+        if let Order::Forget(call) = order
+            && over.len() < OVER_MAX
+        {
+            over.push(call);
+            return None;
+        }
         let Some(orders) = &self.orders else { return self.refuse(order) };
-        match orders.try_send(order) {
+        match orders.try_send((std::mem::take(&mut *over), order)) {
             Ok(()) => None,
-            Err(mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order)) => {
+            Err(TrySendError::Full((calls, order)) | TrySendError::Closed((calls, order))) => {
+                *over = calls;
                 self.refuse(order)
             }
         }
@@ -175,8 +202,10 @@ impl Thread {
         Thread { callbacks: Callbacks::new(Rc::clone(&fetcher)), fetcher, mail, under_way: Rc::default() }
     }
 
-    async fn run(self, mut inbox: mpsc::Receiver<Order>) {
-        while let Some(order) = inbox.recv().await {
+    async fn run(self, mut inbox: mpsc::Receiver<Letter>) {
+        let mut pulse = Pulse::default();
+        while let Some((over, order)) = pulse.beside(inbox.recv()).await {
+            over.into_iter().for_each(|call| self.callbacks.forget(call));
             match order {
                 Order::Fetch(fetch) => self.fetch(fetch).await,
                 Order::Cancel(id) => self.cancel(id),

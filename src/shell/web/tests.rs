@@ -340,6 +340,26 @@ fn callbacks_of_a_call_come_in_order_and_the_cookies_go_last() {
 }
 
 #[test]
+fn cookies_of_a_call_that_is_over_are_not_sent_again() {
+    let (mut b, server) = (Bench::new("over"), Server::new());
+    for _ in 0..2 {
+        assert!(b.fetch(server.url("ok")).is_ok());
+    }
+    assert!(b.web.order(Order::Forget(CallId(1))).is_none());
+    // More than are kept until the next order.
+    for other in 0..OVER_MAX {
+        assert!(b.web.order(Order::Forget(CallId(100 + other as u128))).is_none());
+    }
+    assert!(b.web.over.borrow().is_empty());
+    assert!(b.fetch(server.url("ok")).is_ok());
+    assert!(b.web.order(Order::Forget(CallId(1))).is_none());
+    assert_eq!(b.web.over.borrow().len(), 1, "the next order takes it along");
+    assert!(b.fetch(server.url("ok")).is_ok());
+    let has_cookie = |seen: &Seen| seen.1.iter().any(|h| h.to_ascii_lowercase().starts_with("cookie: "));
+    assert_eq!(server.seen().iter().map(has_cookie).collect::<Vec<_>>(), [false, true, false, false]);
+}
+
+#[test]
 fn a_thousand_fetches_are_answered_each_once() {
     let (mut b, server) = (Bench::new("thousand"), Server::new());
     let paths = ["ok", "500", "loop", "half", "large", "html", "slow#rt=200", "empty"];
