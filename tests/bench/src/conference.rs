@@ -21,8 +21,10 @@ const SECONDS: u64 = 10;
 const FRAME_NS: u64 = 20_000_000;
 /// Bytes of RTP: header and 20 ms of G.711.
 const LENGTH: usize = 172;
-/// The first member says a frame of loud sound every half second; its way is timed.
+/// Every half second a member says a frame of loud sound, whose way is timed: each time another one, since how long a member's
+/// packets wait for the mixing depends on when it sends.
 const BURST_FRAMES: u64 = 25;
+const BURSTS: u64 = SECONDS * 50 / BURST_FRAMES;
 const DIALPLAN: &str = "contexts:\n  in:\n    - match: { to: /^\\d+$/ }\n      \
                         do: [ { conference: { name: all, beep: false, max_participants: 1000 } } ]\n";
 
@@ -115,20 +117,21 @@ fn figures(members: usize, heard: &[Heard], bursts: &[u64], cpu_ns: u64, late: O
             "bursts_heard": latencies.len(), "received": received, "expected": expected, "ticks_late": late })
 }
 
-/// Every member says so many frames, evenly spread over each 20 ms: noise; the first one's bursts are noted.
+/// Every member says so many frames, evenly spread over each 20 ms: noise; the bursts of one or another are noted.
 fn send(socket: &Socket, targets: &[SocketAddr], frames: u64, number: &mut u64, bursts: &mut Vec<u64>) {
     let (noise, loud) = sounds();
     let begin = monotonic_ns() + 1_000_000;
     let space = FRAME_NS / targets.len() as u64;
     let mut packet = [0u8; LENGTH];
     for frame in 0..frames {
+        let loudest = (frame / BURST_FRAMES % BURSTS) as usize * targets.len() / BURSTS as usize;
         packet[..2].copy_from_slice(&[0x80, 0]);
         packet[2..4].copy_from_slice(&(*number as u16).to_be_bytes());
         packet[4..8].copy_from_slice(&(*number as u32 * 160).to_be_bytes());
         for (index, target) in targets.iter().enumerate() {
             sleep_until_ns(begin + frame * FRAME_NS + index as u64 * space);
             packet[8..12].copy_from_slice(&(0x1000 + index as u32).to_be_bytes());
-            let burst = index == 0 && frame % BURST_FRAMES == 0;
+            let burst = index == loudest && frame % BURST_FRAMES == 0;
             let sound = if burst { &loud } else { &noise[(index + *number as usize * 7) % noise.len()] };
             packet[12..].copy_from_slice(sound);
             if burst {
