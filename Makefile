@@ -4,7 +4,7 @@ STEP := .ci/step
 CONFIG ?= dialplans/demo/tandem.yaml
 # The product is built by Rust, a C compiler (SQLite, Opus) and cmake (Opus); the tests call with real SIP programs beside that.
 BUILD_PACKAGES := gcc libc6-dev cmake
-TEST_PACKAGES := g++ sip-tester baresip-core kamailio ffmpeg tcpdump espeak-ng pocketsphinx pocketsphinx-en-us
+TEST_PACKAGES := g++ iproute2 sip-tester baresip-core kamailio ffmpeg tcpdump espeak-ng pocketsphinx pocketsphinx-en-us
 BENCH_PACKAGES := $(TEST_PACKAGES) rtpengine-daemon python3-venv python3-dev
 # Thirteen fuzz targets, two at a time: a minute each.
 export FUZZ_SECONDS ?= 420
