@@ -84,7 +84,7 @@ fn requests_outside_a_dialog() {
 
 #[test]
 fn requests_inside_a_dialog() {
-    let rows: [(&str, &str, u16, Has); 9] = [
+    let rows: [(&str, &str, u16, Has); 10] = [
         ("INVITE", "", 200, NOTHING),
         ("UPDATE", "", 200, NOTHING),
         ("OPTIONS", "", 200, ALLOW),
@@ -92,7 +92,8 @@ fn requests_inside_a_dialog() {
         ("UPDATE", "Require: wibble\r\n", 420, ("Unsupported", "wibble")),
         ("INVITE", "Content-Type: text/plain\r\n", 415, ACCEPT),
         ("WIBBLE", "", 501, NOTHING),
-        ("MESSAGE", "", 405, ALLOW),
+        ("MESSAGE", "", 415, ("Accept", "text/*")),
+        ("MESSAGE", "Content-Type: text/plain\r\n", 200, NOTHING),
         // Whatever it requires, its sender is gone.
         ("BYE", "Require: wibble\r\n", 200, NOTHING),
     ];
