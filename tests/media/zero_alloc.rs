@@ -200,6 +200,7 @@ fn thread_turns<I: tandem::shell::media::io::PacketIo>(new: impl Fn(tandem::shel
         clock,
         counts,
         pace: Default::default(),
+        looked: tandem::base::time::Instant::ZERO,
         faults: 0,
     };
 

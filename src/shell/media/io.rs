@@ -47,6 +47,10 @@ pub trait PacketIo {
     /// Sends and empties `out`, at the latest at the next [`PacketIo::wait`]. Packets that the system refuses are counted and
     /// gone.
     fn send(&mut self, out: &mut Outbox);
+    /// The next news of a port that sends to one peer what is made here, and hears it (`None`: does so no more), where that is known.
+    fn steadied(&mut self) -> Option<(u32, Option<SocketAddr>)> {
+        None
+    }
     /// Packets that could not be sent, since the start.
     fn unsent(&self) -> u64;
 }

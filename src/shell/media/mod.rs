@@ -71,6 +71,8 @@ pub struct MediaStats {
     pub packets_relayed: u64,
     /// Passed on by the kernel, and counted among those above, too.
     pub packets_forwarded: u64,
+    /// Put by the kernel where they wait for their time; among those received.
+    pub packets_collected: u64,
     /// Refused by the system.
     pub packets_unsent: u64,
     /// Telemetry that found no room on its way up.
@@ -296,6 +298,7 @@ impl MediaEngine {
             sum.packets_received += counts.packets_received.load(Ordering::Relaxed) + forwarded;
             sum.packets_relayed += counts.packets_relayed.load(Ordering::Relaxed) + forwarded;
             sum.packets_forwarded += forwarded;
+            sum.packets_collected += counts.packets_collected.load(Ordering::Relaxed);
             sum.packets_unsent += counts.packets_unsent.load(Ordering::Relaxed);
             sum.taps_dropped += counts.taps_dropped.load(Ordering::Relaxed);
             sum.heard_dropped += counts.heard_dropped.load(Ordering::Relaxed);
@@ -464,6 +467,11 @@ impl Media for MediaEngine {
             Sample::counter("media_packets_received", "RTP and RTCP packets received", s.packets_received),
             Sample::counter("media_packets_relayed", "RTP packets relayed", s.packets_relayed),
             Sample::counter("media_packets_forwarded", "RTP packets relayed by the kernel", s.packets_forwarded),
+            Sample::counter(
+                "media_packets_collected",
+                "RTP packets that waited in the kernel's boxes",
+                s.packets_collected,
+            ),
             Sample::gauge("media_kernel", "1 if the kernel may relay", u64::from(self.has_kernel)),
             Sample::counter("media_packets_unsent", "Packets that the system refused to send", s.packets_unsent),
             Sample::counter("media_events_dropped", "Media events that found no room", s.events_dropped),

@@ -6,6 +6,7 @@ use super::io::PacketIo;
 use super::portable::Portable;
 use super::thread::{self, Counts, DOWN_MAX, Doorbell, Down, HEARD_MAX, TAPS_MAX, UP_MAX, Uplink, Worker};
 use super::uring::Uring;
+use crate::base::time::Instant;
 use crate::config::MediaIo;
 use crate::media::shard::Shard;
 use crate::shell::clock::Clock;
@@ -92,7 +93,9 @@ impl Start {
         let Start { n, clock, seed, pinned, orders, doorbell, counts, uplink, forwarder } = self;
         let shard = Shard::new(clock.now(), seed).giving_away(forwarder.is_some());
         let (outbox, pace) = Default::default();
-        let worker = Worker { shard, io, orders, doorbell, uplink, outbox, forwarder, clock, counts, pace, faults: 0 };
+        let (looked, faults) = (Instant::ZERO, 0);
+        let worker =
+            Worker { shard, io, orders, doorbell, uplink, outbox, forwarder, clock, counts, pace, looked, faults };
         std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             if !thread::prefer() {
                 tracing::debug!(shard = n, "the system does not let the media thread run before others");

@@ -1,6 +1,6 @@
 //! A shard's thread: orders in, packets in and out, ticks, events up. It sleeps in `PacketIo::wait` and nowhere else.
 
-use super::forwarding::Forwarder;
+use super::forwarding::{Collected, Forwarder, LETTER_MAX};
 use super::io::{Outbox, PacketIo, Pair};
 use super::pace::{Gather, Pace};
 use crate::base::time::{Duration, Instant, Now, Wall};
@@ -40,6 +40,8 @@ const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// By how many packets their legs' memory is asked for before them.
 const FORESEEN: usize = 4;
+/// What is collected is looked at so often where nothing is due.
+const COLLECT_PAUSE: Duration = Duration::from_millis(20);
 /// Packets between two looks at the clock while they are taken: some 10 µs.
 const CLOCK_EVERY: usize = 8;
 /// Of faults of waiting one in so many is told: some five seconds' worth.
@@ -83,6 +85,8 @@ pub struct Counts {
     pub packets_relayed: AtomicU64,
     /// By the kernel; not among those above.
     pub packets_forwarded: AtomicU64,
+    /// Put by the kernel where they wait for their time; among those received.
+    pub packets_collected: AtomicU64,
     pub packets_unsent: AtomicU64,
     pub events_dropped: AtomicU64,
     /// Packets of listened-in sound that found no room.
@@ -182,6 +186,8 @@ pub struct Worker<I> {
     pub clock: Clock,
     pub counts: Arc<Counts>,
     pub pace: Pace,
+    /// When what is collected was looked at.
+    pub looked: Instant,
     /// Waits that failed.
     pub faults: u64,
 }
@@ -251,7 +257,9 @@ impl<I: PacketIo> Worker<I> {
         }
         self.io.send(&mut self.outbox);
         self.take_packets(begun);
-        self.tick();
+        let now = self.clock.mono();
+        self.collect(now);
+        self.tick(now);
         self.io.send(&mut self.outbox);
         self.uplink.flush();
         self.publish();
@@ -287,8 +295,7 @@ impl<I: PacketIo> Worker<I> {
         true
     }
 
-    fn tick(&mut self) {
-        let now = self.clock.mono();
+    fn tick(&mut self, now: Instant) {
         if self.shard.deadline().is_some_and(|due| due <= now) {
             self.shard.tick(
                 now,
@@ -299,14 +306,19 @@ impl<I: PacketIo> Worker<I> {
 
     /// Waits for something to do; since when it has.
     fn wait(&mut self) -> Instant {
+        self.tell_steady();
         let now = self.clock.mono();
         let mut timeout = self.shard.deadline().map(|due| due.since(now));
-        let stats = self.shard.stats();
-        let (counts, manner) =
-            ((stats.packets_received, stats.packets_relayed), (self.shard.mixes(), self.shard.has_given_away()));
+        let (stats, collected) = (self.shard.stats(), self.collected());
+        // What is collected wakes nobody.
+        let counts = (stats.packets_received.saturating_sub(collected), stats.packets_relayed);
+        let manner = (self.shard.mixes(), self.shard.has_given_away());
         let gather = self.pace.plan(now, counts, manner);
         if !self.uplink.kept.is_empty() {
             timeout = Some(timeout.unwrap_or(Duration::MAX).min(FULL_PAUSE));
+        }
+        if self.forwarder.as_ref().is_some_and(|f| f.collector.is_open()) {
+            timeout = Some(timeout.unwrap_or(Duration::MAX).min(COLLECT_PAUSE));
         }
         self.doorbell.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -348,6 +360,60 @@ impl<I: PacketIo> Worker<I> {
         self.pace.waited(waited, taken);
     }
 
+    /// Tells who collects of the peers that there are to be collected from.
+    fn tell_steady(&mut self) {
+        while let Some((port, peer)) = self.io.steadied() {
+            self.forwarder.iter_mut().for_each(|f| f.steady(port, peer));
+        }
+    }
+
+    fn collected(&self) -> u64 {
+        self.forwarder.as_ref().map_or(0, |f| f.collector.count())
+    }
+
+    /// Takes what the kernel has collected, if it is time to pull it or nothing has been due for long.
+    fn collect(&mut self, now: Instant) {
+        let is_due = self.shard.deadline().is_none_or(|due| due <= now) || now.since(self.looked) >= COLLECT_PAUSE;
+        let Some(forwarder) = self.forwarder.as_mut().filter(|f| is_due && f.collector.is_open()) else { return };
+        self.looked = now;
+        forwarder.collector.look();
+        self.outbox.relays = true;
+        let mut bytes = [0; LETTER_MAX];
+        (0..FORESEEN).for_each(|n| self.foresee_collected(n));
+        while let Some(packet) = self.forwarder.as_mut().and_then(|f| f.collector.take(&mut bytes)) {
+            self.take_collected(now, packet, &mut bytes);
+            self.foresee_collected(FORESEEN - 1);
+        }
+        self.outbox.relays = false;
+    }
+
+    fn take_collected(&mut self, now: Instant, packet: Collected, bytes: &mut [u8]) {
+        let Collected { port, source, at, length } = packet;
+        let relayed = self.shard.stats().packets_relayed;
+        let at = if now.since(at) <= AGO_MAX { at.min(now) } else { now };
+        let mut out = Out { outbox: &mut self.outbox, uplink: &mut self.uplink, forwarder: &mut self.forwarder };
+        self.shard.packet(at, (port, Socket::Rtp), source, bytes.get_mut(..length).unwrap_or_default(), &mut out);
+        if self.shard.stats().packets_relayed != relayed {
+            // What is passed on does not wait.
+            self.forwarder.iter_mut().for_each(|f| f.collector.close(port));
+        }
+        if !I::GATHERS {
+            self.io.send(&mut self.outbox);
+        }
+    }
+
+    /// As [`Worker::foresee`], of what is collected.
+    #[inline]
+    fn foresee_collected(&self, n: usize) {
+        let Some(collector) = self.forwarder.as_ref().map(|f| &f.collector) else { return };
+        if let Some(port) = collector.coming(n) {
+            self.shard.foresee(port);
+        }
+        if let Some(port) = n.checked_sub(FORESEEN / 2).and_then(|n| collector.coming(n)) {
+            self.shard.foresee_listener(port);
+        }
+    }
+
     /// Has the legs fetched that the packets after the next `n` concern.
     #[inline]
     fn foresee(&self, n: usize) {
@@ -368,6 +434,7 @@ impl<I: PacketIo> Worker<I> {
             (&counts.packets_received, stats.packets_received),
             (&counts.packets_relayed, stats.packets_relayed),
             (&counts.packets_forwarded, stats.packets_forwarded),
+            (&counts.packets_collected, self.collected()),
             (&counts.packets_unsent, self.io.unsent()),
         ] {
             to.store(from, Ordering::Relaxed);

@@ -108,6 +108,8 @@ pub struct Uring {
     /// What is being sent, and its addresses: the kernel reads them until it has taken every request.
     flying: Outbox,
     names: Vec<libc::sockaddr_storage>,
+    /// Flows of what is made here that have been opened or closed since they were asked for.
+    news: VecDeque<(u32, Option<SocketAddr>)>,
     unsent: u64,
 }
 
@@ -160,6 +162,7 @@ impl Uring {
             wanted,
             flying,
             names,
+            news: VecDeque::with_capacity(FLOWS_A_TURN as usize * 2),
             unsent: 0,
         })
     }
@@ -451,6 +454,10 @@ impl PacketIo for Uring {
         }
     }
 
+    fn steadied(&mut self) -> Option<(u32, Option<SocketAddr>)> {
+        self.news.pop_front()
+    }
+
     fn unsent(&self) -> u64 {
         self.unsent
     }
@@ -503,6 +510,9 @@ impl Uring {
             return Lane::Rtp;
         }
         slot.flow = Some(flow);
+        if !packet.relayed {
+            self.news.push_back((port, Some(packet.to)));
+        }
         self.listen(port, Lane::Flow);
         Lane::Flow
     }
@@ -528,7 +538,10 @@ impl Uring {
             let _ = self.ring.submitter().register_files_update(place(port, lane), &[NO_FILE]);
         }
         let Some(slot) = self.slots.get_mut(port as usize) else { return };
-        if slot.flow.take().is_some() {
+        if let Some(flow) = slot.flow.take() {
+            if !flow.relays {
+                self.news.push_back((port, None));
+            }
             slot.flow_generation = slot.flow_generation.wrapping_add(1);
         }
         if lanes.contains(&Lane::Rtp) && slot.pair.take().is_some() {

@@ -16,6 +16,11 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
+/// CPU time of the calling thread in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of this frame.
@@ -64,6 +69,11 @@ impl Socket {
             set(libc::SO_RCVBUF, 4 << 20);
         }
         Ok(Socket { inner })
+    }
+
+    /// Where it is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.local_addr().expect("a bound socket has an address")
     }
 
     pub fn fd(&self) -> RawFd {

@@ -138,6 +138,11 @@ impl Assembler {
         self.emit(0xdb, (to.0, new.0), offset, 0xf1);
     }
 
+    /// Puts `new` into a word; `new` becomes what was there. What was stored before is seen by who sees it.
+    pub fn exchange32(&mut self, to: Reg, offset: i16, new: Reg) {
+        self.emit(0xc3, (to.0, new.0), offset, 0xe1);
+    }
+
     /// A map by its descriptor.
     pub fn map(&mut self, to: Reg, descriptor: i32) {
         self.emit(0x18, (to.0, 1), 0, descriptor);

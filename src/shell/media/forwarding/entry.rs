@@ -1,5 +1,6 @@
 //! What the kernel knows of a stream: memory that it and we share, 128 bytes a port pair.
 
+use super::system::Sharable;
 use crate::base::time::Instant;
 use crate::media::forward::{Forward, Passed};
 use crate::rtp::packet::Fields;
@@ -23,7 +24,8 @@ pub struct Plan {
     /// 0.0.0.0: whatever it is.
     pub local_ip: [u8; 4],
     pub source_port: [u8; 2],
-    _unused: [u8; 2],
+    /// One more than the number of the box that packets are put into; 0: they are passed on.
+    mailbox: u16,
     pub head: [u8; 2],
     _unused2: [u8; 2],
     pub ssrc: [u8; 4],
@@ -67,6 +69,9 @@ pub struct Entry {
     _unused: [u64; 2],
 }
 
+// SAFETY: zeroed it is out of force; the plan is written only then, the account is atomic.
+unsafe impl Sharable for Entry {}
+
 const _: () = assert!(size_of::<Plan>() == 64 && size_of::<Entry>() == 128 && size_of::<Account>() == 48);
 
 /// How packets leave: from where, by which interface (0: to a peer on this machine).
@@ -108,6 +113,18 @@ impl Plan {
             ..Plan::default()
         }
     }
+
+    /// Whatever comes from `source` by that way goes into a box.
+    pub fn collect(mailbox: u16, source: SocketAddrV4, local: Ipv4Addr, interface: u32) -> Plan {
+        Plan {
+            source_ip: source.ip().octets(),
+            local_ip: local.octets(),
+            source_port: source.port().to_be_bytes(),
+            mailbox: mailbox + 1,
+            interface,
+            ..Plan::default()
+        }
+    }
 }
 
 impl Entry {
@@ -129,8 +146,32 @@ impl Entry {
         let step_us = u64::from(forward.step) * 1_000_000 / u64::from(forward.clock_rate.max(1));
         a.step_us.store(u32::try_from(step_us).unwrap_or(u32::MAX), Ordering::Relaxed);
         a.measured.store(0, Ordering::Relaxed);
+        self.begin(before);
+    }
+
+    /// Puts a plan of [`Plan::collect`] into force. `false` if another is.
+    ///
+    /// # Safety
+    /// As [`Entry::arm`].
+    pub unsafe fn collect(&self, plan: Plan) -> bool {
+        let before = self.account.state.load(Ordering::Acquire);
+        if before & ARMED != 0 {
+            return false;
+        }
+        // SAFETY: out of force, as above.
+        unsafe { self.plan.get().write_volatile(plan) };
+        self.begin(before);
+        true
+    }
+
+    fn begin(&self, before: u64) {
         let generation = (before & !ARMED) / GENERATION + 1;
-        a.state.store(ARMED | ((generation * GENERATION) & !ARMED), Ordering::Release);
+        self.account.state.store(ARMED | ((generation * GENERATION) & !ARMED), Ordering::Release);
+    }
+
+    /// Takes it out of force; how many packets have been claimed.
+    pub fn end(&self) -> u32 {
+        self.disarm() as u32
     }
 
     /// Takes it out of force; the state before. What the kernel has claimed until now is counted, nothing is claimed after.

@@ -1,11 +1,13 @@
 //! Relay in the kernel: streams that the core gives away ([`crate::media::forward`]) are passed on by an eBPF program at the interfaces,
-//! without a wake-up, a copy or a system call.
+//! without a wake-up, a copy or a system call. And sound that waits for its pull anyway is collected by it ([`mailbox`]).
 //!
 //! Needs Linux 6.6 (programs at interfaces that end with their process) and the capabilities CAP_BPF and CAP_NET_ADMIN. Whatever the
 //! system refuses, packets pass by the media threads as they do without. IPv4 only.
 
 mod assembler;
+mod collector;
 mod entry;
+mod mailbox;
 mod program;
 mod route;
 mod system;
@@ -14,7 +16,10 @@ use super::io::Pair;
 use crate::base::time::Instant;
 use crate::media::forward::{Forward, Passed};
 use crate::shell::clock::Clock;
+pub use collector::{Collected, Collector};
 use entry::{Entry, Exit, Plan};
+use mailbox::Boxes;
+pub use mailbox::LETTER_MAX;
 use program::Setup;
 use route::{Interface, Route, Routes};
 use std::collections::HashMap;
@@ -22,7 +27,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use system::Entries;
+use system::Shared;
 
 /// A way that has been asked for is good for so long.
 const ROUTE_LIFE: crate::base::time::Duration = crate::base::time::Duration::from_secs(5);
@@ -34,7 +39,8 @@ pub const TRAFFIC_CLASS: u8 = 46 << 2;
 /// The program in the kernel and what it shares with us. Dropping it takes the program away.
 #[derive(Debug)]
 pub struct Kernel {
-    entries: Entries,
+    entries: Shared<Entry>,
+    boxes: Boxes,
     first_port: u16,
     interfaces: Vec<u32>,
     links: Vec<OwnedFd>,
@@ -50,10 +56,10 @@ impl Kernel {
         }
         let first_port = ports.0.max(1).next_multiple_of(2);
         let count = (u32::from(ports.1) + 1).saturating_sub(u32::from(first_port)) / 2;
-        let entries = Entries::new(count.max(1))?;
+        let (entries, boxes) = (Shared::new(count.max(1))?, Boxes::new(count)?);
         let all = Routes::new()?.interfaces()?;
         let loopback = all.iter().find(|i| i.is_loopback).ok_or(io::ErrorKind::NotFound)?.index;
-        let setup = Setup { map: entries.fd(), first_port, entries: count, loopback };
+        let setup = Setup { map: entries.fd(), boxes: boxes.fd(), first_port, entries: count, loopback };
         let code =
             program::program(setup).ok_or_else(|| io::Error::other("the program for the kernel has a loose end"))?;
         let program = system::load(&code)?;
@@ -61,7 +67,7 @@ impl Kernel {
         let carriers: Vec<u32> = all.iter().filter(has).map(|i| i.index).collect();
         let links = carriers.iter().map(|i| system::attach(&program, *i)).collect::<io::Result<_>>()?;
         let interfaces = all.iter().filter(|i| !i.is_loopback).map(|i| i.index).collect();
-        Ok(Kernel { entries, first_port, interfaces, links, offset: offset_ns(clock) })
+        Ok(Kernel { entries, boxes, first_port, interfaces, links, offset: offset_ns(clock) })
     }
 
     /// How many interfaces it stands at.
@@ -93,11 +99,13 @@ pub struct Forwarder {
     bound: Vec<Option<SocketAddrV4>>,
     known: HashMap<(Ipv4Addr, Ipv4Addr), (Instant, Option<Exit>)>,
     clock: Clock,
+    pub collector: Collector,
 }
 
 impl Forwarder {
     pub fn new(kernel: Arc<Kernel>, clock: Clock) -> io::Result<Forwarder> {
-        Ok(Forwarder { kernel, routes: Routes::new()?, bound: Vec::new(), known: HashMap::with_capacity(64), clock })
+        let (routes, collector) = (Routes::new()?, Collector::new(kernel.clone()));
+        Ok(Forwarder { kernel, routes, bound: Vec::new(), known: HashMap::with_capacity(64), clock, collector })
     }
 
     /// The sockets of a slot that has none.
@@ -116,6 +124,7 @@ impl Forwarder {
     }
 
     pub fn retire(&mut self, port: u32) {
+        self.collector.forget(port);
         let _ = self.passed(port, true);
         self.bound.get_mut(port as usize).into_iter().for_each(|b| *b = None);
     }
@@ -130,6 +139,7 @@ impl Forwarder {
         let (comes_to, leaves_from) = (self.local(forward.port)?, self.local(forward.by)?);
         let exit = self.exit(leaves_from, *to.ip())?;
         let plan = Plan::new(forward, source, *comes_to.ip(), to, exit, TRAFFIC_CLASS);
+        self.collector.close(forward.port);
         let entry = self.kernel.entry(comes_to.into())?;
         // SAFETY: a port is one shard's, and this is its thread.
         unsafe { entry.arm(plan, forward, self.kernel.offset) };
@@ -140,6 +150,20 @@ impl Forwarder {
     pub fn passed(&mut self, port: u32, end: bool) -> Option<Passed> {
         let entry = self.kernel.entry(self.local(port)?.into())?;
         Some(entry.passed(end, self.kernel.offset))
+    }
+
+    /// A port sends to one peer what is made here, and hears it; or does so no more. What such a peer says is collected.
+    pub fn steady(&mut self, port: u32, peer: Option<SocketAddr>) {
+        match peer {
+            None => self.collector.close(port),
+            Some(SocketAddr::V6(_)) => {}
+            Some(SocketAddr::V4(peer)) => {
+                let Some(local) = self.local(port) else { return };
+                if let Some(exit) = self.exit(local, *peer.ip()) {
+                    self.collector.open(port, local, peer, exit.interface);
+                }
+            }
+        }
     }
 
     fn local(&self, port: u32) -> Option<SocketAddrV4> {

@@ -1,16 +1,21 @@
 //! The program that the kernel runs for each packet that an interface brings (attached before IP, "tc ingress"): if it is exactly the
 //! packet that an [`Entry`](super::entry::Entry) waits for, it is rewritten and sent on; whatever else goes its ordinary way.
 //!
+//! Or it is put into the entry's box ([`super::mailbox`]), if the entry has one.
+//!
 //! A packet is claimed by counting it, at once for all processors and only while the entry is in force: what is not claimed comes to
 //! the media thread, what is claimed never does.
 
 use super::assembler::{Assembler, If, Op, Reg, Width};
+use super::mailbox::{LETTER_MAX, LETTERS};
 
 /// What the program is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// Descriptor of the array of entries.
     pub map: i32,
+    /// Of the array of boxes.
+    pub boxes: i32,
     /// The even port of the first entry, and how many entries there are.
     pub first_port: u16,
     pub entries: u32,
@@ -18,8 +23,9 @@ pub struct Setup {
     pub loopback: u32,
 }
 
-/// Answers of the program: somebody else may look; as given to `redirect`.
+/// Answers of the program: somebody else may look; the packet is done with; as given to `redirect`.
 pub const NEXT: i32 = -1;
+pub const DONE: i32 = 2;
 #[cfg(test)]
 pub const REDIRECT: u32 = 7;
 
@@ -29,6 +35,7 @@ const TIME_NS: i32 = 5;
 const REPLACE_IP_SUM: i32 = 10;
 const REPLACE_UDP_SUM: i32 = 11;
 const TO_INTERFACE: i32 = 23;
+const LOAD_BYTES: i32 = 26;
 const SUM_DIFFERENCE: i32 = 28;
 const TO_NEIGHBOUR: i32 = 152;
 
@@ -61,6 +68,7 @@ const RTP_SSRC: i16 = 50;
 const HEADERS: i32 = 54;
 /// UDP's and RTP's.
 const OVERHEAD: i32 = 20;
+const RTP_HEADER: i32 = 12;
 /// A time to live of 64 and UDP's number, as they stand in a packet.
 const TTL_AND_UDP: i32 = 0x1140;
 
@@ -69,6 +77,7 @@ mod entry {
     pub const SOURCE_IP: i16 = 0;
     pub const LOCAL_IP: i16 = 4;
     pub const SOURCE_PORT: i16 = 8;
+    pub const MAILBOX: i16 = 10;
     pub const HEAD: i16 = 12;
     pub const SSRC: i16 = 16;
     pub const TIMESTAMP: i16 = 20;
@@ -93,6 +102,19 @@ mod entry {
     pub const MEASURED: i16 = 108;
 }
 
+/// [`Mailbox`](super::mailbox::Mailbox), and one of its letters from the beginning of the box of the first.
+mod mailbox {
+    pub const TAKEN: i16 = 0;
+    pub const READY: i16 = 64;
+    pub const LENGTH: i16 = 68;
+    pub const SUM: i16 = 70;
+    pub const TARGET: i16 = 72;
+    pub const ARRIVED: i16 = 80;
+    pub const BYTES: i16 = 88;
+    /// A letter has 256 bytes.
+    pub const SHIFT: i32 = 8;
+}
+
 /// The frame: what is claimed now, and the headers before and after in the order in which sums are taken.
 mod frame {
     pub const INDEX: i16 = -4;
@@ -104,6 +126,8 @@ mod frame {
     /// Ports and RTP's header.
     pub const OLD_UDP: i16 = -64;
     pub const NEW_UDP: i16 = -80;
+    /// The box.
+    pub const MAILBOX: i16 = -88;
 }
 
 /// Where the addresses stand among the sixteen bytes of IP.
@@ -126,14 +150,20 @@ const PACKET: Reg = Reg(7);
 const ENTRY: Reg = Reg(8);
 const STATE: Reg = Reg(9);
 const FRAME: Reg = Reg(10);
+/// In place of the entry, once that is claimed.
+const LETTER: Reg = ENTRY;
 
 /// The program, as the kernel loads it. `None` is a bug in it.
 pub fn program(setup: Setup) -> Option<Vec<[u8; 8]>> {
     let mut a = Assembler::default();
     check_headers(&mut a);
     find_entry(&mut a, setup);
-    check_stream(&mut a);
+    check_peer(&mut a);
+    check_length(&mut a);
     check_way(&mut a, setup);
+    a.load(Width::Half, R2, ENTRY, entry::MAILBOX);
+    a.jump_if(If::NotEqual, R2, 0, "collect");
+    check_stream(&mut a);
     foresee_ip(&mut a);
     foresee_rtp(&mut a);
     claim(&mut a);
@@ -141,6 +171,10 @@ pub fn program(setup: Setup) -> Option<Vec<[u8; 8]>> {
     rewrite(&mut a);
     correct_sums(&mut a);
     send(&mut a, setup);
+    a.label("collect");
+    find_box(&mut a, setup);
+    claim(&mut a);
+    put(&mut a);
     a.label("pass");
     a.op(Op::Mov, R0, NEXT);
     a.exit();
@@ -190,23 +224,32 @@ fn find_entry(a: &mut Assembler, setup: Setup) {
     a.jump_if(If::NotNegative, STATE, 0, "pass");
 }
 
-/// Its peer, its source, its codec; a plain header without marker.
-fn check_stream(a: &mut Assembler) {
+/// From its peer, to where the peer sends.
+fn check_peer(a: &mut Assembler) {
     a.load(Width::Word, R3, ENTRY, entry::LOCAL_IP);
     a.jump_if(If::Equal, R3, 0, "any address");
     a.load(Width::Word, R2, PACKET, IP_TARGET);
     a.jump_if(If::NotEqual, R2, R3, "pass");
     a.label("any address");
-    for (width, field, known) in [
-        (Width::Word, IP_SOURCE, entry::SOURCE_IP),
-        (Width::Half, UDP_PORTS, entry::SOURCE_PORT),
-        (Width::Half, RTP, entry::HEAD),
-        (Width::Word, RTP_SSRC, entry::SSRC),
-    ] {
+    check_same(a, [(Width::Word, IP_SOURCE, entry::SOURCE_IP), (Width::Half, UDP_PORTS, entry::SOURCE_PORT)]);
+}
+
+/// Fields of the packet are the entry's.
+fn check_same(a: &mut Assembler, fields: [(Width, i16, i16); 2]) {
+    for (width, field, known) in fields {
         a.load(width, R2, PACKET, field);
         a.load(width, R3, ENTRY, known);
         a.jump_if(If::NotEqual, R2, R3, "pass");
     }
+}
+
+/// Its source and codec; a plain header without marker.
+fn check_stream(a: &mut Assembler) {
+    check_same(a, [(Width::Half, RTP, entry::HEAD), (Width::Word, RTP_SSRC, entry::SSRC)]);
+}
+
+/// How long the sound is, if the packet is whole.
+fn check_length(a: &mut Assembler) {
     // UDP's length is the rest of IP's, and all of it is there.
     a.load(Width::Half, R2, PACKET, UDP_LENGTH);
     a.swap(R2, 16);
@@ -400,5 +443,59 @@ fn send(a: &mut Assembler, setup: Setup) {
     a.op(Op::Mov, R1, setup.loopback as i32);
     a.op(Op::Mov, R2, 0);
     a.call(TO_INTERFACE);
+    a.exit();
+}
+
+/// The entry's box, if the packet fits and there is room.
+fn find_box(a: &mut Assembler, setup: Setup) {
+    a.op(Op::Sub, R2, 1);
+    a.store(Width::Word, FRAME, frame::INDEX, R2);
+    a.load(Width::Double, R2, FRAME, frame::OCTETS);
+    a.jump_if(If::Above, R2, LETTER_MAX as i32 - RTP_HEADER, "pass");
+    a.map(R1, setup.boxes);
+    a.op(Op::Mov, R2, FRAME);
+    a.op(Op::Add, R2, i32::from(frame::INDEX));
+    a.call(MAP_LOOKUP);
+    a.jump_if(If::Equal, R0, 0, "pass");
+    a.store(Width::Double, FRAME, frame::MAILBOX, R0);
+    a.load(Width::Word, R1, R0, mailbox::TAKEN);
+    a.mov32(R2, STATE);
+    a.op(Op::Sub, R2, R1);
+    // More taken than put has become very large.
+    a.jump_if(If::AtLeast, R2, LETTERS as i32, "pass");
+}
+
+/// Copies the datagram into the letter that is claimed, and then says that it is there.
+fn put(a: &mut Assembler) {
+    a.load(Width::Double, LETTER, FRAME, frame::MAILBOX);
+    a.mov32(R1, STATE);
+    a.op(Op::And, R1, LETTERS as i32 - 1);
+    a.op(Op::Lsh, R1, mailbox::SHIFT);
+    a.op(Op::Add, LETTER, R1);
+    a.load(Width::Double, R4, FRAME, frame::OCTETS);
+    a.op(Op::Add, R4, RTP_HEADER);
+    // It has been looked at; so that the kernel sees it again.
+    a.jump_if(If::Above, R4, LETTER_MAX as i32, "lost");
+    a.jump_if(If::Equal, R4, 0, "lost");
+    a.store(Width::Half, LETTER, mailbox::LENGTH, R4);
+    a.op(Op::Mov, R1, SKB);
+    a.op(Op::Mov, R2, i32::from(RTP));
+    a.op(Op::Mov, R3, LETTER);
+    a.op(Op::Add, R3, i32::from(mailbox::BYTES));
+    a.call(LOAD_BYTES);
+    a.jump_if(If::Equal, R0, 0, "kept");
+    a.label("lost");
+    a.store(Width::Half, LETTER, mailbox::LENGTH, 0);
+    a.label("kept");
+    a.call(TIME_NS);
+    a.store(Width::Double, LETTER, mailbox::ARRIVED, R0);
+    for (width, to, field) in [(Width::Half, mailbox::SUM, UDP_SUM as i16), (Width::Word, mailbox::TARGET, IP_TARGET)] {
+        a.load(width, R1, PACKET, field);
+        a.store(width, LETTER, to, R1);
+    }
+    a.mov32(R1, STATE);
+    a.op(Op::Add, R1, 1);
+    a.exchange32(LETTER, mailbox::READY, R1);
+    a.op(Op::Mov, R0, DONE);
     a.exit();
 }

@@ -1,6 +1,5 @@
 //! The `bpf` system call, as far as it is needed: an array that is shared with the kernel, a program, its place at an interface.
 
-use super::entry::Entry;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
@@ -57,37 +56,43 @@ impl Attributes {
     }
 }
 
-/// The array of entries, in our memory and the kernel's.
+/// What may lie in memory that the kernel writes, too.
+///
+/// # Safety
+/// Zeroed memory is a valid value, its size a multiple of 8, and what changes in it is atomic or guarded by what is.
+pub unsafe trait Sharable {}
+
+/// An array in our memory and the kernel's.
 #[derive(Debug)]
-pub struct Entries {
+pub struct Shared<T> {
     map: OwnedFd,
-    memory: NonNull<Entry>,
+    memory: NonNull<T>,
     count: usize,
 }
 
-// SAFETY: entries are shared with the kernel anyway: what changes in them is atomic or guarded by its state.
-unsafe impl Send for Entries {}
+// SAFETY: they are shared with the kernel anyway.
+unsafe impl<T: Sharable> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Entries {}
+unsafe impl<T: Sharable> Sync for Shared<T> {}
 
-impl Entries {
-    pub fn new(count: u32) -> io::Result<Entries> {
+impl<T: Sharable> Shared<T> {
+    pub fn new(count: u32) -> io::Result<Shared<T>> {
         let map = Attributes::new()
             .word(0, MAP_TYPE_ARRAY)
             .word(4, 4)
-            .word(8, size_of::<Entry>() as u32)
+            .word(8, size_of::<T>() as u32)
             .word(12, count)
             .word(16, MAPPABLE)
             .descriptor(MAP_CREATE)?;
         let count = count as usize;
-        let bytes = count * size_of::<Entry>();
+        let bytes = count * size_of::<T>();
         // SAFETY: a new mapping of the map's own size.
         let memory = unsafe {
             let shared = libc::PROT_READ | libc::PROT_WRITE;
             libc::mmap(std::ptr::null_mut(), bytes, shared, libc::MAP_SHARED, map.as_raw_fd(), 0)
         };
-        match NonNull::new(memory.cast::<Entry>()) {
-            Some(memory) if memory.as_ptr().cast() != libc::MAP_FAILED => Ok(Entries { map, memory, count }),
+        match NonNull::new(memory.cast::<T>()) {
+            Some(memory) if memory.as_ptr().cast() != libc::MAP_FAILED => Ok(Shared { map, memory, count }),
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -96,16 +101,16 @@ impl Entries {
         self.map.as_raw_fd()
     }
 
-    pub fn get(&self, index: usize) -> Option<&Entry> {
-        // SAFETY: within the mapping, which lives as long as `self`; zeroed memory is a valid entry.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        // SAFETY: within the mapping, which lives as long as `self`; zeroed memory is a valid value.
         (index < self.count).then(|| unsafe { self.memory.add(index).as_ref() })
     }
 }
 
-impl Drop for Entries {
+impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // SAFETY: our own mapping; entries are borrowed from `self`.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count * size_of::<Entry>()) };
+        // SAFETY: our own mapping; values are borrowed from `self`.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count * size_of::<T>()) };
     }
 }
 

@@ -5,22 +5,25 @@ use crate::base::rng::Rng;
 use crate::media::forward::Model;
 use crate::rtp::packet::Fields;
 use crate::rtp::stats::Scatter;
-use program::{NEXT, REDIRECT};
+use mailbox::LETTERS;
+use program::{DONE, NEXT, REDIRECT};
 
 const PORTS: (u16, u16) = (30_000, 30_099);
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 struct Bench {
     program: OwnedFd,
-    entries: Entries,
+    kernel: Arc<Kernel>,
 }
 
 fn bench() -> Option<Bench> {
     let made = || -> io::Result<Bench> {
-        let entries = Entries::new(50)?;
-        let setup = Setup { map: entries.fd(), first_port: PORTS.0, entries: 50, loopback: 1 };
+        let (entries, boxes) = (Shared::new(50)?, Boxes::new(50)?);
+        let setup = Setup { map: entries.fd(), boxes: boxes.fd(), first_port: PORTS.0, entries: 50, loopback: 1 };
         let program = system::load(&program::program(setup).unwrap())?;
-        Ok(Bench { program, entries })
+        let (interfaces, links) = Default::default();
+        let kernel = Kernel { entries, boxes, first_port: PORTS.0, interfaces, links, offset: 0 };
+        Ok(Bench { program, kernel: Arc::new(kernel) })
     };
     match made() {
         Ok(bench) => Some(bench),
@@ -132,7 +135,7 @@ fn the_kernel_passes_on_what_the_model_does() {
         let f = forward(&mut rng);
         let exit = Exit { from: at(30_020), interface: 0 };
         let local = if round % 2 == 0 { HERE } else { Ipv4Addr::UNSPECIFIED };
-        let entry = bench.entries.get(5).unwrap();
+        let entry = bench.kernel.entries.get(5).unwrap();
         let plan = Plan::new(&f, at(4_000), local, at(5_000), exit, TRAFFIC_CLASS);
         // SAFETY: one thread.
         unsafe { entry.arm(plan, &f, 0) };
@@ -175,7 +178,7 @@ fn what_is_not_ours_is_left_alone() {
     let f = forward(&mut rng);
     let plan = Plan::new(&f, at(4_000), HERE, at(5_000), Exit { from: at(30_020), interface: 0 }, 0);
     // SAFETY: one thread.
-    unsafe { bench.entries.get(5).unwrap().arm(plan, &f, 0) };
+    unsafe { bench.kernel.entries.get(5).unwrap().arm(plan, &f, 0) };
     let mut payload = [0; 172];
     f.comes.write(&mut payload);
     let good = datagram(at(4_000), at(30_010), &payload);
@@ -225,4 +228,100 @@ fn what_is_not_ours_is_left_alone() {
     damaged[60] ^= 1;
     let (answer, after) = system::test_run(&bench.program, &damaged).unwrap();
     assert_eq!((answer, udp_sum(&after) == 0), (REDIRECT, false));
+}
+
+/// A peer's packet number `n`, of a length of its own.
+fn spoken(n: u32) -> Vec<u8> {
+    let mut payload: Vec<u8> = (0..12 + n * 7 % 221).map(|i| (i * 31 + n) as u8).collect();
+    payload[0] = 0x80;
+    payload
+}
+
+fn taken(collector: &mut Collector) -> Vec<(u32, Vec<u8>)> {
+    let mut bytes = [0; LETTER_MAX];
+    let mut found = Vec::new();
+    while let Some(Collected { port, source, at: moment, length }) = collector.take(&mut bytes) {
+        assert_eq!(source, at(4_000).into());
+        assert!(moment > Instant::ZERO);
+        found.push((port, bytes[..length].to_vec()));
+    }
+    found
+}
+
+#[test]
+fn what_waits_is_collected_in_its_order_and_the_rest_comes_by_the_socket() {
+    let Some(bench) = bench() else { return };
+    let mut collector = Collector::new(bench.kernel.clone());
+    let run = |packet: &[u8]| system::test_run(&bench.program, packet).unwrap().0 as i32;
+    let says = |n: u32| run(&datagram(at(4_000), at(30_010), &spoken(n)));
+    assert_eq!(says(0), NEXT, "nobody collects");
+    collector.open(5, at(30_010), at(4_000), 0);
+    let mut rng = Rng::from_seed(0x0042_6f78);
+    let (mut waiting, mut next) = (Vec::new(), 0);
+    for _ in 0..2_000 {
+        if rng.below(3) == 0 {
+            collector.look();
+            assert_eq!(taken(&mut collector), std::mem::take(&mut waiting));
+            continue;
+        }
+        let has_room = waiting.len() < LETTERS as usize;
+        assert_eq!(says(next), if has_room { DONE } else { NEXT });
+        waiting.extend(has_room.then(|| (5, spoken(next))));
+        next += 1;
+    }
+    assert!(collector.count() > 1_000);
+    collector.look();
+    taken(&mut collector);
+    let mut long = vec![0x80; LETTER_MAX];
+    assert_eq!(run(&datagram(at(4_000), at(30_010), &long)), DONE, "the longest that fits");
+    long.push(0);
+    for (name, packet) in [
+        ("too long", datagram(at(4_000), at(30_010), &long)),
+        ("too short", datagram(at(4_000), at(30_010), &[0x80; 11])),
+        ("from elsewhere", datagram(at(4_001), at(30_010), &spoken(1))),
+        ("to another port", datagram(at(4_000), at(30_012), &spoken(1))),
+    ] {
+        assert_eq!(run(&packet), NEXT, "{name}");
+    }
+    let mut damaged = datagram(at(4_000), at(30_010), &spoken(60));
+    damaged[60] ^= 1;
+    assert_eq!(run(&damaged), DONE);
+    collector.look();
+    assert_eq!(taken(&mut collector).len(), 1, "what is damaged is not given out");
+}
+
+#[test]
+fn a_box_that_is_closed_is_read_to_its_end_and_then_anothers() {
+    let Some(bench) = bench() else { return };
+    let free = |bench: &Bench| std::iter::from_fn(|| bench.kernel.boxes.take()).collect::<Vec<_>>();
+    let mut collector = Collector::new(bench.kernel.clone());
+    let run = |n: u32| system::test_run(&bench.program, &datagram(at(4_000), at(30_010), &spoken(n))).unwrap().0 as i32;
+    collector.open(5, at(30_010), at(4_000), 0);
+    assert_eq!([run(1), run(2)], [DONE; 2]);
+    collector.close(5);
+    assert_eq!(run(3), NEXT);
+    collector.open(5, at(30_010), at(4_000), 0);
+    assert_eq!(run(4), DONE);
+    collector.look();
+    assert_eq!(taken(&mut collector), [1, 2, 4].map(|n| (5, spoken(n))));
+    collector.look();
+    assert_eq!(run(5), DONE);
+    collector.forget(5);
+    assert_eq!(run(6), NEXT);
+    collector.look();
+    assert_eq!(taken(&mut collector), [], "the port may be another's already");
+    collector.look();
+    assert!(!collector.is_open());
+    let boxes = free(&bench);
+    assert_eq!(boxes.len(), 50, "all are given back");
+    boxes.into_iter().for_each(|b| bench.kernel.boxes.give(b));
+    // A stream that the kernel passes on is not collected; one that is collected can be given to it.
+    let f = forward(&mut Rng::from_seed(3));
+    let plan = Plan::new(&f, at(4_000), HERE, at(5_000), Exit { from: at(30_020), interface: 0 }, 0);
+    let entry = bench.kernel.entries.get(5).unwrap();
+    // SAFETY: one thread.
+    unsafe { entry.arm(plan, &f, 0) };
+    collector.open(5, at(30_010), at(4_000), 0);
+    assert!(!collector.is_open());
+    assert_eq!(free(&bench).len(), 50);
 }
