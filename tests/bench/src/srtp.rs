@@ -130,6 +130,8 @@ fn relayed_us(secure: bool) -> f64 {
         dialplan: "contexts:\n  in:\n    - match: { to: /^\\d+$/ }\n      do: [ { dial: { number: \"${to}\", trunks: [far] } } ]\n",
         pairs: 2 * CALLS as u16 + 20,
         program: Some("target/release/tandem"),
+        // The kernel's relay is of what is plain only.
+        forwarding: Some("threads"),
         ..Setup::default()
     };
     let tandem = Tandem::start(scratch.path(), &setup);

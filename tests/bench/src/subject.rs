@@ -36,6 +36,8 @@ pub enum Kind {
     TandemDirect,
     /// Media ports for each call.
     TandemAnchored,
+    /// Anchored, and relayed by the media threads even where the kernel could.
+    TandemThreads,
     /// Anchored, and each call recorded with a channel for each party.
     TandemRecording,
     Kamailio,
@@ -46,6 +48,7 @@ impl Kind {
         match self {
             Kind::TandemDirect => "tandem",
             Kind::TandemAnchored => "tandem_anchored",
+            Kind::TandemThreads => "tandem_threads",
             Kind::TandemRecording => "tandem_recording",
             Kind::Kamailio => "kamailio",
         }
@@ -103,6 +106,7 @@ impl Subject {
             pairs,
             cores,
             program: Some("target/release/tandem"),
+            forwarding: (kind == Kind::TandemThreads).then_some("threads"),
             ..Setup::default()
         };
         Subject::Tandem(Box::new(Tandem::start(folder, &setup)))

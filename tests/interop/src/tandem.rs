@@ -46,6 +46,8 @@ pub struct Setup<'a> {
     pub level: Option<&'a str>,
     /// Cores that it may run on, as taskset writes them; any where none.
     pub cores: Option<&'a str>,
+    /// `media.forwarding`; MEDIA_FORWARDING of the environment, or the switch's own default, where none.
+    pub forwarding: Option<&'a str>,
 }
 
 impl Default for Setup<'_> {
@@ -64,6 +66,7 @@ impl Default for Setup<'_> {
             program: None,
             level: None,
             cores: None,
+            forwarding: None,
         }
     }
 }
@@ -254,7 +257,9 @@ fn configuration(setup: &Setup<'_>, sip: SocketAddr, http: SocketAddr, ports: (u
     let threads = setup.threads.map_or_else(|| "auto".to_owned(), |t| t.to_string());
     // For measurements: one way through the kernel beside another.
     let io = std::env::var("MEDIA_IO").unwrap_or_else(|_| "auto".to_owned());
-    let forwarding = std::env::var("MEDIA_FORWARDING").unwrap_or_else(|_| "auto".to_owned());
+    let forwarding = setup.forwarding.map(str::to_owned);
+    let forwarding =
+        forwarding.unwrap_or_else(|| std::env::var("MEDIA_FORWARDING").unwrap_or_else(|_| "auto".to_owned()));
     let list = |key: &str, items: &str| if items.is_empty() { String::new() } else { format!("{key}:\n{items}") };
     let secure = SocketAddr::new(sip.ip(), sip.port() + 1);
     let (listen, tls) = match setup.tls {
