@@ -1,9 +1,9 @@
 //! Callbacks: those of one call leave one after the other, each is tried some times, and a server that is dead costs a bounded queue.
 
 use super::fetch::{Fetcher, Wanted};
+use super::message::Fields;
 use crate::event::CallId;
 use crate::web::{Callback, Fault, Reason};
-use hyper::header::HeaderMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -97,7 +97,7 @@ impl Callbacks {
                 takes_all: false,
                 call: callback.call,
                 parameters: &callback.parameters,
-                headers: HeaderMap::new(),
+                fields: Fields::default(),
                 body_max: ANSWER_BYTES_MAX,
             };
             let Err(fault) = self.fetcher.request(&callback.address, &wanted).await else { return };

@@ -1,9 +1,10 @@
 //! A fetch from its first address to its last: redirects, further attempts, the fallback, and what may come back.
 
-use super::exchange::{Answer, Ask, Bounds, Exchange, Failed, Stage};
+use super::exchange::{Answer, Bounds, Exchange, Failed, Stage};
 use super::figures::Figures;
 use super::local::Files;
 use super::media::Shelf;
+use super::message::{Ask, Fields};
 use super::url::{Overrides, Policy, Url, shown};
 use super::{cookies, form, signature};
 use crate::base::base64;
@@ -13,8 +14,6 @@ use crate::event::CallId;
 use crate::web::{
     Address, Confidential, Content, DOCUMENT_BYTES_MAX, Fault, Fetch, Method, Page, Parameters, Reason, Want, resolve,
 };
-use hyper::body::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub struct Wanted<'a> {
     pub call: CallId,
     pub parameters: &'a Parameters,
     /// Further headers, for revalidation.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     pub body_max: usize,
     /// Told to the address itself alone.
     pub secret: &'a Confidential,
@@ -96,9 +95,9 @@ impl Fetcher {
                 Ok(Page { url, status: 200, content_type: "audio/wav".into(), content, fell_back: None })
             }
             Want::Document | Want::Reply => {
-                let (call, headers, takes_all) = (fetch.call, HeaderMap::new(), fetch.want == Want::Reply);
+                let (call, fields, takes_all) = (fetch.call, Fields::default(), fetch.want == Want::Reply);
                 let body_max = DOCUMENT_BYTES_MAX;
-                let wanted = Wanted { call, parameters, headers, body_max, secret, takes_all };
+                let wanted = Wanted { call, parameters, fields, body_max, secret, takes_all };
                 let (url, answer) = self.request(address, &wanted).await?;
                 if takes_all { Ok(reply(&url, answer)) } else { document(&url, answer) }
             }
@@ -148,13 +147,13 @@ impl Fetcher {
             self.take_cookies(wanted.call, &url, &answer);
             let next = redirect(&url, &answer)?;
             // Who repeats the request elsewhere would tell the secret to somebody who may not know it.
-            let next = next.filter(|_| wanted.secret.is_empty() || !matches!(answer.status, 307 | 308));
+            let next = next.filter(|_| wanted.secret.is_empty() || !matches!(answer.status(), 307 | 308));
             let Some(next) = next else {
                 return if wanted.takes_all { Ok((url, answer)) } else { judged(url, answer) };
             };
             url = next;
             // 307 and 308 repeat the request (RFC 9110 §15.4.8); after the others it is a GET without the form, as Twilio's.
-            if !matches!(answer.status, 307 | 308) {
+            if !matches!(answer.status(), 307 | 308) {
                 (method, parameters) = (Method::Get, &none);
             }
         }
@@ -173,54 +172,46 @@ impl Fetcher {
     ) -> Ask {
         let full = secret.map_or_else(Disclosed::default, |secret| Disclosed::new(parameters, secret));
         let parameters = if secret.is_some() { &full.0 } else { parameters };
-        let mut headers = wanted.headers.clone();
-        let mut put = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        put("user-agent", "TwilioProxy/1.1");
-        put("accept", "*/*");
-        put("i-twilio-idempotency-token", token);
-        let mut body = Bytes::new();
-        if method == Method::Post {
-            put("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
-            body = form::write(parameters).into();
-        }
+        let mut fields = wanted.fields.clone();
+        fields.put("user-agent", "TwilioProxy/1.1");
+        fields.put("accept", "*/*");
+        fields.put("i-twilio-idempotency-token", token);
+        let form = if method == Method::Post { form::write(parameters) } else { String::new() };
         if let Some(key) = self.token.as_ref().filter(|_| !wanted.takes_all) {
             let signed = if method == Method::Post { parameters } else { &Parameters::new() };
-            put("x-twilio-signature", &signature::of_form(key.expose(), &url.seen(), signed));
+            fields.put("x-twilio-signature", &signature::of_form(key.expose(), &url.seen(), signed));
         }
-        if let Some(secret) = secret {
-            if let Some(json) = &secret.json {
-                put("content-type", "application/json");
-                body = Bytes::copy_from_slice(json.expose().as_bytes());
-            }
-            if let Some(authorization) = &secret.authorization {
-                put("authorization", authorization.expose());
-            }
-            if let Some(key) = &secret.idempotency_key {
-                put("idempotency-key", key);
-            }
+        let json = secret.and_then(|secret| secret.json.as_ref());
+        if json.is_some() {
+            fields.put("content-type", "application/json");
+        } else if method == Method::Post {
+            fields.put("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
         }
+        let body = json.map_or_else(|| form.into_bytes(), |json| json.expose().as_bytes().to_vec());
         if let Some((user, password)) = &url.credentials {
-            put("authorization", &format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes())));
+            let basic = base64::encode(format!("{user}:{password}").as_bytes());
+            fields.put("authorization", &format!("Basic {basic}"));
+        } else if let Some(authorization) = secret.and_then(|secret| secret.authorization.as_ref()) {
+            fields.put("authorization", authorization.expose());
+        }
+        if let Some(key) = secret.and_then(|secret| secret.idempotency_key.as_ref()) {
+            fields.put("idempotency-key", key);
         }
         if let Some(cookie) = self.jars.borrow().get(&wanted.call).and_then(|jar| jar.header(url)) {
-            put("cookie", &cookie);
+            fields.put("cookie", &cookie);
         }
-        Ask { method: method.as_str(), headers, body }
+        Ask { method: method.as_str(), fields, body }
     }
 
     fn take_cookies(&self, call: CallId, url: &Url, answer: &Answer) {
-        let set = answer.headers.get_all("set-cookie");
-        if set.iter().next().is_none() {
+        let mut set = answer.head.all("set-cookie").peekable();
+        if set.peek().is_none() {
             return;
         }
         let mut jars = self.jars.borrow_mut();
         if jars.len() < JARS_MAX || jars.contains_key(&call) {
             let jar = jars.entry(call).or_default();
-            set.iter().filter_map(|v| v.to_str().ok()).for_each(|header| jar.take(url, header));
+            set.for_each(|header| jar.take(url, header));
         }
     }
 
@@ -253,7 +244,7 @@ const fn repeats(policy: Policy, stage: Stage) -> bool {
 
 /// Where an answer sends us.
 fn redirect(url: &Url, answer: &Answer) -> Result<Option<Url>, Failed> {
-    if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+    if !matches!(answer.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
     let Some(location) = answer.header("location") else { return Ok(None) };
@@ -262,7 +253,7 @@ fn redirect(url: &Url, answer: &Answer) -> Result<Option<Url>, Failed> {
 }
 
 fn judged(url: Url, answer: Answer) -> Result<(Url, Answer), Failed> {
-    match answer.status {
+    match answer.status() {
         200..=299 | 304 => Ok((url, answer)),
         status => {
             let fault = Fault::new(Reason::Retrieval, url.seen(), format!("the server answered {status}"));
@@ -295,8 +286,8 @@ impl Drop for Disclosed {
 /// An answer as it is.
 fn reply(url: &Url, answer: Answer) -> Page {
     let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    let (url, content) = (url.base().into(), Content::Body(answer.body));
-    Page { url, status: answer.status, content_type, content, fell_back: None }
+    let (url, status, content) = (url.base().into(), answer.status(), Content::Body(answer.body));
+    Page { url, status, content_type, content, fell_back: None }
 }
 
 /// An answer as a document: markup or text, by its type; what has none is told by its first character.
@@ -320,17 +311,20 @@ fn document(url: &Url, answer: Answer) -> Result<Page, Fault> {
         };
         return Err(Fault::new(Reason::ContentType, shown(&url.seen()), detail));
     }
-    let (url, content) = (url.base().into(), Content::Body(answer.body));
-    Ok(Page { url, status: answer.status, content_type, content, fell_back: None })
+    let (url, status, content) = (url.base().into(), answer.status(), Content::Body(answer.body));
+    Ok(Page { url, status, content_type, content, fell_back: None })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::Head;
     use super::*;
 
-    fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
-        let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap()));
-        Answer { status, headers: headers.collect(), body: Bytes::from_static(body.as_bytes()) }
+    fn answer(status: u16, fields: &[(&str, &str)], body: &'static str) -> Answer {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut text = format!("HTTP/1.1 {status} X\r\n{fields}\r\n").into_bytes();
+        let come = text.len();
+        Answer { head: Head::take(&mut text, come).unwrap().unwrap(), body: body.into() }
     }
 
     #[test]
@@ -349,8 +343,8 @@ mod tests {
             ("application/octet-stream", "", None),
         ];
         for (kind, body, code) in rows {
-            let headers: &[_] = if kind.is_empty() { &[] } else { &[("content-type", kind)] };
-            let result = document(&Url::parse("http://h/a?b=1").unwrap(), answer(200, headers, body));
+            let fields: &[_] = if kind.is_empty() { &[] } else { &[("content-type", kind)] };
+            let result = document(&Url::parse("http://h/a?b=1").unwrap(), answer(200, fields, body));
             assert_eq!(result.as_ref().err().map(Fault::code), code, "{kind} {body}");
             if let Ok(page) = result {
                 assert_eq!((&*page.url, page.body()), ("http://h/a?b=1", body.as_bytes()));

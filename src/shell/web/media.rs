@@ -1,11 +1,11 @@
 //! Media by address: fetched once, kept on disk as WAV while the server says it is the same, bounded.
 
 use super::fetch::{Fetcher, Wanted};
+use super::message::Fields;
 use super::sound;
 use super::url::shown;
 use crate::event::CallId;
 use crate::web::{Address, Confidential, Fault, Parameters, Reason};
-use hyper::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use sha1::{Digest, Sha1};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ const KEPT_MAX: usize = 4_096;
 struct Kept {
     file: Arc<str>,
     bytes: u64,
-    etag: Option<HeaderValue>,
-    modified: Option<HeaderValue>,
+    etag: Option<String>,
+    modified: Option<String>,
     fresh_until: Instant,
     used: u64,
 }
@@ -161,24 +161,24 @@ impl Fetcher {
         if let Some(fresh) = kept.as_ref().filter(|k| Instant::now() < k.fresh_until) {
             return Ok(fresh.file.clone());
         }
-        let mut headers = HeaderMap::new();
+        let mut fields = Fields::default();
         if let Some(kept) = &kept {
-            headers.extend(kept.etag.clone().map(|v| (IF_NONE_MATCH, v)));
-            headers.extend(kept.modified.clone().map(|v| (IF_MODIFIED_SINCE, v)));
+            kept.etag.iter().for_each(|v| fields.put("if-none-match", v));
+            kept.modified.iter().for_each(|v| fields.put("if-modified-since", v));
         }
         let _place = self.shelf.places.acquire().await;
         let parameters = Parameters::new();
         let wanted = Wanted {
             call,
             parameters: &parameters,
-            headers,
+            fields,
             body_max: MEDIA_BYTES_MAX,
             secret: &Confidential::default(),
             takes_all: false,
         };
         let (seen, answer) = self.request(address, &wanted).await?;
         let fresh_until = Instant::now() + freshness(answer.header("cache-control").unwrap_or_default());
-        if answer.status == 304 {
+        if answer.status() == 304 {
             let Some(mut kept) = kept else {
                 return Err(Fault::new(Reason::Retrieval, shown(url), "the server answered 304 to who has nothing"));
             };
@@ -191,7 +191,7 @@ impl Fetcher {
         if type_of.starts_with("text/") {
             return Err(Fault::new(Reason::PlayContentType, shown(&seen.seen()), format!("the answer is {type_of}")));
         }
-        let own = |name: &str| answer.headers.get(name).cloned();
+        let own = |name: &str| answer.header(name).map(str::to_owned);
         let (etag, modified) = (own("etag"), own("last-modified"));
         let (file, bytes) = self.shelf.write(url, answer.body.to_vec()).await?;
         let used = self.shelf.next_use();

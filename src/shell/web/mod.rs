@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod connect;
+mod connection;
 mod cookies;
 mod exchange;
 mod fetch;
@@ -17,6 +18,7 @@ mod guard;
 mod hosts;
 mod local;
 mod media;
+mod message;
 pub mod plain;
 mod pulse;
 mod signature;

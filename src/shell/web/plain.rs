@@ -1,14 +1,14 @@
 //! A bare GET through the guard and within bounds, for what is no webhook: certificates.
 
 use super::connect::Connector;
-use super::exchange::{Ask, Bounds, Exchange};
+use super::exchange::{Bounds, Exchange};
 use super::figures::Figures;
 use super::guard::Guard;
 use super::hosts::Hosts;
+use super::message::{Ask, Fields};
 use super::url::{Url, shown};
 use crate::config::Network;
-use hyper::body::Bytes;
-use hyper::header::HeaderMap;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,11 +38,11 @@ impl Getter {
     pub async fn get(&self, url: &str, within: Duration, body_max: usize) -> Result<Got, String> {
         let url = Url::parse(url).map_err(|fault| fault.detail.clone())?;
         let bounds = Bounds { connect: within, read: within, until: Instant::now() + within, body_max };
-        let ask = Ask { method: "GET", headers: HeaderMap::new(), body: Bytes::new() };
+        let ask = Ask { method: "GET", fields: Fields::default(), body: Vec::new() };
         let answer = self.exchange.ask(&url, &ask, &bounds).await;
         let answer = answer.map_err(|failed| format!("{}: {}", shown(&failed.fault.url), failed.fault.detail))?;
-        if answer.status != 200 {
-            return Err(format!("{} answers {}", shown(&url.seen()), answer.status));
+        if answer.status() != 200 {
+            return Err(format!("{} answers {}", shown(&url.seen()), answer.status()));
         }
         let directives = answer.header("cache-control").unwrap_or_default().split(',');
         let max_age = directives.filter_map(|d| d.trim_ascii().strip_prefix("max-age=")?.parse().ok()).next();
