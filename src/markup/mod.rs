@@ -5,12 +5,14 @@
 
 mod attributes;
 mod dial;
+mod known;
 mod nouns;
 mod pay;
 pub mod table;
 mod tree;
 mod verbs;
 
+pub use known::{Known, Shared};
 pub use tree::Position;
 
 use crate::verb::{BlockId, Program};

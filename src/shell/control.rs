@@ -153,7 +153,7 @@ impl<C: Core, M: Media> Control<C, M> {
         for (i, socket) in udp.iter().enumerate() {
             epoll.add(socket.fd(), i as u64)?;
         }
-        epoll.add(mailbox.waker.fd(), WAKE)?;
+        epoll.add_waker(&mailbox.waker, WAKE)?;
         if let Some(fd) = media.fd() {
             epoll.add(fd, MEDIA)?;
         }
@@ -431,7 +431,7 @@ impl<C: Core, M: Media> Control<C, M> {
     }
 
     fn open_mail(&mut self) {
-        self.mailbox.waker.clear();
+        self.mailbox.waker.hear();
         while let Ok(calls) = self.mailbox.stored.try_recv() {
             calls.into_iter().for_each(|call| self.hand(Input::Stored { call }));
         }

@@ -218,6 +218,8 @@ pub struct World {
     pub wishes: VecDeque<Wish>,
     /// Answers of servers and speakers that calls wait for.
     pub awaited: super::web::Awaited,
+    /// Documents that were read before.
+    pub documents: crate::markup::Known,
 }
 
 fn places(config: &Config) -> HashMap<String, usize> {
@@ -279,6 +281,7 @@ impl World {
             changed: std::collections::BTreeMap::new(),
             wishes: VecDeque::new(),
             awaited: super::web::Awaited::default(),
+            documents: crate::markup::Known::default(),
         }
     }
 

@@ -69,6 +69,11 @@ impl Script {
         Script { program, variables: Variables::new(), cursor, at, steps: 0, state: State::Ready }
     }
 
+    /// Begins with the variables of the script before it.
+    pub fn after(self, before: Script) -> Script {
+        Script { variables: before.variables, ..self }
+    }
+
     pub fn program(&self) -> &Arc<Program> {
         &self.program
     }

@@ -16,7 +16,7 @@ pub struct Ready {
     pub error: bool,
 }
 
-/// Level-triggered epoll.
+/// Level-triggered epoll, except for wakers.
 pub struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
@@ -38,16 +38,20 @@ impl Epoll {
     }
 
     pub fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, false)
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
+    }
+
+    /// Is told once of each [`Waker::wake`], which is to be answered by [`Waker::hear`].
+    pub fn add_waker(&self, waker: &Waker, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, waker.fd(), token, libc::EPOLLIN | libc::EPOLLET)
     }
 
     /// Asks to be told when `fd` can be written too, or no longer.
     pub fn want_write(&self, fd: RawFd, token: u64, writable: bool) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, writable)
+        self.control(libc::EPOLL_CTL_MOD, fd, token, libc::EPOLLIN | if writable { libc::EPOLLOUT } else { 0 })
     }
 
-    fn control(&self, op: libc::c_int, fd: RawFd, token: u64, writable: bool) -> io::Result<()> {
-        let events = libc::EPOLLIN | if writable { libc::EPOLLOUT } else { 0 };
+    fn control(&self, op: libc::c_int, fd: RawFd, token: u64, events: libc::c_int) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: `event` lives through the call; the kernel checks both descriptors.
         check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, fd, &mut event) }).map(drop)
@@ -143,7 +147,7 @@ impl Waker {
     pub fn wake(&self) {
         if !self.0.rung.swap(true, Ordering::AcqRel) {
             let one = 1u64;
-            // SAFETY: eight bytes are read from `one`. The counter cannot overflow: one write a clear.
+            // SAFETY: eight bytes are read from `one`. The counter does not overflow: one write a clear, or one a turn for centuries.
             unsafe { libc::write(self.fd(), (&raw const one).cast(), 8) };
         }
     }
@@ -153,6 +157,11 @@ impl Waker {
         let mut count = 0u64;
         // SAFETY: eight bytes are written to `count`; nonblocking.
         unsafe { libc::read(self.fd(), (&raw mut count).cast(), 8) };
+        self.hear();
+    }
+
+    /// As [`Waker::clear`], where each wake is told once: what is counted need not be read.
+    pub fn hear(&self) {
         self.0.rung.swap(false, Ordering::AcqRel);
     }
 }
@@ -176,5 +185,20 @@ mod tests {
         waker.wake();
         epoll.wait(None).unwrap();
         assert_eq!(epoll.len(), 1);
+    }
+
+    #[test]
+    fn each_wake_is_told_once_though_nobody_reads_the_count() {
+        let (mut epoll, waker) = (Epoll::new(4).unwrap(), Waker::new().unwrap());
+        epoll.add_waker(&waker, 7).unwrap();
+        let mut told = || {
+            epoll.wait(Some(Duration::from_micros(300))).unwrap();
+            epoll.len()
+        };
+        for _ in 0..3 {
+            waker.wake();
+            assert_eq!((told(), told()), (1, 0));
+            waker.hear();
+        }
     }
 }

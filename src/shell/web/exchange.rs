@@ -114,7 +114,9 @@ impl Exchange {
             }
         }
         let late_connect = || late(url, "the connection", Stage::Connect);
-        let stream = within(bounds, bounds.connect, self.connector.connect(url), late_connect).await?;
+        // Boxed, as what is rare and large elsewhere here: each fetch takes room for all that it may come to.
+        let connects = Box::pin(self.connector.connect(url));
+        let stream = within(bounds, bounds.connect, connects, late_connect).await?;
         let stream = stream.map_err(|fault| Failed { stage: Stage::Connect, fault })?;
         self.figures.connections.fetch_add(1, Relaxed);
         let mut connection = Connection::new(stream);

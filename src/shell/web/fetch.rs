@@ -72,7 +72,8 @@ impl Fetcher {
         let mut parameters = fetch.parameters.clone();
         parameters.push(("ErrorCode".into(), fault.code().to_string()));
         parameters.push(("ErrorUrl".into(), fetch.address.url.split('#').next().unwrap_or_default().to_owned()));
-        let mut page = self.page(fetch, fallback, &parameters, &Confidential::default()).await?;
+        let secret = Confidential::default();
+        let mut page = Box::pin(self.page(fetch, fallback, &parameters, &secret)).await?;
         page.fell_back = Some(fault.clone());
         Ok(Box::new(page))
     }
@@ -85,12 +86,12 @@ impl Fetcher {
         secret: &Confidential,
     ) -> Result<Page, Fault> {
         if !is_remote(&address.url) {
-            return self.files.page(&address.url, fetch.want, &self.shelf).await;
+            return Box::pin(self.files.page(&address.url, fetch.want, &self.shelf)).await;
         }
         match fetch.want {
             Want::Media => {
                 let url: Arc<str> = address.url.clone();
-                let file = self.media(fetch.call, address).await?;
+                let file = Box::pin(self.media(fetch.call, address)).await?;
                 let content = Content::File(file);
                 Ok(Page { url, status: 200, content_type: "audio/wav".into(), content, fell_back: None })
             }

@@ -13,20 +13,34 @@ pub fn percent(octet: u8, out: &mut String) {
 /// One name or value.
 pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    push(text, &mut out);
+    out
+}
+
+fn push(text: &str, out: &mut String) {
     for b in text.bytes() {
         match b {
             b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(char::from(b)),
             b' ' => out.push('+'),
-            b => percent(b, &mut out),
+            b => percent(b, out),
         }
     }
-    out
 }
 
 /// All pairs, in order.
 pub fn write(parameters: &Parameters) -> String {
-    let pairs: Vec<String> = parameters.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-    pairs.join("&")
+    // A few characters grow to three.
+    let length: usize = parameters.iter().map(|(n, v)| n.len() + v.len() + 8).sum();
+    let mut out = String::with_capacity(length);
+    for (name, value) in parameters {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        push(name, &mut out);
+        out.push('=');
+        push(value, &mut out);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ pub fn of_form(token: &str, url: &str, parameters: &Parameters) -> String {
     let mut pairs: Vec<(&str, &str)> = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     pairs.sort_unstable();
     pairs.dedup();
-    let text = pairs.iter().fold(url.to_owned(), |text, (name, value)| text + name + value);
-    sign(token, &text)
+    sign(token, std::iter::once(url).chain(pairs.iter().flat_map(|(name, value)| [*name, *value])))
 }
 
 /// SHA-256 of some octets, in hexadecimal.
@@ -30,16 +29,17 @@ pub fn of_body(token: &str, url: &str, body: &[u8]) -> (String, String) {
     let digest = sha256_hex(body);
     let mark = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{mark}bodySHA256={digest}");
-    let signature = sign(token, &url);
+    let signature = sign(token, std::iter::once(&*url));
     (url, signature)
 }
 
-fn sign(token: &str, text: &str) -> String {
+/// Of a text in parts.
+fn sign<'a>(token: &str, text: impl Iterator<Item = &'a str>) -> String {
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(token.as_bytes()) else {
         crate::bug!("HMAC takes keys of every length");
         return String::new();
     };
-    mac.update(text.as_bytes());
+    text.for_each(|part| mac.update(part.as_bytes()));
     base64::encode(&mac.finalize().into_bytes())
 }
 

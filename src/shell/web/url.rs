@@ -55,10 +55,10 @@ impl Url {
 
     /// Host and port as the Host header has them.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         match self.port {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
+            Some(port) => format!("{open}{}{close}:{port}", self.host),
+            None => format!("{open}{}{close}", self.host),
         }
     }
 

@@ -97,7 +97,7 @@ impl Call {
         if let Some(fault) = &page.fell_back {
             self.note(w, Side::Call, What::Note(format!("{fault}: the fallback is asked").into()));
         }
-        match markup::read(page.body(), &page.content_type, &page.url) {
+        match w.documents.read(&page) {
             Ok(document) => {
                 self.origin.url = Arc::clone(&page.url);
                 self.take_document(w, document);
@@ -154,7 +154,7 @@ impl Call {
     }
 
     /// A document takes the place of the script that runs; the variables stay.
-    fn take_document(&mut self, w: &mut World, document: markup::Document) {
+    fn take_document(&mut self, w: &mut World, document: markup::Shared) {
         for warning in document.warnings.iter().take(WARNINGS_SHOWN) {
             self.note(w, Side::Call, What::Note(format!("warning {warning}").into()));
         }
@@ -162,11 +162,11 @@ impl Call {
         if more > 0 {
             self.note(w, Side::Call, What::Note(format!("and {more} further warnings").into()));
         }
-        let mut script = Script::new(Arc::new(document.program), document.entry, w.now.wall);
-        if let Some(old) = &self.script {
-            old.variables().iter().for_each(|(name, value)| script.set(name, value.clone()));
-        }
-        self.script = Some(script);
+        let script = Script::new(document.program, document.entry, w.now.wall);
+        self.script = Some(match self.script.take() {
+            Some(old) => script.after(old),
+            None => script,
+        });
         self.doing = Doing::Nothing;
         self.cause = None;
         self.advance(w);
