@@ -328,7 +328,8 @@ fn agent_hears(stage: &Carriers, app: &App, by: By, voice: Voice) {
     let mut running = stage.start(&caller);
     let switch = running.wait_media(1);
     let says = |keys: &str, after_ms| plan(voice, keys, by == By::Tones, by == By::Rfc4733, 700, after_ms);
-    near.say(switch, says("159", 400));
+    // Longer than a busy machine needs for what is to be seen meanwhile.
+    near.say(switch, says("159", 2_000));
     let trace = || stage.tandem.command(&["trace", "last"]).1;
     let all =
         until(Duration::from_secs(15), || "159".chars().all(|key| shown(&far.came()).contains(key)).then_some(()));
@@ -354,7 +355,7 @@ fn agent_hears(stage: &Carriers, app: &App, by: By, voice: Voice) {
         stage.tandem.post(&path, &format!("IdempotencyKey=c&StatusCallback={told}&Capture=payment-card-number"));
     assert_eq!(status, 202, "{said}");
     let before = far.came().len();
-    near.say(switch, says(CARD, 2_000));
+    near.say(switch, says(CARD, 5_000));
     let masked = || {
         let asked = app.asked().into_iter().filter(|r| told.ends_with(&r.path));
         asked.filter_map(|r| r.parameter("PaymentCardNumber")).find(|number| number.ends_with("1732"))
