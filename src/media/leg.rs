@@ -49,6 +49,7 @@ pub const REPORT_ROOM: usize = REPORT_LEN_MAX + OVERHEAD_MAX;
 pub struct Setting {
     pub state: LegState,
     pub player: Player,
+    /// Until the setting is in force: then the leg has it, where it is found without the setting.
     protection: Option<Box<Protection>>,
     /// Where digits are looked for among the sound.
     listening: Option<Box<Listening>>,
@@ -120,6 +121,8 @@ pub struct Received {
 pub struct Leg {
     pub id: LegId,
     setting: Box<Setting>,
+    /// The setting's.
+    protection: Option<Box<Protection>>,
     latch: Latch,
     sources: Sources,
     formats: [Option<Format>; FORMATS_MAX],
@@ -163,9 +166,10 @@ pub struct Leg {
 
 impl Leg {
     /// A leg that nothing is known of yet. `account` is given back by [`Leg::close`].
-    pub fn new(now: Instant, id: LegId, setting: Box<Setting>, account: Box<Quality>, rng: &mut Rng) -> Leg {
+    pub fn new(now: Instant, id: LegId, mut setting: Box<Setting>, account: Box<Quality>, rng: &mut Rng) -> Leg {
         Leg {
             id,
+            protection: setting.protection.take(),
             setting,
             latch: Latch::default(),
             sources: Sources::default(),
@@ -242,11 +246,14 @@ impl Leg {
         } else if playing(&old.state).is_some() {
             std::mem::swap(&mut old.player, &mut new.player);
         }
-        if let Some(new) = &mut new.protection
-            && !old.protection.as_mut().is_some_and(|old| new.follow(old))
+        std::mem::swap(&mut self.protection, &mut new.protection);
+        if let Some(current) = &mut self.protection
+            && !new.protection.as_mut().is_some_and(|before| current.follow(before))
         {
             self.stream.rename();
         }
+        // What is no longer in force goes where the former setting goes.
+        std::mem::swap(&mut old.protection, &mut new.protection);
         if let (Some(new), Some(old)) = (&mut new.listening, &mut old.listening) {
             new.follow(old);
         }
@@ -285,7 +292,7 @@ impl Leg {
     /// is the first such packet. One that came before is refused too, and nothing to tell: networks double packets.
     #[inline]
     pub fn open<'b>(&mut self, is_rtcp: bool, bytes: &'b mut [u8]) -> Result<&'b mut [u8], bool> {
-        let Some(protection) = &mut self.setting.protection else { return Ok(bytes) };
+        let Some(protection) = &mut self.protection else { return Ok(bytes) };
         protection.open(is_rtcp, bytes).map_err(|why| {
             self.refused += 1;
             if why == Refused::Replayed {
@@ -297,10 +304,10 @@ impl Leg {
         })
     }
 
-    /// An RTP packet as it goes out: a protected copy if the leg has keys. `None` if it cannot be protected.
+    /// Gives `send` an RTP packet as it goes out: a protected copy if the leg has keys. `None` if it cannot be protected.
     #[inline]
-    pub fn seal<'b>(&'b mut self, packet: &'b [u8]) -> Option<&'b [u8]> {
-        protection::seal(&mut self.setting.protection, packet)
+    pub fn seal<T>(&mut self, packet: &[u8], send: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        protection::seal(&mut self.protection, packet, send)
     }
 
     /// Takes a packet from the RTP port.
@@ -473,7 +480,7 @@ impl Leg {
         let plain = buffer.first_chunk_mut()?;
         let reception = (&mut self.reception, self.receive_rate);
         let len = self.reports.write(now, clock, &self.stream, reception, bye, plain).len();
-        let len = match &mut self.setting.protection {
+        let len = match &mut self.protection {
             None => len,
             Some(protection) => protection.seal_report(buffer, len)?,
         };
@@ -510,6 +517,7 @@ impl Leg {
         let to = self.rtcp_target().filter(|_| used);
         let bye = to.and_then(|to| Some((to, self.write_report(now, clock, true, buffer)?)));
         *self.account = self.quality();
+        self.setting.protection = self.protection.take();
         Closed { bye, account: self.account, setting: self.setting }
     }
 

@@ -5,26 +5,30 @@ use crate::rtp::srtp::{Keys, OVERHEAD_MAX, Refused, Session};
 /// The longest packet that is protected: what Ethernet carries, less what it grows by. Longer ones are not sent.
 const PACKET_MAX: usize = 1_500 - OVERHEAD_MAX;
 
-/// An RTP packet as it goes out: a protected copy if there are keys. `None` if it cannot be protected.
+/// Few packets are longer: the room for them is cheaper to make.
+const PACKET_USUAL: usize = 256;
+
+/// Gives `send` an RTP packet as it goes out: a protected copy if there are keys. `None` if it cannot be protected.
 #[inline]
-pub fn seal<'b>(protection: &'b mut Option<Box<Protection>>, packet: &'b [u8]) -> Option<&'b [u8]> {
-    match protection {
-        None => Some(packet),
-        Some(protection) => protection.seal(packet),
+pub fn seal<T>(protection: &mut Option<Box<Protection>>, packet: &[u8], send: impl FnOnce(Option<&[u8]>) -> T) -> T {
+    let Some(protection) = protection else { return send(Some(packet)) };
+    // Others hear the packet too. The copy is made where the next one is too, which is near the processor.
+    if packet.len() <= PACKET_USUAL {
+        return send(protection.seal(packet, &mut [0; PACKET_USUAL + OVERHEAD_MAX]));
     }
+    let fits = packet.len() <= PACKET_MAX;
+    send(protection.seal(packet, &mut [0; PACKET_MAX + OVERHEAD_MAX]).filter(|_| fits))
 }
 
 /// A leg's SRTP. Made and freed on the control thread's side; on the shard nothing of it allocates.
 #[derive(Debug)]
 pub struct Protection {
     session: Session,
-    /// Where a packet that others hear too is copied to, to be encrypted.
-    room: [u8; PACKET_MAX + OVERHEAD_MAX],
 }
 
 impl Protection {
     pub fn new(keys: &Keys) -> Protection {
-        Protection { session: Session::new(keys.clone()), room: [0; PACKET_MAX + OVERHEAD_MAX] }
+        Protection { session: Session::new(keys.clone()) }
     }
 
     /// Goes on where the protection before was, as far as its keys are the same; whether what we send does (see
@@ -33,13 +37,25 @@ impl Protection {
         self.session.follow(&mut before.session)
     }
 
-    /// A copy of an RTP packet, protected.
+    /// An RTP packet of the peer's is about to be opened.
     #[inline]
-    pub fn seal(&mut self, packet: &[u8]) -> Option<&[u8]> {
+    pub fn foresee_received(&self) {
+        self.session.foresee_received();
+    }
+
+    /// An RTP packet is about to be sealed.
+    #[inline]
+    pub fn foresee_sent(&self) {
+        self.session.foresee_sent();
+    }
+
+    /// A copy of an RTP packet in `room`, protected.
+    #[inline]
+    fn seal<'b>(&mut self, packet: &[u8], room: &'b mut [u8]) -> Option<&'b [u8]> {
         let len = packet.len();
-        self.room.get_mut(..len.min(PACKET_MAX)).filter(|room| room.len() == len)?.copy_from_slice(packet);
-        let sealed = self.session.protect_rtp(&mut self.room, len).ok()?;
-        self.room.get(..sealed)
+        room.get_mut(..len)?.copy_from_slice(packet);
+        let sealed = self.session.protect_rtp(room, len).ok()?;
+        room.get(..sealed)
     }
 
     /// Protects the report in the first `len` bytes of `buffer` in place.

@@ -325,6 +325,14 @@ impl Shard {
         }
     }
 
+    /// And what it is sent with, a while after [`Shard::foresee_listener`].
+    #[inline]
+    pub fn foresee_relayed(&self, port: u32) {
+        let Some(place) = self.places.get(port as usize).and_then(Option::as_ref) else { return };
+        let listener = place.first_listener.and_then(|port| self.places.get(port as usize)?.as_ref());
+        listener.into_iter().for_each(|place| place.leg.foresee_sent());
+    }
+
     /// The legs after the `n`th of these are about to speak, and the ears of the next to be pulled.
     #[inline]
     fn foresee_after<'a>(&self, n: usize, mut port: impl FnMut(usize) -> Option<&'a u32>) {
@@ -386,7 +394,7 @@ impl Shard {
             relayed += 1;
             let packet = taken.header.rewrite(fields, bytes);
             if bridge == Bridge::Relay {
-                send(tapped, now, (port, to), packet, place.leg.seal(packet), out);
+                place.leg.seal(packet, |wire| send(tapped, now, (port, to), packet, wire, out));
                 continue;
             }
             // The payload stays as it came, for whoever else hears it.
@@ -394,7 +402,7 @@ impl Shard {
             let Some(copy) = copy.get_mut(..packet.len()) else { continue };
             copy.copy_from_slice(packet);
             bridge.transcode(copy.get_mut(HEADER_LEN..).unwrap_or_default());
-            send(tapped, now, (port, to), copy, place.leg.seal(copy), out);
+            place.leg.seal(copy, |wire| send(tapped, now, (port, to), copy, wire, out));
         }
         self.stats.packets_relayed += relayed;
     }

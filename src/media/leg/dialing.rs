@@ -106,7 +106,7 @@ impl Leg {
                     fields.write(&mut packet);
                     packet.iter_mut().skip(HEADER_LEN).zip(event.payload).for_each(|(to, from)| *to = from);
                     self.stream.count(PAYLOAD_LEN);
-                    send(to, &packet, protection::seal(&mut self.setting.protection, &packet));
+                    protection::seal(&mut self.protection, &packet, |wire| send(to, &packet, wire));
                 }
             }
             (Some(format), None, Some(to)) if format.codec.rate().is_some() => {
@@ -141,6 +141,6 @@ impl Leg {
         self.stream.generated(due, samples as u32, SAMPLE_RATE, format.payload_type).write(header);
         self.stream.count(samples);
         let packet = packet.get(..HEADER_LEN + samples).unwrap_or_default();
-        send(to, packet, protection::seal(&mut self.setting.protection, packet));
+        protection::seal(&mut self.protection, packet, |wire| send(to, packet, wire));
     }
 }

@@ -14,7 +14,7 @@ impl Leg {
     pub fn can_be_forwarded(&self, source: SocketAddr) -> bool {
         let Leg { setting, ear, events, .. } = self;
         let state = &setting.state;
-        let plain = setting.protection.is_none() && setting.listening.is_none() && !state.datagrams;
+        let plain = self.protection.is_none() && setting.listening.is_none() && !state.datagrams;
         let taken = state.receiving && self.latch.is_settled(source) && !events.is_open();
         plain && taken && state.tap.is_none() && state.listener.is_none() && ear.is_none()
     }
@@ -28,8 +28,8 @@ impl Leg {
     /// `None` if more is to be done with them than to be relayed.
     pub fn forwards(&self, taken: &Taken, step: u32) -> Option<(SocketAddr, Fields)> {
         let Carried::Media(codec) = taken.carried else { return None };
-        let (setting, state) = (&self.setting, &self.setting.state);
-        let plain = setting.protection.is_none() && !state.datagrams && state.tap.is_none() && self.mouth.is_none();
+        let state = &self.setting.state;
+        let plain = self.protection.is_none() && !state.datagrams && state.tap.is_none() && self.mouth.is_none();
         let format = state.send.filter(|f| f.codec == codec && codec != Codec::ComfortNoise)?;
         if !plain || !state.sending || self.dials() {
             return None;

@@ -100,7 +100,7 @@ impl Leg {
         body.copy_from_slice(payload);
         self.stream.generated(due, payload.len() as u32, SAMPLE_RATE, format.payload_type).write(header);
         self.stream.count(payload.len());
-        send(to, packet, protection::seal(&mut self.setting.protection, packet));
+        protection::seal(&mut self.protection, packet, |wire| send(to, packet, wire));
     }
 
     /// Codec that is sent to the peer.
@@ -131,7 +131,8 @@ impl Leg {
     /// A packet is about to come.
     #[inline]
     pub fn foresee_packet(&self) {
-        self.foresee_sent();
+        fetch(&self.setting.state);
+        self.protection.iter().for_each(|protection| protection.foresee_received());
         self.ear.iter().for_each(|ear| ear.foresee_packet());
     }
 
@@ -139,6 +140,7 @@ impl Leg {
     #[inline]
     pub fn foresee_sent(&self) {
         fetch(&self.setting.state);
+        self.protection.iter().for_each(|protection| protection.foresee_sent());
     }
 
     /// Its ear is about to be pulled.
@@ -221,7 +223,7 @@ impl Leg {
             }
             self.stream.count(sound.len());
             let packet = packet.get(..HEADER_LEN + sound.len()).unwrap_or_default();
-            send(to, packet, protection::seal(&mut self.setting.protection, packet));
+            protection::seal(&mut self.protection, packet, |wire| send(to, packet, wire));
         }
     }
 

@@ -4,6 +4,7 @@ use super::cipher::{ENCRYPTED, Purpose, RTCP_HEAD, Transform};
 use super::keys::{MKI_LEN_MAX, Master};
 use super::window::{RTCP_INDEX_MAX, RTP_INDEX_MAX, Stale, Window};
 use crate::rtp::packet::{HEADER_LEN, header_len};
+use codecs::cache::fetch;
 
 /// SSRCs of one direction that are known at a time. One more takes the place of the one that was first; when we send, there
 /// is no place for it, since an index must not be used twice.
@@ -102,6 +103,14 @@ impl Outbound {
         Outbound { rtp, rtcp, mki, mki_len, streams: Streams::default() }
     }
 
+    /// Has the memory fetched that an RTP packet of the newest SSRC needs.
+    #[inline]
+    pub fn foresee(&self) {
+        fetch(&self.rtp);
+        fetch(&self.mki);
+        self.streams.0.first().into_iter().for_each(fetch);
+    }
+
     /// Protects the RTP packet in the first `len` bytes of `buffer`; the length that it has then.
     #[inline]
     pub fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, Refused> {
@@ -184,6 +193,14 @@ impl Inbound {
         let (mki, mki_len) = mki_of(master);
         let (rtp, rtcp) = (Transform::new(master, Purpose::Rtp), Transform::new(master, Purpose::Rtcp));
         Inbound { rtp, rtcp, mki, mki_len, streams: Streams::default() }
+    }
+
+    /// Has the memory fetched that an RTP packet of the newest SSRC needs.
+    #[inline]
+    pub fn foresee(&self) {
+        fetch(&self.rtp);
+        fetch(&self.mki);
+        self.streams.0.first().into_iter().for_each(fetch);
     }
 
     /// Checks and decrypts an RTP packet in place; the length that is left. Nothing is changed or kept of a packet that is

@@ -6,6 +6,7 @@
 //!
 //! Known limit: an SSRC that had to give way to newer ones is a stranger again, so that its packets could be replayed.
 
+mod authenticator;
 mod cipher;
 mod context;
 mod keys;
@@ -27,17 +28,17 @@ const FORMER_PACKETS: u32 = WINDOW as u32;
 /// Both directions of one leg.
 pub struct Session {
     keys: Keys,
-    outbound: Box<Outbound>,
+    outbound: Outbound,
     /// Of the peer's key, and of the one before for packets that are still under way. Both have gone where another session
     /// follows this one.
-    inbound: [Option<Box<Inbound>>; 2],
+    inbound: [Option<Inbound>; 2],
     /// Packets that may still come before the former key is no longer tried.
     former_left: u32,
 }
 
 impl Session {
     pub fn new(keys: Keys) -> Session {
-        let (outbound, inbound) = (Box::new(Outbound::new(&keys.send)), Box::new(Inbound::new(&keys.receive)));
+        let (outbound, inbound) = (Outbound::new(&keys.send), Inbound::new(&keys.receive));
         Session { keys, outbound, inbound: [Some(inbound), None], former_left: 0 }
     }
 
@@ -65,6 +66,18 @@ impl Session {
         goes_on
     }
 
+    /// An RTP packet is about to be unprotected.
+    #[inline]
+    pub fn foresee_received(&self) {
+        self.inbound.iter().take(1).flatten().for_each(Inbound::foresee);
+    }
+
+    /// An RTP packet is about to be protected.
+    #[inline]
+    pub fn foresee_sent(&self) {
+        self.outbound.foresee();
+    }
+
     /// Protects the RTP packet in the first `len` bytes of `buffer` and returns its new length, up to [`OVERHEAD_MAX`] more.
     #[inline]
     pub fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, Refused> {
@@ -80,7 +93,7 @@ impl Session {
     #[inline]
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Refused> {
         let [Some(inbound), former] = &mut self.inbound else { return Err(Refused::Forged) };
-        let taken = inbound.unprotect_rtp(packet, former.as_deref());
+        let taken = inbound.unprotect_rtp(packet, former.as_ref());
         self.former_left = self.former_left.saturating_sub(u32::from(taken.is_ok()));
         match (taken, former) {
             (Err(Refused::Forged | Refused::Malformed), Some(former)) if self.former_left > 0 => {

@@ -293,7 +293,7 @@ fn streams_are_bounded_in_both_directions() {
     // A peer that changes its SSRC more often is followed.
     let (mut c, _) = pair(Suite::AesCm128HmacSha1_80, &[]);
     for ssrc in 100..120 {
-        *c.outbound = Outbound::new(&c.keys.send);
+        c.outbound = Outbound::new(&c.keys.send);
         let packet = seal(&mut c, &rtp(1, ssrc)).unwrap();
         assert!(open(&mut b, &packet).is_ok());
         assert_eq!(open(&mut b, &packet), Err(Refused::Replayed));

@@ -39,7 +39,7 @@ const TIMER_SLACK_NS: libc::c_ulong = 2_000;
 /// While the way up is full it is tried again so often.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// By how many packets their legs' memory is asked for before them.
-const FORESEEN: usize = 4;
+const FORESEEN: usize = 6;
 /// What is collected is looked at so often where nothing is due.
 const COLLECT_PAUSE: Duration = Duration::from_millis(20);
 /// Packets between two looks at the clock while they are taken: some 10 µs.
@@ -409,7 +409,7 @@ impl<I: PacketIo> Worker<I> {
         if let Some(port) = collector.coming(n) {
             self.shard.foresee(port);
         }
-        if let Some(port) = n.checked_sub(FORESEEN / 2).and_then(|n| collector.coming(n)) {
+        if let Some(port) = n.checked_sub(FORESEEN / 3).and_then(|n| collector.coming(n)) {
             self.shard.foresee_listener(port);
         }
     }
@@ -420,8 +420,11 @@ impl<I: PacketIo> Worker<I> {
         if let Some(port) = self.io.coming(n) {
             self.shard.foresee(port);
         }
-        if let Some(port) = n.checked_sub(FORESEEN / 2).and_then(|n| self.io.coming(n)) {
+        if let Some(port) = n.checked_sub(FORESEEN / 3).and_then(|n| self.io.coming(n)) {
             self.shard.foresee_listener(port);
+        }
+        if let Some(port) = n.checked_sub(2 * FORESEEN / 3).and_then(|n| self.io.coming(n)) {
+            self.shard.foresee_relayed(port);
         }
     }
 
