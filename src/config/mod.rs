@@ -350,6 +350,39 @@ pub struct Trunk {
     pub byoc: byoc::Byoc,
 }
 
+impl Trunk {
+    /// One that is called at these targets, and of which nothing else is said.
+    pub fn at(name: &str, targets: Vec<TrunkTarget>) -> Trunk {
+        Trunk {
+            name: name.to_owned(),
+            targets,
+            inbound: Vec::new(),
+            inbound_hosts: Vec::new(),
+            context: String::new(),
+            auth: None,
+            inbound_auth: None,
+            register: None,
+            calls_max: 0,
+            cps_max: 0,
+            options_ping: None,
+            manners: Manners::default(),
+            rates: None,
+            weight: 1,
+            health: Health::default(),
+            options_failures: 1,
+            codecs: Vec::new(),
+            media_direct: false,
+            srtp: None,
+            dtmf: Dtmf::default(),
+            pci: false,
+            refer: Refer::default(),
+            tls: None,
+            identity: identity::TrunkIdentity::default(),
+            byoc: byoc::Byoc::default(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrunkTarget {
     /// As written: `sip:host:port;transport=tcp`.

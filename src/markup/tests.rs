@@ -185,6 +185,7 @@ fn the_coverage_table_has_every_attribute_and_names_tests_that_are_there() {
     let tests = [
         include_str!("tests.rs"),
         include_str!("../switch/tests/markup.rs"),
+        include_str!("../switch/tests/byoc.rs"),
         include_str!("../switch/tests/queue.rs"),
         include_str!("../switch/tests/markup_effects.rs"),
         include_str!("../switch/tests/markup_nouns.rs"),

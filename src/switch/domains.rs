@@ -7,7 +7,7 @@ use super::Switch;
 use super::dialing::{Attempt, contacts_of};
 use super::guard::Offence;
 use super::identify::Known;
-use super::settings::{Answering, answering};
+use super::settings::{Answering, Onward, answering};
 use super::world::World;
 use crate::b2bua::hunt::Track;
 use crate::b2bua::leg::Peer;
@@ -19,12 +19,19 @@ use crate::sip::auth::{Algorithm, Credential, Denied, Kind, Reason};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 use crate::sip::wire::{Message, Uri};
+use crate::verb::DialRecord;
 use crate::web::Address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// H(username:realm:password) of each user of the lists that are mapped; `None`: no list is.
 pub type Users = Option<BTreeMap<String, Secret>>;
+
+/// Calls that are let out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dials {
+    pub record: Option<DialRecord>,
+}
 
 /// One domain, with all that its lists say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,6 +41,8 @@ pub struct DomainSetting {
     /// In lower case.
     pub name: String,
     pub voice: Option<Address>,
+    /// Its calls go on to the number that they name, by the files' trunks: it is where a trunk of the REST API calls us.
+    pub dials: Option<Dials>,
     pub fallback: Option<Address>,
     pub status: Option<Address>,
     /// Phones may register.
@@ -143,8 +152,16 @@ impl World {
     }
 
     /// The application of a domain's calls.
-    pub fn domain_answers(&self, context: &str, at: Wall) -> Option<Answering> {
+    pub fn domain_answers(&self, context: &str, to: &str, at: Wall) -> Option<Answering> {
         let domain = self.domain_of_context(context)?;
+        if let Some(Dials { record }) = domain.dials {
+            // A number of ours is called here.
+            return self.number_for(to, at).or_else(|| {
+                let script = Onward { sid: &domain.sid, to, trunks: &[], disaster: None, record }.script(at);
+                let why = format!("no rule of the dialplan takes it; the trunk {} may call out", domain.sid);
+                Some(Answering { script, rule: domain.sid.clone(), why, status: None })
+            });
+        }
         let (voice, fallback) = (domain.voice.as_ref()?, domain.fallback.as_ref());
         Some(answering(&domain.sid, "domain", (voice, fallback, domain.status.as_ref()), at))
     }

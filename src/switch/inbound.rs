@@ -273,7 +273,8 @@ impl Call {
 
     /// An application that the REST API has for the number takes what no rule of the dialplan does; false if there is none.
     fn answer_by_number(&mut self, w: &mut World) -> bool {
-        let found = w.domain_answers(&self.context, w.now.wall).or_else(|| w.number_for(&self.to, w.now.wall));
+        let found =
+            w.domain_answers(&self.context, &self.to, w.now.wall).or_else(|| w.number_for(&self.to, w.now.wall));
         let Some(Answering { mut script, rule, why, status }) = found else {
             return false;
         };

@@ -60,11 +60,11 @@ pub use io::{
 pub use registrant::RegistrationState;
 pub use trunks::Figures;
 
-pub use domains::DomainSetting;
+pub use domains::{Dials, DomainSetting};
 pub use originate::{MachineAsk, Originate, Runs};
 pub use pay::assisted::PaymentAsk;
 pub use queue::{MemberView, QueueId, QueueView, SIZE_MAX as QUEUE_SIZE_MAX};
-pub use settings::{NumberSetting, QueueSetting, Settings, digits_of};
+pub use settings::{Answers, NumberSetting, QueueSetting, Settings, digits_of};
 
 use crate::b2bua::leg::{Asked, Heard};
 use crate::base::id::Slab;

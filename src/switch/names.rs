@@ -76,6 +76,11 @@ impl World {
                 trusted.extend(known.iter().map(|(ip, _)| *ip));
             }
         }
+        for target in self.settings.trunks.iter().flat_map(|t| &t.targets) {
+            has_names |= is_name(&target.uri);
+            let flows = self.ep.ways(&target.uri, Transport::Udp).flows;
+            trusted.extend(flows.iter().map(|f| f.peer.ip().to_canonical()));
+        }
         // Hops with weights come in another order each time.
         trusted.sort_unstable();
         trusted.dedup();
@@ -141,9 +146,9 @@ impl World {
                 Target::User(_) => {}
                 Target::Uri(uri) => uris.push(uri.clone()),
                 Target::Number { trunks, .. } => {
-                    let asked = |t: &&Trunk| trunks.is_empty() || trunks.contains(&t.name);
-                    let targets = self.config.trunks.iter().filter(asked).flat_map(|t| &t.targets);
-                    uris.extend(targets.map(|t| t.uri.clone()));
+                    let files = self.config.trunks.iter().filter(|_| trunks.is_empty());
+                    let named = self.trunks.all().filter(|t| trunks.contains(&t.name));
+                    uris.extend(files.chain(named).flat_map(|t| &t.targets).map(|t| t.uri.clone()));
                 }
             }
         }

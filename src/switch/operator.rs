@@ -108,7 +108,6 @@ impl Switch {
             return Reply::Refused("sip.listen has changed: that needs a restart".to_owned());
         }
         w.stop_pings();
-        w.trunks.reload(&setup.config.trunks, w.now.mono);
         w.ep.set_user_agent(&setup.config.sip.user_agent);
         w.ep.udp_max = setup.config.sip.reach.udp_max;
         w.ep.local_nets.clone_from(&setup.config.sip.reach.local_nets);
@@ -120,6 +119,7 @@ impl Switch {
             w.cps = crate::base::limit::Bucket::new(setup.config.limits.cps, w.now.mono);
         }
         w.set_config(&setup.config);
+        w.set_trunks();
         w.rates = setup.rates;
         w.tolls.reload(&setup.config);
         w.dialplan = setup.dialplan;

@@ -1,6 +1,7 @@
 //! One call through the switch by hand: what a reader tries first. The rest is the simulator's.
 
 mod availability;
+mod byoc;
 mod carrier;
 mod conference;
 mod digits;
@@ -49,31 +50,9 @@ fn setup(plan: &str) -> Setup {
 
 fn minimal() -> Config {
     let trunk = Trunk {
-        byoc: Default::default(),
-        rates: None,
-        weight: 1,
-        health: crate::config::Health::default(),
-        pci: false,
-        name: "carrier".into(),
-        targets: Vec::new(),
         inbound: vec![Network { address: [127, 0, 0, 1].into(), prefix: 32 }],
-        inbound_hosts: Vec::new(),
         context: "any".into(),
-        auth: None,
-        inbound_auth: None,
-        register: None,
-        calls_max: 0,
-        cps_max: 0,
-        options_ping: None,
-        options_failures: 1,
-        manners: Default::default(),
-        codecs: Vec::new(),
-        media_direct: false,
-        srtp: None,
-        dtmf: Default::default(),
-        refer: Default::default(),
-        tls: None,
-        identity: Default::default(),
+        ..Trunk::at("carrier", Vec::new())
     };
     Config {
         lcr: crate::config::Lcr::default(),

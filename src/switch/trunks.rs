@@ -61,7 +61,7 @@ impl Trunks {
     }
 
     /// Takes a new configuration; a trunk that stays keeps its calls, and a target what pings and calls have said of it.
-    pub fn reload(&mut self, config: &[Trunk], now: Instant) {
+    pub fn reload<'a>(&mut self, config: impl Iterator<Item = &'a Trunk>, now: Instant) {
         let mut old = std::mem::take(&mut self.0);
         for trunk in config {
             let mut state = State::new(trunk, now);
@@ -86,6 +86,11 @@ impl Trunks {
     pub fn by_username(&self, username: &str) -> Option<&Trunk> {
         let knows = |t: &&Trunk| t.inbound_auth.as_ref().is_some_and(|c| c.username == username);
         self.0.iter().map(|s| &s.config).find(knows)
+    }
+
+    /// The files' and those of the REST API.
+    pub fn all(&self) -> impl Iterator<Item = &Trunk> {
+        self.0.iter().map(|s| &s.config)
     }
 
     pub fn get(&self, name: &str) -> Option<&Trunk> {

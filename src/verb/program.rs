@@ -113,8 +113,13 @@ pub struct DialStep {
 impl DialStep {
     /// Rings one SIP URI for a minute.
     pub fn to_uri(uri: &str) -> DialStep {
+        DialStep::to(TargetKind::Uri(Text::literal(uri)))
+    }
+
+    /// Rings one target for a minute.
+    pub fn to(kind: TargetKind) -> DialStep {
         DialStep {
-            targets: vec![TargetStep { weight: 1, kind: TargetKind::Uri(Text::literal(uri)) }],
+            targets: vec![TargetStep { weight: 1, kind }],
             strategy: Strategy::Sequential,
             weighted: false,
             timeout: Duration::from_secs(60),

@@ -45,7 +45,7 @@ dialplans: [{folder}/plan.yaml]
         scenario = ROOT / "tests/api/called.xml"
         command = ["sipp", "-sf", scenario, "-i", "127.0.0.1", "-p", str(called), "-mp", str(media + 400), "-nostdin"]
         self.sipp = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
-        self.url = f"http://127.0.0.1:{http}"
+        self.url, self.called = f"http://127.0.0.1:{http}", called
         for _ in range(200):
             try:
                 urllib.request.urlopen(self.url + "/healthz", timeout=1)

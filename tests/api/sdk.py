@@ -15,7 +15,7 @@ from twilio.rest import Client
 
 
 class Schemas:
-    """The published description: which schema an answer must have."""
+    """A published description: which schema an answer must have."""
 
     def __init__(self, path):
         import jsonschema
@@ -68,11 +68,11 @@ class Pointed(TwilioHttpClient):
         self.base, self.schemas = base, schemas
 
     def request(self, method, url, params=None, data=None, headers=None, auth=None, timeout=None, allow_redirects=False):
-        path = re.sub(r"^https://[^/]+", "", url)
-        headers = {**(headers or {}), "Host": "api.twilio.com"}
+        host, path = re.match(r"^https://([^/]+)(.*)$", url).groups()
+        headers = {**(headers or {}), "Host": host}
         answer = super().request(method, self.base + path, params, data, headers, auth, timeout, allow_redirects)
-        if self.schemas and path.split("?")[0].endswith(".json"):
-            self.schemas.check(method, path.split("?")[0], answer.status_code, answer.text)
+        if self.schemas and (path.startswith("/v1/") or path.split("?")[0].endswith(".json")):
+            self.schemas[host].check(method, path.split("?")[0], answer.status_code, answer.text)
         return answer
 
 
@@ -240,6 +240,55 @@ def settings(client, rig):
     assert sub.update(status="suspended").status == "suspended"
 
 
+def carriers(client, rig):
+    """A customer's own carrier, and a trunk to a customer's own switch."""
+    policy = client.voice.v1.connection_policies.create(friendly_name="ours")
+    targets = client.voice.v1.connection_policies(policy.sid).targets
+    target = targets.create(target=f"sip:127.0.0.1:{rig.called}", priority=1, weight=5)
+    assert (target.priority, target.weight, target.enabled) == (1, 5, True)
+    assert [t.sid for t in targets.list()] == [target.sid] and targets(target.sid).update(enabled=False).enabled is False
+    refused(20001, lambda: targets.create(target="nowhere"))
+    byoc = client.voice.v1.byoc_trunks.create(friendly_name="ours", connection_policy_sid=policy.sid, voice_url="https://example.com/v")
+    assert client.voice.v1.byoc_trunks(byoc.sid).fetch().voice_method == "POST"
+    others = [client.voice.v1.byoc_trunks.create() for _ in range(3)]
+    assert len(client.voice.v1.byoc_trunks.list(page_size=2)) == 4, "pages are turned"
+    assert all(client.voice.v1.byoc_trunks(t.sid).delete() for t in others)
+
+    def ends(status):
+        call = client.calls.create(to="+12025550100", from_="+12025550199", byoc=byoc.sid, twiml=PAUSE)
+        until(f"a call by BYOC is {status}", lambda: client.calls(call.sid).fetch().status == status)
+        return call
+
+    # Its one target is not enabled, and other trunks are not asked.
+    ends("failed")
+    targets(target.sid).update(enabled=True)
+    client.calls(ends("in-progress").sid).update(status="completed")
+    refused(20001, lambda: client.calls.create(to="+1", from_="+2", byoc="BY1", twiml=PAUSE))
+    assert client.voice.v1.byoc_trunks(byoc.sid).delete() and client.voice.v1.connection_policies(policy.sid).delete()
+    refused(20404, lambda: targets(target.sid).fetch())
+
+    trunk = client.trunking.v1.trunks.create(friendly_name="pbx", domain_name="pbx.example.com")
+    origins = client.trunking.v1.trunks(trunk.sid).origination_urls
+    origin = origins.create(sip_url=f"sip:127.0.0.1:{rig.called}", friendly_name="hq", priority=1, weight=1, enabled=True)
+    assert origins(origin.sid).update(priority=2).priority == 2 and len(origins.list()) == 1
+    phones = client.sip.credential_lists.create(friendly_name="trunk")
+    nets = client.sip.ip_access_control_lists.create(friendly_name="trunk")
+    own = client.trunking.v1.trunks(trunk.sid)
+    assert own.credentials_lists.create(credential_list_sid=phones.sid).friendly_name == "trunk"
+    assert own.ip_access_control_lists.create(ip_access_control_list_sid=nets.sid).trunk_sid == trunk.sid
+    assert own.fetch().auth_type_set == ["IP_ACL", "CREDENTIAL_LIST"]
+    assert own.ip_access_control_lists(nets.sid).delete() and own.fetch().auth_type == "CREDENTIAL_LIST"
+    number = client.incoming_phone_numbers.create(phone_number="+12025550178")
+    assert own.phone_numbers.create(phone_number_sid=number.sid).phone_number == "+12025550178"
+    assert client.incoming_phone_numbers(number.sid).fetch().trunk_sid == trunk.sid
+    assert [n.sid for n in own.phone_numbers.list()] == [number.sid] and own.phone_numbers(number.sid).delete()
+    refused(20404, lambda: own.phone_numbers(number.sid).fetch())
+    assert own.recordings().update(mode="record-from-answer-dual").mode == "record-from-answer-dual"
+    assert own.recordings().fetch().trim == "do-not-trim" and own.fetch().recording["mode"] == "record-from-answer-dual"
+    refused(21232, lambda: client.trunking.v1.trunks.create(domain_name="PBX.example.com"))
+    assert own.update(secure=True).secure and own.delete()
+
+
 def node(rig):
     """The same by the Node SDK, where NODE_PATH says that it is installed."""
     if not os.environ.get("NODE_PATH"):
@@ -252,13 +301,16 @@ def node(rig):
 
 def main():
     spec = os.environ.get("SPEC", "")
-    schemas = Schemas(spec) if spec else None
+    # The others lie beside it.
+    near = lambda name: Schemas(os.path.join(os.path.dirname(spec), f"twilio_{name}_v1.json"))
+    own = {"api": lambda: Schemas(spec), "voice": lambda: near("voice"), "trunking": lambda: near("trunking")}
+    schemas = {f"{name}.twilio.com": made() for name, made in own.items()} if spec else None
     with Rig() as rig:
         client = Client(ACCOUNT, TOKEN, http_client=Pointed(rig.url, schemas))
-        for part in (calls, conferences, waiting, lambda c: recordings(c, rig), lambda c: settings(c, rig)):
+        for part in (calls, conferences, waiting, lambda c: recordings(c, rig), lambda c: settings(c, rig), lambda c: carriers(c, rig)):
             part(client)
         node(rig)
-    print(f"= the Python SDK drives calls, conferences, recordings and settings; {schemas.checked if schemas else 0} answers validated")
+    print(f"= the Python SDK drives calls, conferences, recordings, settings and carriers; {sum(s.checked for s in (schemas or {}).values())} answers validated")
 
 
 if __name__ == "__main__":

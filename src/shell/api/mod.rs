@@ -103,6 +103,7 @@ fn routes() -> Routes {
 
 /// The application: all but health behind the credentials.
 pub fn router(api: Arc<Api>) -> Router {
+    let rest = v2010::Rest::new(Arc::clone(&api));
     let guarded = routes().into_iter().fold(Router::new(), |router, (_, path, method)| router.route(path, method));
     guarded
         .fallback(|| async { Problem::not_found("there is nothing under this path; see /tandem/v1/openapi.json") })
@@ -110,7 +111,8 @@ pub fn router(api: Arc<Api>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::guard))
-        .route("/2010-04-01/{*path}", any(v2010::enter).with_state(v2010::Rest::new(Arc::clone(&api))))
+        .route("/2010-04-01/{*path}", any(v2010::enter).with_state(Arc::clone(&rest)))
+        .route("/v1/{*path}", any(v2010::enter_v1).with_state(rest))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(operate::ready))
         .with_state(api)

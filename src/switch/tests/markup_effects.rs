@@ -412,8 +412,10 @@ fn a_number_of_the_rest_api_is_answered_by_its_application_where_the_dialplan_ha
     let address = |url: &str| crate::web::Address::new(url, Verb::Get);
     let number = |sid: &str| NumberSetting {
         sid: sid.into(),
-        voice: address("http://n.test/voice"),
-        fallback: Some(address("http://n.test/spare")),
+        answers: Answers::Application {
+            voice: address("http://n.test/voice"),
+            fallback: Some(address("http://n.test/spare")),
+        },
         status: Some(address("http://n.test/status")),
     };
     let numbers = [("15550001", "PN1"), ("15550002", "PN2")].map(|(digits, sid)| (digits.to_owned(), number(sid)));

@@ -197,6 +197,23 @@ impl Paging {
     }
 }
 
+impl Paging {
+    /// The same as the interfaces with a version of their own have it: `path` is the whole address.
+    pub fn listed(&self, path: &str, key: &str, mut found: Vec<Value>) -> Value {
+        let is_more = found.len() > self.size;
+        found.truncate(self.size);
+        let link = |page| self.link(path, page).replacen(".json?", "?", 1);
+        json!({
+            key: found,
+            "meta": {
+                "key": key, "page": self.page, "page_size": self.size, "url": link(self.page),
+                "first_page_url": link(0), "next_page_url": is_more.then(|| link(self.page + 1)),
+                "previous_page_url": self.page.checked_sub(1).map(link),
+            },
+        })
+    }
+}
+
 /// `(808) 925-5327` for a number of the North American plan; all else as it is.
 pub fn formatted(number: &str) -> String {
     match number.strip_prefix("+1").filter(|n| n.len() == 10 && n.bytes().all(|b| b.is_ascii_digit())) {

@@ -1,6 +1,6 @@
 //! Calls: placed, listed, read, redirected, ended, forgotten.
 
-use super::answer::{Failure, Paging, created, date_of, formatted, gone, ok};
+use super::answer::{Failure, Paging, created, date_of, formatted, gone, is_sid, ok};
 use super::form::Form;
 use super::placing::{self, escape};
 use super::{Ask, Rest};
@@ -11,7 +11,7 @@ use crate::shell::clock::wall;
 use crate::shell::store::{CallFilter, CallView, CdrView, Setting, Span, parse_when};
 use crate::speech::machine;
 use crate::switch::{MachineAsk, Operator, Originate, Reply, Runs};
-use crate::verb::Script;
+use crate::verb::{Script, Target};
 use crate::web::{self, Address};
 use axum::http::Method;
 use axum::response::Response;
@@ -347,6 +347,17 @@ fn machine(form: &Form) -> Result<Option<MachineAsk>, Failure> {
     Ok(Some(MachineAsk { settings, waits: form.flag("AsyncAmd")? != Some(true), told }))
 }
 
+/// Whom a call goes to by a customer's own carrier (`Byoc`); else the switch finds out.
+fn by_carrier(form: &Form, to: &str) -> Result<Vec<Target>, Failure> {
+    let Some(trunk) = form.some("Byoc") else { return Ok(Vec::new()) };
+    if !is_sid(trunk, "BY") {
+        return Err(Failure::parameter("Byoc", trunk, "BY and 32 hexadecimal digits"));
+    }
+    let is_number = to.starts_with(|c: char| c == '+' || c.is_ascii_digit());
+    let target = || Target::Number { number: to.to_owned(), trunks: vec![trunk.to_owned()], lcr: false };
+    Ok(is_number.then(target).into_iter().collect())
+}
+
 /// Places a call for `Calls` and `Participants` alike.
 pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Failure> {
     let form = &ask.form;
@@ -362,7 +373,7 @@ pub async fn originate(rest: &Rest, ask: &Ask, runs: Runs) -> Result<CallId, Fai
     let limit = form.number("TimeLimit", 1, TIME_LIMIT_S)?;
     let shown = form.some("CallerId").unwrap_or(from);
     let asked = Originate {
-        targets: Vec::new(),
+        targets: by_carrier(form, to)?,
         to: to.to_owned(),
         from: shown.trim_start_matches("client:").to_owned(),
         from_name: form.some("CallerDisplayName").unwrap_or_default().to_owned(),

@@ -15,6 +15,8 @@ pub enum Takes {
     Sid(&'static str),
     OneOf(&'static [&'static str]),
     Address,
+    /// A SIP or SIPS URI.
+    Sip,
 }
 
 /// One parameter: its field has the same name in `snake_case`.
@@ -38,7 +40,7 @@ pub struct Kind {
     pub parameters: &'static [Parameter],
     /// Further fields, as a JSON object.
     pub says: &'static str,
-    /// Collections that are parts of it, for `subresource_uris`.
+    /// Collections that are parts of it, for `subresource_uris` and `links`.
     pub parts: &'static [(&'static str, &'static str)],
     pub has_uri: bool,
     pub can_update: bool,
@@ -50,17 +52,17 @@ pub struct Kind {
     pub filters: &'static [&'static str],
 }
 
-const fn needed(name: &'static str, takes: Takes) -> Parameter {
+pub(super) const fn needed(name: &'static str, takes: Takes) -> Parameter {
     Parameter { name, takes, is_required: true, usual: "null" }
 }
 
-const fn may(name: &'static str, takes: Takes, usual: &'static str) -> Parameter {
+pub(super) const fn may(name: &'static str, takes: Takes, usual: &'static str) -> Parameter {
     Parameter { name, takes, is_required: false, usual }
 }
 
 use Takes::{Address, Bool, Hidden, Method, Number, OneOf, Sid, Text, Url};
 
-const BASE: Kind = Kind {
+pub(super) const BASE: Kind = Kind {
     path: &[],
     prefix: "",
     key: "",
@@ -73,6 +75,13 @@ const BASE: Kind = Kind {
     parent_field: None,
     filters: &[],
 };
+
+impl Kind {
+    /// Its collection, without the numbers in it: as the store names it.
+    pub fn name(&self) -> String {
+        self.path.iter().filter(|p| **p != "*").copied().collect::<Vec<_>>().join("/")
+    }
+}
 
 const VERSION: &str = r#"{"api_version":"2010-04-01"}"#;
 
@@ -101,8 +110,8 @@ const fn mapping(
     }
 }
 
-const CREDENTIALS: (&str, &str) = ("CredentialListSid", "SIP/CredentialLists");
-const ADDRESSES: (&str, &str) = ("IpAccessControlListSid", "SIP/IpAccessControlLists");
+pub(super) const CREDENTIALS: (&str, &str) = ("CredentialListSid", "SIP/CredentialLists");
+pub(super) const ADDRESSES: (&str, &str) = ("IpAccessControlListSid", "SIP/IpAccessControlLists");
 
 pub static KINDS: &[Kind] = &[
     Kind {

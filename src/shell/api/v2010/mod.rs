@@ -4,6 +4,7 @@
 mod accounts;
 mod answer;
 mod calls;
+mod carriers;
 mod conferences;
 mod form;
 mod kinds;
@@ -25,8 +26,9 @@ use crate::shell::clock::Clock;
 use crate::shell::store::{Setting, Settings};
 use crate::switch::{Operator, Reply};
 use answer::Failure;
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use form::{Form, decode_segment};
@@ -182,17 +184,56 @@ pub async fn enter(State(rest): State<Arc<Rest>>, request: Request) -> Response 
     perform(&rest, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
+/// Every request below `/v1`: who asks is the account.
+pub async fn enter_v1(State(rest): State<Arc<Rest>>, request: Request) -> Response {
+    perform_v1(&rest, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn perform_v1(rest: &Rest, request: Request) -> Result<Response, Failure> {
+    let (head, body) = request.into_parts();
+    let full = head.uri.path().to_owned();
+    let account = rest.enter(&head).await?;
+    let segments = segments(full.trim_start_matches("/v1")).ok_or_else(|| Failure::not_found(&full))?;
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let allowed = carriers::methods(&parts).ok_or_else(|| Failure::not_found(&full))?;
+    let method = method_of(&head);
+    if !allowed.split(", ").any(|name| name == method.as_str()) {
+        return Err(Failure::not_of(allowed));
+    }
+    let (query, form) = read(&head, body).await?;
+    let host = head.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("voice.twilio.com");
+    // Who asks by a published name does so by HTTPS.
+    let scheme = if host.ends_with(".twilio.com") { "https" } else { "http" };
+    let path = format!("{scheme}://{host}{full}");
+    carriers::answer(rest, &Ask { method, path, account, query, form, range: None }, &parts).await
+}
+
+/// Who asks for the head of an answer gets that of GET's; the server leaves the body out.
+fn method_of(head: &Parts) -> Method {
+    if head.method == Method::HEAD { Method::GET } else { head.method.clone() }
+}
+
+fn segments(below: &str) -> Option<Vec<String>> {
+    below.split('/').skip(1).filter(|s| !s.is_empty()).map(decode_segment).collect()
+}
+
+/// A request's query, and its body.
+async fn read(head: &Parts, body: Body) -> Result<(Form, Form), Failure> {
+    let query = Form::read(head.uri.query().unwrap_or_default());
+    let query = query.ok_or_else(|| Failure::bad(20_001, "the query cannot be read"))?;
+    let body = to_bytes(body, BODY_MAX).await;
+    let body = body.map_err(|_| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, 20_001, "the body is too large"))?;
+    let form = std::str::from_utf8(&body).ok().and_then(Form::read);
+    let form = form.ok_or_else(|| Failure::bad(20_001, "the body is not application/x-www-form-urlencoded"))?;
+    Ok((query, form))
+}
+
 async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
     let full = head.uri.path().to_owned();
-    // Who asks for the head of an answer gets that of GET's; the server leaves the body out.
-    let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
-    let authorization = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if authorization.is_empty() && rest.api.credentials.is_none() && super::auth::is_from_page(&head) {
-        return Err(Failure::new(StatusCode::FORBIDDEN, 20_003, "a web page may not give orders here"));
-    }
+    let method = method_of(&head);
     let range = head.headers.get(header::RANGE).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let own = rest.account_of(authorization).await?;
+    let own = rest.enter(&head).await?;
     let (path, media) = match full.rsplit_once('.') {
         Some((path, "json")) => (path, None),
         Some((path, kind @ ("wav" | "mp3" | "ogg"))) => (path, Some(kind.to_owned())),
@@ -201,15 +242,8 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
         _ => (full.as_str(), None),
     };
     let below = path.strip_prefix("/2010-04-01/Accounts").ok_or_else(|| Failure::not_found(&full))?;
-    let segments: Option<Vec<String>> =
-        below.split('/').skip(1).filter(|s| !s.is_empty()).map(decode_segment).collect();
-    let segments = segments.ok_or_else(|| Failure::not_found(&full))?;
-    let query = Form::read(head.uri.query().unwrap_or_default());
-    let query = query.ok_or_else(|| Failure::bad(20_001, "the query cannot be read"))?;
-    let body = to_bytes(body, BODY_MAX).await;
-    let body = body.map_err(|_| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, 20_001, "the body is too large"))?;
-    let form = std::str::from_utf8(&body).ok().and_then(Form::read);
-    let form = form.ok_or_else(|| Failure::bad(20_001, "the body is not application/x-www-form-urlencoded"))?;
+    let segments = segments(below).ok_or_else(|| Failure::not_found(&full))?;
+    let (query, form) = read(&head, body).await?;
     let account = match segments.first() {
         None => own.clone(),
         // Without credentials there is one account, by whatever name.
@@ -233,6 +267,15 @@ async fn perform(rest: &Rest, request: Request) -> Result<Response, Failure> {
 }
 
 impl Rest {
+    /// The account of who asks.
+    async fn enter(&self, head: &Parts) -> Result<String, Failure> {
+        let authorization = head.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if authorization.is_empty() && self.api.credentials.is_none() && super::auth::is_from_page(head) {
+            return Err(Failure::new(StatusCode::FORBIDDEN, 20_003, "a web page may not give orders here"));
+        }
+        self.account_of(authorization).await
+    }
+
     /// An account opens itself, the main one all others.
     async fn may(&self, own: &str, account: &str, path: &str) -> Result<(), Failure> {
         if own == account || self.api.credentials.is_none() {

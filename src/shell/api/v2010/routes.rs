@@ -1,7 +1,7 @@
 //! Which paths there are, and which methods each takes: asked before anything is looked up, so that a wrong method gets 405 whatever
 //! its path names (RFC 9110 §15.5.6), and who asks finds out what is implemented.
 
-use super::kinds::KINDS;
+use super::kinds::{KINDS, Kind};
 
 /// Paths below an account that are no settings; `*` is a resource's number.
 const CODED: &[(&str, &str)] = &[
@@ -41,16 +41,19 @@ pub fn methods(segments: &[&str]) -> Option<&'static str> {
         return Some("GET, POST");
     }
     let coded = CODED.iter().find(|(path, _)| fits(path.split('/'), segments)).map(|(_, methods)| *methods);
-    coded.or_else(|| {
-        KINDS.iter().find_map(|kind| {
-            let one = kind.path.iter().copied().chain(["*"]);
-            match () {
-                () if fits(kind.path.iter().copied(), segments) => Some("GET, POST"),
-                () if !fits(one, segments) => None,
-                () if kind.can_update => Some("DELETE, GET, POST"),
-                () => Some("DELETE, GET"),
-            }
-        })
+    coded.or_else(|| methods_in(KINDS, segments))
+}
+
+/// The same of the kinds of a table.
+pub fn methods_in(kinds: &[Kind], segments: &[&str]) -> Option<&'static str> {
+    kinds.iter().find_map(|kind| {
+        let one = kind.path.iter().copied().chain(["*"]);
+        match () {
+            () if fits(kind.path.iter().copied(), segments) => Some("GET, POST"),
+            () if !fits(one, segments) => None,
+            () if kind.can_update => Some("DELETE, GET, POST"),
+            () => Some("DELETE, GET"),
+        }
     })
 }
 

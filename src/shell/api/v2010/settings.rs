@@ -1,11 +1,13 @@
 //! Resources that are settings: made, listed, read, changed and removed alike, as the table of [`super::kinds`] says.
 
 use super::answer::{Failure, Paging, created, date, formatted, gone, is_sid, new_sid, ok};
+use super::carriers;
 use super::form::Form;
 use super::kinds::{KINDS, Kind, Parameter, Takes};
 use super::{Ask, Rest};
 use crate::shell::clock::wall;
 use crate::shell::store::{Setting, Settings};
+use crate::sip::wire::Uri;
 use crate::switch::QueueId;
 use axum::http::Method;
 use axum::response::Response;
@@ -15,8 +17,8 @@ use serde_json::{Map, Value, json};
 const TEXT_MAX: usize = 4_096;
 
 /// The kind whose collection, or one of which, a path names; the number of its parent, and its own.
-fn of_path<'a>(segments: &[&'a str]) -> Option<(&'static Kind, &'a str, Option<&'a str>)> {
-    KINDS.iter().find_map(|kind| {
+fn of_path<'a>(kinds: &'static [Kind], segments: &[&'a str]) -> Option<(&'static Kind, &'a str, Option<&'a str>)> {
+    kinds.iter().find_map(|kind| {
         let own = match segments.len().checked_sub(kind.path.len()) {
             Some(0) => None,
             Some(1) => segments.last().copied(),
@@ -32,10 +34,6 @@ fn of_path<'a>(segments: &[&'a str]) -> Option<(&'static Kind, &'a str, Option<&
         }
         Some((kind, parent, own))
     })
-}
-
-fn name_of(kind: &Kind) -> String {
-    kind.path.iter().filter(|p| **p != "*").copied().collect::<Vec<_>>().join("/")
 }
 
 /// `VoiceUrl` → `voice_url`.
@@ -79,6 +77,8 @@ fn value(parameter: &Parameter, text: &str) -> Result<Value, Failure> {
         Takes::OneOf(words) => wrong(&words.join(" or ")),
         Takes::Address if text.parse::<std::net::IpAddr>().is_ok() => Ok(text.into()),
         Takes::Address => wrong("an IP address"),
+        Takes::Sip if Uri::parse(text).is_some_and(|uri| uri.is_sip()) => Ok(text.into()),
+        Takes::Sip => wrong("an address such as sip:pbx.example.com"),
     }
 }
 
@@ -129,6 +129,9 @@ fn show(kind: &Kind, setting: &Setting) -> Value {
         body.insert(name.into(), setting.parent.as_str().into());
     }
     let path: Vec<&str> = kind.path.iter().map(|p| if *p == "*" { setting.parent.as_str() } else { p }).collect();
+    if carriers::has(kind) {
+        return carriers::finish(kind, setting, &path.join("/"), body);
+    }
     let uri = format!("/2010-04-01/Accounts/{}/{}/{}", setting.account, path.join("/"), setting.sid);
     if kind.has_uri {
         body.insert("uri".into(), format!("{uri}.json").into());
@@ -148,7 +151,18 @@ pub async fn answer(rest: &Rest, ask: &Ask, segments: &[&str]) -> Option<Result<
         [numbers @ "IncomingPhoneNumbers", "TollFree"] => (&[*numbers][..], Some("toll-free")),
         _ => (segments, None),
     };
-    let (kind, parent, own) = of_path(segments)?;
+    answer_in(KINDS, rest, ask, segments, only).await
+}
+
+/// The same of the kinds of a table.
+pub async fn answer_in(
+    kinds: &'static [Kind],
+    rest: &Rest,
+    ask: &Ask,
+    segments: &[&str],
+    only: Option<&'static str>,
+) -> Option<Result<Response, Failure>> {
+    let (kind, parent, own) = of_path(kinds, segments)?;
     let here = Place { kind, parent: parent.to_owned(), ask: ask.clone(), only };
     Some(match (ask.method.clone(), own) {
         (Method::GET, None) => here.list(rest).await,
@@ -196,10 +210,13 @@ impl Place {
             let mut wanted: Vec<(&str, &str)> =
                 given.filter_map(|(name, field)| Some((field.as_str(), self.ask.query.some(name)?))).collect();
             wanted.extend(self.only.map(|kind| ("type", kind)));
-            let of = (&*name_of(self.kind), &*self.ask.account, &*self.parent);
+            let of = (&*self.kind.name(), &*self.ask.account, &*self.parent);
             let found = store.list(of, &wanted, (paging.limit(), paging.offset()))?;
             let shown = found.iter().map(|s| show(self.kind, s)).collect();
-            Ok(ok(&paging.page(&self.ask.path, self.kind.key, shown)))
+            Ok(ok(&match carriers::has(self.kind) {
+                true => paging.listed(&self.ask.path, self.kind.key, shown),
+                false => paging.page(&self.ask.path, self.kind.key, shown),
+            }))
         })
         .await
     }
@@ -208,7 +225,7 @@ impl Place {
         let realm = rest.api.realm.clone();
         rest.store(move |store| {
             self.check_parent(store)?;
-            let (kind, account) = (name_of(self.kind), &self.ask.account);
+            let (kind, account) = (self.kind.name(), &self.ask.account);
             if store.count(&kind, account, &self.parent)? >= Settings::EACH_MAX {
                 return Err(Failure::bad(20_001, "this account has as many of these as it may have"));
             }
@@ -247,7 +264,7 @@ impl Place {
                 body: Value::Object(body.clone()).to_string(),
             };
             store.put(&setting)?;
-            self.tell_domain(store)?;
+            self.tell_parent(store)?;
             let mut shown = show(self.kind, &setting);
             if let (Some(secret), Some(object)) = (secret, shown.as_object_mut()) {
                 // Told this once, and never again: only its hash is kept.
@@ -287,17 +304,23 @@ impl Place {
         let (name, code, what) = match self.kind.key {
             "queues" => ("friendly_name", 22_003, "there is a queue of this name"),
             "incoming_phone_numbers" => ("phone_number", 21_422, "this number is in use"),
-            "domains" => ("domain_name", 21_232, "this domain is in use"),
+            "domains" | "trunks" => ("domain_name", 21_232, "this domain is in use"),
             _ => return Ok(()),
         };
         let Some(text) = body.get(name).and_then(Value::as_str) else { return Ok(()) };
-        let kind = name_of(self.kind);
+        let kind = self.kind.name();
         let is_taken = match self.kind.key {
             // Phones name a domain without its account.
-            "domains" => store.all(&kind)?.iter().any(|s| {
-                let own: Value = serde_json::from_str(&s.body).unwrap_or_default();
-                own["domain_name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(text))
-            }),
+            "domains" | "trunks" => ["SIP/Domains", "Trunks"]
+                .iter()
+                .map(|kind| store.all(kind))
+                .collect::<Result<Vec<_>, _>>()?
+                .iter()
+                .flatten()
+                .any(|s| {
+                    let own: Value = serde_json::from_str(&s.body).unwrap_or_default();
+                    own["domain_name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(text))
+                }),
             _ => !store.list((&kind, &self.ask.account, &self.parent), &[(name, text)], (1, 0))?.is_empty(),
         };
         if is_taken { Err(Failure::bad(code, what)) } else { Ok(()) }
@@ -316,7 +339,7 @@ impl Place {
     }
 
     fn find(&self, store: &Settings, sid: &str) -> Result<Setting, Failure> {
-        let found = store.get(&name_of(self.kind), &self.ask.account, &self.parent, sid)?;
+        let found = store.get(&self.kind.name(), &self.ask.account, &self.parent, sid)?;
         found.ok_or_else(|| self.ask.not_found())
     }
 
@@ -345,31 +368,40 @@ impl Place {
     }
 
     async fn remove(self, rest: &Rest, sid: String) -> Result<Response, Failure> {
-        rest.store(move |store| match store.remove(&name_of(self.kind), &self.ask.account, &self.parent, &sid)? {
-            true => self.tell_domain(store).map(|()| gone()),
+        rest.store(move |store| match store.remove(&self.kind.name(), &self.ask.account, &self.parent, &sid)? {
+            true => self.tell_parent(store).map(|()| gone()),
             false => Err(self.ask.not_found()),
         })
         .await
     }
 
-    /// A domain's `auth_type` follows from what is mapped on it.
-    fn tell_domain(&self, store: &Settings) -> Result<(), Failure> {
+    /// The `auth_type` of a domain, or a trunk, follows from what is mapped on it.
+    fn tell_parent(&self, store: &Settings) -> Result<(), Failure> {
         if self.kind.maps.is_none() {
             return Ok(());
         }
-        let Some(mut domain) = store.get("SIP/Domains", &self.ask.account, "", &self.parent)? else { return Ok(()) };
+        let above = *self.kind.path.first().unwrap_or(&"");
+        let (own, parts): (_, [&[&str]; 2]) = match above {
+            "Trunks" => ("Trunks", [&["IpAccessControlLists"], &["CredentialLists"]]),
+            _ => (
+                "SIP/Domains",
+                [
+                    &["IpAccessControlListMappings", "Auth/Calls/IpAccessControlListMappings"],
+                    &["CredentialListMappings", "Auth/Calls/CredentialListMappings"],
+                ],
+            ),
+        };
+        let Some(mut parent) = store.get(own, &self.ask.account, "", &self.parent)? else { return Ok(()) };
         let mut of = Vec::new();
-        for (name, tail) in [("IP_ACL", "IpAccessControlListMappings"), ("CREDENTIAL_LIST", "CredentialListMappings")] {
-            for kind in [format!("SIP/Domains/{tail}"), format!("SIP/Domains/Auth/Calls/{tail}")] {
-                if store.count(&kind, &self.ask.account, &self.parent)? > 0 && !of.contains(&name) {
-                    of.push(name);
-                }
-            }
+        for (name, tails) in ["IP_ACL", "CREDENTIAL_LIST"].into_iter().zip(parts) {
+            let count = |tail: &&str| store.count(&format!("{own}/{tail}"), &self.ask.account, &self.parent);
+            let counts = tails.iter().map(count).collect::<Result<Vec<_>, _>>()?;
+            of.extend(counts.iter().any(|n| *n > 0).then_some(name));
         }
-        let mut body: Map<String, Value> = serde_json::from_str(&domain.body).unwrap_or_default();
+        let mut body: Map<String, Value> = serde_json::from_str(&parent.body).unwrap_or_default();
         body.insert("auth_type".into(), of.join(",").into());
-        domain.body = Value::Object(body).to_string();
-        Ok(store.put(&domain)?)
+        parent.body = Value::Object(body).to_string();
+        Ok(store.put(&parent)?)
     }
 
     /// What the files say wins.

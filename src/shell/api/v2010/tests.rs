@@ -100,6 +100,58 @@ fn settings_live_and_go_with_their_parts() {
     assert_eq!(ask("GET", &format!("{parts}/{}.json", sid(&made)), "").0, 404);
 }
 
+/// What `/v1` has: the newer shapes, and only what is there.
+#[test]
+fn carriers_live_below_v1() {
+    let served = serve_api();
+    let ask = |method: &str, path: &str, body: &str| {
+        let (status, text) = served.ask_with(method, path, &served.authorization, body);
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    let sid = |made: &(u16, Value)| made.1["sid"].as_str().unwrap_or_default().to_owned();
+    let policy = ask("POST", "/v1/ConnectionPolicies", "FriendlyName=p");
+    let links = &policy.1["links"]["targets"];
+    assert_eq!(
+        (policy.0, links.as_str().is_some_and(|l| l.ends_with(&format!("{}/Targets", sid(&policy))))),
+        (201, true)
+    );
+    let targets = format!("/v1/ConnectionPolicies/{}/Targets", sid(&policy));
+    for (body, status) in
+        [("Target=sip:a.test", 201), ("Target=a.test", 400), ("", 400), ("Target=sip:a&Weight=70000", 400)]
+    {
+        let answer = ask("POST", &targets, body);
+        assert_eq!(answer.0, status, "{body} {answer:?}");
+    }
+    let listed = ask("GET", &targets, "").1;
+    assert_eq!(
+        (listed["meta"]["key"].as_str(), listed["targets"][0]["target"].as_str()),
+        (Some("targets"), Some("sip:a.test"))
+    );
+    assert!(listed["targets"][0]["date_created"].as_str().is_some_and(|date| date.len() == 20 && date.ends_with('Z')));
+    let trunk = format!("/v1/Trunks/{}", sid(&ask("POST", "/v1/Trunks", "DomainName=pbx.test")));
+    let number = sid(&ask("POST", &format!("{BASE}/IncomingPhoneNumbers.json"), "PhoneNumber=%2B15550001"));
+    assert_eq!(ask("POST", &format!("{trunk}/PhoneNumbers"), &format!("PhoneNumberSid={number}")).0, 201);
+    let its = ask("GET", &format!("{trunk}/PhoneNumbers"), "").1;
+    assert_eq!(its["phone_numbers"][0]["sid"], number.as_str());
+    let rows = [
+        ("POST", format!("{trunk}/PhoneNumbers"), "PhoneNumberSid=PN0", 400),
+        ("POST", format!("{trunk}/Recording"), "Mode=always", 400),
+        ("POST", format!("{trunk}/Recording"), "Mode=record-from-ringing", 200),
+        ("POST", "/v1/Trunks".into(), "DomainName=PBX.test", 400),
+        ("DELETE", format!("{trunk}/PhoneNumbers/{number}"), "", 204),
+        ("GET", format!("{trunk}/PhoneNumbers/{number}"), "", 404),
+        ("DELETE", trunk.clone(), "", 204),
+        ("GET", format!("{trunk}/Recording"), "", 404),
+        ("PUT", "/v1/Trunks".into(), "", 405),
+        ("GET", "/v1/Nothing".into(), "", 404),
+        ("GET", "/v1/".into(), "", 404),
+    ];
+    for (method, path, body, status) in rows {
+        assert_eq!(ask(method, &path, body).0, status, "{method} {path} {body}");
+    }
+    assert_eq!(served.ask_with("GET", "/v1/Trunks", "", "").0, 401);
+}
+
 #[test]
 fn keys_and_subaccounts_open_what_is_theirs() {
     let served = serve_api();
