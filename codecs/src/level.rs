@@ -28,9 +28,16 @@ pub fn peak(samples: &[i16]) -> u16 {
     samples.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0)
 }
 
-/// How many samples stand at either rail; for clipping statistics.
+/// Where sound ends: what the largest codes of A-law and µ-law, and those of linear codecs, come to (ITU-T G.711).
+pub const RAIL: u16 = 32_000;
+/// So many samples in a row at one rail are no peak of a wave.
+const FLAT: usize = 3;
+
+/// How many samples lie on tops that are flat: in runs of three and more at one rail.
 pub fn clipped(samples: &[i16]) -> usize {
-    samples.iter().filter(|&&s| s == i16::MAX || s == i16::MIN).count()
+    let side = |sample: &i16| if sample.unsigned_abs() >= RAIL { sample.signum() } else { 0 };
+    let runs = samples.chunk_by(|a, b| side(a) == side(b));
+    runs.filter(|run| run.len() >= FLAT && run.first().is_some_and(|s| side(s) != 0)).map(<[i16]>::len).sum()
 }
 
 /// Reports silence that lasts, and its end.
@@ -107,7 +114,20 @@ mod tests {
             assert!((rms_dbfs(&samples) - dbfs).abs() < 0.01, "{name}: {}", rms_dbfs(&samples));
             assert_eq!(peak(&samples), top, "{name}");
         }
-        assert_eq!(clipped(&[0, i16::MAX, i16::MIN, 32766]), 2);
+        let [top, bottom] = [i16::MAX, i16::MIN];
+        // Samples, and how many of them are cut off.
+        let rows: [(&[i16], usize); 6] = [
+            (&[], 0),
+            (&[0, top, bottom, 32_766], 0),
+            (&[top, top, 0, top, 0], 0),
+            (&[0, top, 32_124, 32_256, 0, bottom, -32_124, bottom, bottom], 7),
+            (&[31_999; 9], 0),
+            (&[bottom; 160], 160),
+        ];
+        for (samples, count) in rows {
+            assert_eq!(clipped(samples), count, "{samples:?}");
+        }
+        assert_eq!((clipped(&sine(60_000.0, 160)), clipped(&sine(32_767.0, 160))), (120, 0));
     }
 
     #[test]

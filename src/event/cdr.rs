@@ -152,10 +152,11 @@ pub struct Quality {
     /// Interarrival jitter (RFC 3550 §6.4.1): mean and maximum of the running estimate, milliseconds.
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,
-    /// Of what had to be decoded (for another codec, a room, a recording): the share of sound that was made up, 0 to 1; packets
-    /// that came too late to be played, and that were skipped as too many waited; how long packets waited, mean and maximum,
-    /// milliseconds. `None` and 0 where all was relayed.
+    /// Of what had to be decoded (for another codec, a room, a recording): the share of sound that was made up, and that is cut off
+    /// at full scale, 0 to 1; packets that came too late to be played, and that were skipped as too many waited; how long packets
+    /// waited, mean and maximum, milliseconds. `None` and 0 where all was relayed.
     pub concealed: Option<f32>,
+    pub clipped: Option<f32>,
     pub packets_late: u64,
     pub packets_overflow: u64,
     pub buffer_ms: Option<f32>,

@@ -13,6 +13,7 @@ use super::frame::{FRAME_SAMPLES_MAX, Frame, Kind, Rate, Source};
 use super::jitter::{Advice, Jitter, Packet, Take};
 use crate::base::time::{Duration, Instant};
 use codecs::cache::fetch;
+use codecs::level;
 use codecs::resample::{Interpolator, Ratio};
 use codecs::{cng, g711, g722, opus, plc};
 
@@ -44,6 +45,8 @@ pub struct Heard {
     pub concealed: u64,
     /// Of these, what was put in to wait longer: nothing was lost there.
     pub inserted: u64,
+    /// Samples that are cut off at either rail.
+    pub clipped: u64,
     /// Packets that came after their time, and that were skipped as too many waited.
     pub late: u64,
     pub overflow: u64,
@@ -61,6 +64,7 @@ impl Heard {
             samples: self.samples + before.samples,
             concealed: self.concealed + before.concealed,
             inserted: self.inserted + before.inserted,
+            clipped: self.clipped + before.clipped,
             late: self.late + before.late,
             overflow: self.overflow + before.overflow,
             delay_us: self.delay_us,
@@ -78,6 +82,11 @@ impl Heard {
     /// Share of the sound that was lost or too late, 0 to 1; `None` where nothing was heard.
     pub fn lost_share(&self) -> Option<f32> {
         (self.samples > 0).then(|| self.concealed.saturating_sub(self.inserted) as f32 / self.samples as f32)
+    }
+
+    /// Share of the sound that was cut off, 0 to 1; `None` where nothing was heard.
+    pub fn clipped_share(&self) -> Option<f32> {
+        (self.samples > 0).then(|| self.clipped as f32 / self.samples as f32)
     }
 
     /// How long packets waited in milliseconds: mean and maximum.
@@ -232,7 +241,11 @@ impl Ear {
         self.give(frame);
         (self.residue, self.seen) = (self.residue.min(self.queued), self.seen + 1);
         (frame.kind, frame.source) = (self.kind, self.source);
-        self.quiet = codecs::level::peak(frame.samples()) < QUIET;
+        let peak = level::peak(frame.samples());
+        self.quiet = peak < QUIET;
+        if peak >= level::RAIL {
+            self.heard.clipped += level::clipped(frame.samples()) as u64;
+        }
         self.jitter.done(due, self.queued as i64 * self.rate.ticks(), self.quiet);
         self.count();
         true

@@ -549,6 +549,7 @@ impl Leg {
             jitter_ms,
             jitter_ms_max,
             concealed: heard.concealed_share(),
+            clipped: heard.clipped_share(),
             packets_late: heard.late,
             packets_overflow: heard.overflow,
             buffer_ms,

@@ -209,6 +209,22 @@ fn digits_pass_between_the_packets_of_transcoded_sound() {
 }
 
 #[test]
+fn what_is_cut_off_at_full_scale_is_in_the_account() {
+    for (octet, expected) in [(0x80, 0.28..=0.34), (0x00, 0.28..=0.34), (0x90, 0.0..=0.0)] {
+        let (mut rig, mut a, _) = talk(PCMU, G722, (20, 20));
+        for _ in 0..50 {
+            rig.receive(1, peer(1), &packet(0, a.sequence, a.timestamp(), 1, &[octet; 160]));
+            a.sequence = a.sequence.wrapping_add(1);
+            a.spoken += 1;
+            a.timestamp += 160;
+            rig.pass_ms(20);
+        }
+        let clipped = rig.close(1).clipped.unwrap();
+        assert!(expected.contains(&clipped), "{octet:02x}: {clipped}");
+    }
+}
+
+#[test]
 fn what_was_made_up_and_how_long_packets_waited_is_in_the_account() {
     let (mut rig, mut a, _) = talk(PCMU, G722, (20, 20));
     for n in 0..100 {

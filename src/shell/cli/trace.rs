@@ -198,8 +198,9 @@ fn summary(traced: &Traced) -> String {
             if let (Some(share), Some(ms)) = (q.concealed, q.buffer_ms) {
                 let _ = writeln!(
                     out,
-                    "       decoded: {:.2} % of it made up, {} packets late, {} skipped, waited {ms:.1} ms (at most {:.1})",
+                    "       decoded: {:.2} % of it made up, {:.2} % cut off, {} packets late, {} skipped, waited {ms:.1} ms (at most {:.1})",
                     share * 100.0,
+                    q.clipped.unwrap_or(0.0) * 100.0,
                     q.packets_late,
                     q.packets_overflow,
                     q.buffer_ms_max.unwrap_or(ms)

@@ -218,9 +218,11 @@ pub struct QualityView {
     pub packets_replayed: u64,
     pub jitter_ms: f32,
     pub jitter_ms_max: f32,
-    /// These five are missing in records of before there was a jitter buffer.
+    /// These six are missing in records of before there was a jitter buffer.
     #[serde(default)]
     pub concealed: Option<f32>,
+    #[serde(default)]
+    pub clipped: Option<f32>,
     #[serde(default)]
     pub packets_late: u64,
     #[serde(default)]
@@ -239,6 +241,7 @@ pub struct QualityView {
 impl From<&Quality> for QualityView {
     fn from(q: &Quality) -> Self {
         let rounded = |ms: f32| (ms * 1_000.0).round() / 1_000.0;
+        let share = |share: f32| (share * 1e6).round() / 1e6;
         QualityView {
             packets_received: q.packets_received,
             bytes_received: q.bytes_received,
@@ -252,7 +255,8 @@ impl From<&Quality> for QualityView {
             packets_replayed: q.packets_replayed,
             jitter_ms: rounded(q.jitter_ms),
             jitter_ms_max: rounded(q.jitter_ms_max),
-            concealed: q.concealed.map(|share| (share * 1e6).round() / 1e6),
+            concealed: q.concealed.map(share),
+            clipped: q.clipped.map(share),
             packets_late: q.packets_late,
             packets_overflow: q.packets_overflow,
             buffer_ms: q.buffer_ms.map(rounded),
