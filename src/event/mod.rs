@@ -2,11 +2,13 @@
 
 mod cdr;
 mod ending;
+mod outgoing;
 mod reach;
 mod timeline;
 
 pub use cdr::{Cdr, Charge, Direction, IdentityCdr, LegCdr, Quality, TransferCdr, TransferKind};
 pub use ending::{Class, Ending};
+pub use outgoing::Outgoing;
 pub use reach::Changed;
 pub use timeline::{Entry, Side, Timeline, What};
 
@@ -101,6 +103,8 @@ pub enum Fact {
         octets: usize,
         status: u16,
     },
+    /// A call has left a text to be sent; the shell stores it.
+    Outgoing(Box<Outgoing>),
     /// A user, or an operator, has said where the user's calls go; the shell stores it.
     Reached {
         user: String,

@@ -6,7 +6,7 @@
 use super::logs;
 use super::store::{Fault, Store};
 use crate::base::time::{Duration, Instant};
-use crate::event::{CallId, CallRecord, Changed, Fact};
+use crate::event::{CallId, CallRecord, Changed, Fact, Outgoing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,7 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn note(&mut self, fact: Fact, now: Instant) {
-        let is_record = matches!(fact, Fact::CallEnded(_) | Fact::Reached { .. });
+        let is_record = matches!(fact, Fact::CallEnded(_) | Fact::Reached { .. } | Fact::Outgoing(_));
         if self.facts.len() >= if is_record { RECORDS_MAX } else { FACTS_MAX } {
             self.dropped += 1;
             if is_record {
@@ -106,6 +106,8 @@ struct Keeper<S, F> {
     condition: Arc<Condition>,
     #[expect(clippy::vec_box, reason = "they come boxed; moving them out would copy each")]
     records: Vec<Box<CallRecord>>,
+    #[expect(clippy::vec_box, reason = "they come boxed; moving them out would copy each")]
+    outgoing: Vec<Box<Outgoing>>,
     /// By user: what is newer takes the place of what waits.
     changed: BTreeMap<String, Changed>,
     commit_at: Option<std::time::Instant>,
@@ -127,6 +129,7 @@ where
         batches,
         condition: Arc::clone(&condition),
         records: Vec::new(),
+        outgoing: Vec::new(),
         changed: BTreeMap::new(),
         commit_at: None,
         retry: RETRY_FIRST,
@@ -141,7 +144,7 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
     fn run(&mut self) {
         loop {
             // A store far behind is not fed: the channel fills, then the control thread's own list.
-            let full = self.records.len() >= RECORDS_MAX;
+            let full = self.records.len().max(self.outgoing.len()) >= RECORDS_MAX;
             let patience = self.commit_at.map(|at| at.saturating_duration_since(std::time::Instant::now()));
             let batch = match (patience, full) {
                 (Some(patience), true) => {
@@ -169,6 +172,7 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
         for fact in facts {
             match fact {
                 Fact::CallEnded(record) => self.records.push(record),
+                Fact::Outgoing(text) => self.outgoing.push(text),
                 Fact::Reached { user, changed } => _ = self.changed.insert(user, changed),
                 _ => continue,
             }
@@ -189,6 +193,13 @@ impl<S: Store, F: FnMut(Vec<CallId>)> Keeper<S, F> {
             (self.stored)(calls);
         }
         self.condition.records_waiting.store(0, Ordering::Relaxed);
+        if !self.outgoing.is_empty() {
+            let done = self.store.send(&self.outgoing);
+            if !self.is_committed(done) {
+                return;
+            }
+            self.outgoing.clear();
+        }
         if !self.changed.is_empty() {
             let done = self.store.keep(&self.changed);
             if !self.is_committed(done) {

@@ -80,6 +80,9 @@ pub fn fact(fact: &Fact) {
             info!(aor, contact, %source, expires_s, "registered");
         }
         Fact::Unregistered { aor, contact, why } => info!(aor, contact, why, "unregistered"),
+        Fact::Outgoing(text) => {
+            info!(call = %text.call, sid = text.sid, from = ?text.from, to = ?text.to, octets = text.body.len(), "text to be sent");
+        }
         Fact::Reached { user, changed } => {
             let set = |number: &Option<Option<String>>| number.as_ref().map(|number| number.is_some());
             let (always, busy, no_answer) = (set(&changed.always), set(&changed.busy), set(&changed.no_answer));

@@ -126,6 +126,7 @@ struct Bench {
     queries: Vec<crate::sip::locate::Query>,
     identity: Vec<crate::sip::identity::Order>,
     reached: BTreeMap<String, crate::event::Changed>,
+    texts: Vec<crate::event::Outgoing>,
 }
 
 impl Bench {
@@ -154,6 +155,7 @@ impl Bench {
             queries: Vec::new(),
             identity: Vec::new(),
             reached: BTreeMap::new(),
+            texts: Vec::new(),
         }
     }
 
@@ -176,6 +178,7 @@ impl Bench {
                     self.ended.push(*record);
                     self.input(Input::Stored { call });
                 }
+                Output::Fact(crate::event::Fact::Outgoing(text)) => self.texts.push(*text),
                 Output::Fact(crate::event::Fact::Reached { user, changed }) => _ = self.reached.insert(user, changed),
                 Output::Media(media::Command::Set { leg, state }) => {
                     self.hears.insert(leg, state.hears.clone());

@@ -222,6 +222,9 @@ def settings(client, rig):
     assert number.capabilities["voice"] and client.incoming_phone_numbers(number.sid).delete()
     message = client.messages.create(to="+12025550100", from_="+12025550199", body="hello")
     assert client.messages(message.sid).fetch().status == "queued"
+    texting = client.calls.create(to="+12025550100", from_="+12025550199", twiml="<Response><Sms to='+12025550111'>hi</Sms><Hangup/></Response>")
+    until("the call's text lies there", lambda: [m.body for m in client.messages.list(to="+12025550111")] == ["hi"])
+    until("it is over", lambda: client.calls(texting.sid).fetch().status == "completed")
     domain = client.sip.domains.create(domain_name="phones.example.com", sip_registration=True)
     phones = client.sip.credential_lists.create(friendly_name="phones")
     phones.credentials.create(username="alice", password="Secret12345678")

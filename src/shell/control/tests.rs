@@ -148,6 +148,10 @@ impl Store for Kept {
     fn keep(&mut self, _: &std::collections::BTreeMap<String, crate::event::Changed>) -> Result<(), Fault> {
         Ok(())
     }
+
+    fn send(&mut self, _: &[Box<crate::event::Outgoing>]) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// What a test holds of a loop.

@@ -23,7 +23,7 @@ pub use sqlite::Sqlite;
 pub use view::{CallView, CdrView, EndingView, EntryView, LegView, QualityView, TimelineView, cdr_json};
 pub use when::parse as parse_when;
 
-use crate::event::{CallRecord, Changed};
+use crate::event::{CallRecord, Changed, Outgoing};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,9 @@ pub trait Store: Send {
 
     /// What these users have changed takes the place of what they had: of all of them, or of none.
     fn keep(&mut self, changed: &BTreeMap<String, Changed>) -> Result<(), Fault>;
+
+    /// Puts all of these texts into the outbox, or none; one that is there already is left as it is.
+    fn send(&mut self, texts: &[Box<Outgoing>]) -> Result<(), Fault>;
 }
 
 /// A store that could not do what was asked: the disk, the file, its schema.

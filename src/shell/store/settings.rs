@@ -3,9 +3,10 @@
 use super::query::{CALL_COLUMNS, cdr};
 use super::{CdrView, Fault};
 use crate::base::time::Wall;
-use crate::event::CallId;
+use crate::event::{CallId, Outgoing};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use serde_json::json;
 use std::path::Path;
 
 /// One resource.
@@ -171,6 +172,18 @@ impl Settings {
     pub fn remove_call(&self, call: CallId) -> Result<bool, Fault> {
         Ok(self.db.execute("DELETE FROM cdr WHERE call = ?", params![call.0.to_be_bytes().as_slice()])? > 0)
     }
+}
+
+/// A text of a call, as a Message of the REST interface.
+pub fn put_outgoing(db: &Connection, text: &Outgoing) -> Result<(), Fault> {
+    let body = json!({
+        "to": text.to.expose(), "from": text.from.expose(), "body": text.body, "status": "queued", "direction": "outbound-reply",
+        "status_callback": text.status, "messaging_service_sid": null,
+    });
+    let sql = format!("INSERT OR IGNORE INTO setting ({COLUMNS}) VALUES (?,?,?,?,?,?,?)");
+    let at = text.at.as_micros();
+    db.execute(&sql, params![text.sid, "Messages", text.account, "", at, at, body.to_string()])?;
+    Ok(())
 }
 
 fn setting(row: &Row<'_>) -> rusqlite::Result<Setting> {

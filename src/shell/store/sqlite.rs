@@ -1,8 +1,8 @@
 //! The writer: one connection, one transaction a batch, prepared statements.
 
 use super::view::{charge_json, entries_json, identity_json, quality_json, transfers_json};
-use super::{Fault, Store, changed, schema};
-use crate::event::{CallRecord, Cdr, Changed, Direction, LegCdr};
+use super::{Fault, Store, changed, schema, settings};
+use crate::event::{CallRecord, Cdr, Changed, Direction, LegCdr, Outgoing};
 use rusqlite::{CachedStatement, Connection, params};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,6 +66,13 @@ impl Store for Sqlite {
     fn keep(&mut self, all: &BTreeMap<String, Changed>) -> Result<(), Fault> {
         let change = self.db.transaction()?;
         changed::put(&change, all)?;
+        change.commit()?;
+        Ok(())
+    }
+
+    fn send(&mut self, texts: &[Box<Outgoing>]) -> Result<(), Fault> {
+        let change = self.db.transaction()?;
+        texts.iter().try_for_each(|text| settings::put_outgoing(&change, text))?;
         change.commit()?;
         Ok(())
     }

@@ -201,6 +201,14 @@ impl Store for Flaky {
         }
         self.inner.keep(all)
     }
+
+    fn send(&mut self, texts: &[Box<crate::event::Outgoing>]) -> Result<(), Fault> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(Fault::new("no space left on device"));
+        }
+        self.inner.send(texts)
+    }
 }
 
 #[test]
@@ -301,4 +309,28 @@ fn what_was_acknowledged_survives_a_kill() {
     let found = reader.list(&Filter::default(), None, 1_000).unwrap().cdrs.len();
     assert!(found as u128 >= acknowledged && found.is_multiple_of(2), "{found} found, {acknowledged} acknowledged");
     assert!((1..=acknowledged).all(|n| reader.call(CallId(n)).unwrap().is_some()));
+}
+
+#[test]
+fn a_text_of_a_call_is_a_message_of_the_account_once() {
+    let folder = Folder::new();
+    let mut store = Sqlite::open(&folder.file()).unwrap();
+    let text = |sid: &str| {
+        Box::new(crate::event::Outgoing {
+            sid: sid.into(),
+            account: "AC1".into(),
+            call: CallId(7),
+            at: crate::base::time::Wall(1_000_000),
+            from: crate::base::pii::Pii::new("+1".into()),
+            to: crate::base::pii::Pii::new("+2".into()),
+            body: "hello".into(),
+            status: None,
+        })
+    };
+    store.send(&[text("SM1"), text("SM2")]).unwrap();
+    store.send(&[text("SM2")]).unwrap();
+    let settings = super::Settings::open(&folder.file()).unwrap();
+    let found = settings.list(("Messages", "AC1", ""), &[("to", "+2")], (9, 0)).unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|m| m.body.contains(r#""body":"hello""#) && m.body.contains("queued")), "{found:?}");
 }

@@ -62,6 +62,12 @@ impl Call {
             Action::Conference(conference) => {
                 Some((conference.hooks.action.clone()?, pairs([("DialCallStatus", "answered".to_owned())])))
             }
+            Action::Sms(sms) => {
+                let sid = self.variable("message");
+                let told = [("MessageSid", sid.clone()), ("SmsSid", sid), ("MessageStatus", "queued".to_owned())];
+                let more = [("SmsStatus", "queued".to_owned())];
+                Some((sms.action.clone()?, pairs(told).into_iter().chain(pairs(more)).collect()))
+            }
             // A message in which nobody spoke is none.
             Action::Record(record) if outcome == Outcome::Done => {
                 let id = self.variable("recording").parse().ok()?;

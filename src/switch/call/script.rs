@@ -105,7 +105,7 @@ impl Call {
             }
             Action::Redirect(redirect) => self.redirect(w, redirect),
             Action::Unavailable(what) => self.unavailable(w, what.code, &what.what),
-            Action::Sms(_) => self.unavailable(w, UNAVAILABLE, action.verb()),
+            Action::Sms(sms) => Some(self.leave_text(w, *sms)),
             Action::Leave if self.waits() => {
                 self.leave_queue(w, "leave");
                 None

@@ -3,11 +3,45 @@
 use super::Call;
 use crate::b2bua::leg::TextWriter;
 use crate::b2bua::text::Text;
-use crate::event::{Side, What};
+use crate::base::pii::Pii;
+use crate::event::{Fact, Outgoing, Side, What};
 use crate::sip::transaction::ServerId;
+use crate::switch::web::account_sid;
 use crate::switch::world::World;
+use crate::verb::{Outcome, Sms};
+
+/// The longest text that is sent (Twilio's error 21617).
+const OUTGOING_MAX: usize = 1_600;
 
 impl Call {
+    /// A script leaves a text in the outbox: to the caller, from the number called, if it does not say.
+    pub fn leave_text(&mut self, w: &mut World, sms: Sms) -> Outcome {
+        let (from, to) = (sms.from.unwrap_or_else(|| self.to.clone()), sms.to.unwrap_or_else(|| self.from.clone()));
+        let length = sms.text.chars().count();
+        if to.is_empty() || length > OUTGOING_MAX {
+            let why =
+                if to.is_empty() { "21604 a text to nobody" } else { "21617 a text of more than 1600 characters" };
+            self.note(w, Side::Call, What::Note(why.into()));
+            return Outcome::Failed;
+        }
+        let number = u128::from(w.ep.rng().next_u64()) << 64 | u128::from(w.ep.rng().next_u64());
+        let sid = format!("SM{number:032x}");
+        if let Some(script) = &mut self.script {
+            script.set("message", sid.clone());
+        }
+        w.fact(Fact::Outgoing(Box::new(Outgoing {
+            sid,
+            account: account_sid(&w.config).to_owned(),
+            call: self.id,
+            at: w.now.wall,
+            from: Pii::new(from),
+            to: Pii::new(to),
+            body: sms.text,
+            status: sms.status.map(|status| status.hook.url),
+        })));
+        Outcome::Done
+    }
+
     /// A party writes: the other one gets it, and its answer is the answer. Without another one (a script, a conference, a queue)
     /// the call takes it, as others do: 200, and the trace says that nobody read it.
     pub fn on_text(&mut self, w: &mut World, index: u8, id: ServerId, text: Text) {

@@ -520,3 +520,41 @@ fn one_is_called_after_the_other() {
     b.acknowledge();
     assert!(called(&b, OTHER));
 }
+
+#[test]
+fn a_text_goes_to_the_outbox_and_its_action_is_told() {
+    let long = "x".repeat(1_601);
+    // What the document says of it; from, to and who is told; whether it is sent.
+    let rows = [
+        ("", ("100", "+1212"), None, true),
+        (
+            "from='+15550001' to='+15550002' statusCallback='http://s.test/s'",
+            ("+15550001", "+15550002"),
+            Some("http://s.test/s"),
+            true,
+        ),
+        ("long", ("", ""), None, false),
+    ];
+    for (attributes, (from, to), status, is_sent) in rows {
+        let (attributes, text) = if is_sent { (attributes, "See you &lt;soon&gt;") } else { ("", &*long) };
+        let b = run(&format!("<Sms {attributes}>{text}</Sms><Redirect>/rest</Redirect>"));
+        assert_eq!(
+            (b.texts.len(), &*b.asked().address.url),
+            (usize::from(is_sent), "http://a.test/rest"),
+            "{attributes}"
+        );
+        let Some(sent) = b.texts.first() else { continue };
+        assert_eq!(
+            (sent.from.expose().as_str(), sent.to.expose().as_str(), sent.status.as_deref()),
+            (from, to, status)
+        );
+        assert_eq!((sent.body.as_str(), sent.sid.len()), ("See you <soon>", 34));
+    }
+    let b = run("<Sms action='/sent' method='GET'>hello</Sms><Hangup/>");
+    assert_eq!((&*b.asked().address.url, b.asked().address.method), ("http://a.test/sent", Verb::Get));
+    let sid = b.texts[0].sid.as_str();
+    assert_eq!(
+        (b.parameter("MessageSid"), b.parameter("SmsSid"), b.parameter("SmsStatus")),
+        (Some(sid), Some(sid), Some("queued"))
+    );
+}
